@@ -1,0 +1,5 @@
+//! What would Azure do with this traffic, and which rule says so?
+
+pub mod compile;
+pub mod ingest;
+pub mod model;

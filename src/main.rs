@@ -1,0 +1,3 @@
+//! The `nsgsim` command.
+
+fn main() {}

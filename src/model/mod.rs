@@ -1,0 +1,18 @@
+//! The nouns: what a network is made of, what a packet is, what became of it.
+//!
+//! In: nothing. Out: values that every other room passes on. Knows no file format, no algorithm and no words
+//! for people; a value is checked where it enters and trusted from there on.
+
+pub mod finding;
+pub mod flow;
+pub mod id;
+pub mod index;
+pub mod network;
+pub mod nsg;
+pub mod prefix;
+pub mod record;
+pub mod routing;
+pub mod rule;
+pub mod services;
+pub mod tag;
+pub mod verdict;

@@ -1,0 +1,305 @@
+//! A network as its owner exported it: every resource that decides about packets, joined by typed indices.
+
+use std::net::IpAddr;
+
+use super::id::ResourceId;
+use super::index::{
+    AsgIndex, NatGatewayIndex, NicIndex, NsgIndex, PublicIpIndex, Reference, RouteTableIndex, SubnetIndex,
+    VnetIndex,
+};
+use super::nsg::Nsg;
+use super::prefix::Prefix;
+use super::routing::{Connection, Gateway, LocalGateway, NatGateway, RouteTable};
+use super::services::{
+    Appliance, BastionHost, EffectiveAdminRules, EndpointPolicy, LoadBalancer, ManagementGroup,
+    NetworkManager, PrivateEndpoint, PrivateLinkService, ServiceAccount,
+};
+
+/// Everything that the exports hold.
+///
+/// INVARIANT: each list is sorted by the resource's ID, so the order of the input files does not show; subnets
+/// follow the order of their networks. Every index points into its list.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// Virtual networks.
+    pub vnets: Vec<Vnet>,
+    /// Subnets of all virtual networks.
+    pub subnets: Vec<Subnet>,
+    /// Network interfaces, without those that Azure makes for private endpoints.
+    pub nics: Vec<Nic>,
+    /// Network security groups.
+    pub nsgs: Vec<Nsg>,
+    /// Application security groups: those exported, and those that some IP configuration names.
+    pub asgs: Vec<Asg>,
+    /// Public IP addresses.
+    pub public_ips: Vec<PublicIp>,
+    /// Route tables.
+    pub route_tables: Vec<RouteTable>,
+    /// NAT gateways.
+    pub nat_gateways: Vec<NatGateway>,
+    /// VPN and ExpressRoute gateways.
+    pub gateways: Vec<Gateway>,
+    /// The far ends of site-to-site connections.
+    pub local_gateways: Vec<LocalGateway>,
+    /// Connections of gateways.
+    pub connections: Vec<Connection>,
+    /// Load balancers.
+    pub load_balancers: Vec<LoadBalancer>,
+    /// Private endpoints.
+    pub private_endpoints: Vec<PrivateEndpoint>,
+    /// Private Link services.
+    pub private_link_services: Vec<PrivateLinkService>,
+    /// Bastion hosts.
+    pub bastions: Vec<BastionHost>,
+    /// Service endpoint policies.
+    pub endpoint_policies: Vec<EndpointPolicy>,
+    /// Virtual network managers with their security admin configurations.
+    pub network_managers: Vec<NetworkManager>,
+    /// Admin rules that were exported per virtual network.
+    pub effective_admin_rules: Vec<EffectiveAdminRules>,
+    /// Management groups, for the depth of a manager's scope.
+    pub management_groups: Vec<ManagementGroup>,
+    /// Storage accounts, key vaults and SQL servers with firewalls of their own.
+    pub service_accounts: Vec<ServiceAccount>,
+    /// What the machines behind forwarding interfaces do, as the user stated it.
+    pub appliances: Vec<Appliance>,
+}
+
+/// A virtual network (JSON-4).
+#[derive(Clone, Debug)]
+pub struct Vnet {
+    /// Its ID.
+    pub id: ResourceId,
+    /// `westeurope`.
+    pub location: Option<String>,
+    /// Its address ranges, in the export's order.
+    pub address_space: Vec<Prefix>,
+    /// `flowTimeoutInMinutes`, where it is set (STATE-6).
+    pub flow_timeout_min: Option<u32>,
+    /// Its subnets, in the export's order.
+    pub subnets: Vec<SubnetIndex>,
+    /// Its own side of its peerings.
+    pub peerings: Vec<Peering>,
+}
+
+/// A subnet.
+#[derive(Clone, Debug)]
+pub struct Subnet {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The network it is part of.
+    pub vnet: VnetIndex,
+    /// Its ranges.
+    pub prefixes: Vec<Prefix>,
+    /// The NSG at every NIC of the subnet.
+    pub nsg: Option<Reference<NsgIndex>>,
+    /// User-defined routes.
+    pub route_table: Option<Reference<RouteTableIndex>>,
+    /// The NAT gateway that new outbound flows leave by (OUT-1).
+    pub nat_gateway: Option<Reference<NatGatewayIndex>>,
+    /// Service endpoints (SE-1).
+    pub service_endpoints: Vec<ServiceEndpoint>,
+    /// IDs of service endpoint policies (SEP-1).
+    pub endpoint_policies: Vec<ResourceId>,
+    /// `Microsoft.Web/serverFarms`.
+    pub delegations: Vec<String>,
+    /// `privateEndpointNetworkPolicies` (PE-2).
+    pub private_endpoint_policies: PrivateEndpointPolicies,
+    /// `privateLinkServiceNetworkPolicies` is on (PLS-2).
+    pub private_link_service_policies: bool,
+    /// `defaultOutboundAccess`; absent means true (OUT-2).
+    pub default_outbound_access: bool,
+}
+
+/// A service endpoint of a subnet (SE-1).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceEndpoint {
+    /// `Microsoft.Storage`.
+    pub service: String,
+    /// Regions; `*` stands for all.
+    pub locations: Vec<String>,
+}
+
+/// Which policies act on the private endpoints of a subnet (PE-2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum PrivateEndpointPolicies {
+    /// None; also where the export says nothing.
+    #[default]
+    Disabled,
+    /// NSGs and routes.
+    Enabled,
+    /// NSGs alone.
+    NetworkSecurityGroupEnabled,
+    /// Routes alone.
+    RouteTableEnabled,
+}
+
+/// One side of a peering.
+#[derive(Clone, Debug)]
+pub struct Peering {
+    /// Its name.
+    pub name: String,
+    /// The network at the other end.
+    pub remote: Reference<VnetIndex>,
+    /// `Connected`, `Initiated`, `Disconnected` (PEER-1).
+    pub state: PeeringState,
+    /// The remote ranges that the peering has synchronised; absent: the remote network's own (PEER-7).
+    pub remote_address_space: Option<Vec<Prefix>>,
+    /// The remote ranges count as `VirtualNetwork` here (PEER-3).
+    pub allow_virtual_network_access: bool,
+    /// Without effect on verdicts (PEER-4).
+    pub allow_forwarded_traffic: bool,
+    /// The remote side may use this network's gateway.
+    pub allow_gateway_transit: bool,
+    /// This side uses the remote network's gateway.
+    pub use_remote_gateways: bool,
+}
+
+/// The state of one side of a peering.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PeeringState {
+    /// Both sides are set up; the only state that carries traffic.
+    Connected,
+    /// The other side is not set up yet.
+    Initiated,
+    /// The other side is gone.
+    Disconnected,
+}
+
+/// A network interface (JSON-5).
+#[derive(Clone, Debug)]
+pub struct Nic {
+    /// Its ID.
+    pub id: ResourceId,
+    /// Its addresses.
+    pub ip_configurations: Vec<IpConfiguration>,
+    /// The subnet of its IP configurations (TOP-4). `None` where no configuration names one.
+    pub subnet: Option<Reference<SubnetIndex>>,
+    /// Its own NSG.
+    pub nsg: Option<Reference<NsgIndex>>,
+    /// It forwards packets that are not its own (ROUTE-13).
+    pub ip_forwarding: bool,
+    /// The MAC address, where the export has one.
+    pub mac: Option<[u8; 6]>,
+    /// The machine that it belongs to.
+    pub machine: Option<ResourceId>,
+}
+
+/// One address of an interface.
+#[derive(Clone, Debug)]
+pub struct IpConfiguration {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The private address; `None` while none is assigned.
+    pub address: Option<IpAddr>,
+    /// It is the interface's primary configuration.
+    pub primary: bool,
+    /// The public address that maps to it one to one (PIP-1).
+    pub public_ip: Option<Reference<PublicIpIndex>>,
+    /// The application security groups that this address is a member of (ASG-1).
+    pub asgs: Vec<AsgIndex>,
+    /// IDs of the backend pools it is in.
+    pub backend_pools: Vec<ResourceId>,
+    /// IDs of the inbound NAT rules that lead to it.
+    pub inbound_nat_rules: Vec<ResourceId>,
+}
+
+/// An application security group. Its members are found on the IP configurations (ASG-1).
+#[derive(Clone, Debug)]
+pub struct Asg {
+    /// Its ID.
+    pub id: ResourceId,
+}
+
+/// The kind of a public address, which decides whether it is open without an NSG (PIP-2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PublicIpSku {
+    /// Open without an NSG.
+    Basic,
+    /// Closed without an NSG (EVAL-11).
+    Standard,
+}
+
+/// A public IP address.
+#[derive(Clone, Debug)]
+pub struct PublicIp {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The address; `None` while none is assigned.
+    pub address: Option<IpAddr>,
+    /// Its SKU; `None` where the export does not say.
+    pub sku: Option<PublicIpSku>,
+    /// Who uses it: the ID of an IP configuration, a frontend or a gateway.
+    pub user: Option<ResourceId>,
+    /// Idle time of flows that came in through it, in minutes (STATE-15).
+    pub idle_timeout_min: Option<u32>,
+}
+
+impl Network {
+    /// The subnet of an interface, where the inventory holds it.
+    #[must_use]
+    pub fn subnet_of(&self, nic: NicIndex) -> Option<SubnetIndex> {
+        self.nics[nic.get()].subnet.as_ref()?.here()
+    }
+
+    /// Looks an interface up by its full ID, or by its name if only one has it.
+    #[must_use]
+    pub fn find_nic(&self, text: &str) -> Vec<NicIndex> {
+        find(&self.nics, text, |nic| &nic.id).into_iter().map(NicIndex::new).collect()
+    }
+
+    /// Looks a network security group up by its full ID or by its name.
+    #[must_use]
+    pub fn find_nsg(&self, text: &str) -> Vec<NsgIndex> {
+        find(&self.nsgs, text, |nsg| &nsg.id).into_iter().map(NsgIndex::new).collect()
+    }
+
+    /// Looks a virtual network up by its full ID or by its name.
+    #[must_use]
+    pub fn find_vnet(&self, text: &str) -> Vec<VnetIndex> {
+        find(&self.vnets, text, |vnet| &vnet.id).into_iter().map(VnetIndex::new).collect()
+    }
+
+    /// How an interface is named in results (SIM-8): its name, or its ID where another interface shares the name.
+    #[must_use]
+    pub fn nic_name(&self, nic: NicIndex) -> &str {
+        shown(&self.nics, nic.get(), |nic| &nic.id)
+    }
+
+    /// How an NSG is named in results (SIM-8).
+    #[must_use]
+    pub fn nsg_name(&self, nsg: NsgIndex) -> &str {
+        shown(&self.nsgs, nsg.get(), |nsg| &nsg.id)
+    }
+
+    /// How a subnet is named in results: its name, or its ID where another subnet shares the name.
+    #[must_use]
+    pub fn subnet_name(&self, subnet: SubnetIndex) -> &str {
+        shown(&self.subnets, subnet.get(), |subnet| &subnet.id)
+    }
+
+    /// How a public address is named in results (SIM-8).
+    #[must_use]
+    pub fn public_ip_name(&self, public_ip: PublicIpIndex) -> &str {
+        shown(&self.public_ips, public_ip.get(), |public_ip| &public_ip.id)
+    }
+}
+
+/// Positions of the resources whose ID is `text`, or else of those whose name it is.
+fn find<T>(list: &[T], text: &str, id: impl Fn(&T) -> &ResourceId) -> Vec<usize> {
+    let positions = |wanted: &dyn Fn(&ResourceId) -> bool| -> Vec<usize> {
+        list.iter().enumerate().filter(|(_, item)| wanted(id(item))).map(|(position, _)| position).collect()
+    };
+    let exact = positions(&|id| id.as_str().eq_ignore_ascii_case(text));
+    if exact.is_empty() { positions(&|id| id.name().eq_ignore_ascii_case(text)) } else { exact }
+}
+
+/// The name of the resource at `position`, or its whole ID where another of the list has the same name.
+fn shown<T>(list: &[T], position: usize, id: impl Fn(&T) -> &ResourceId) -> &str {
+    let own = id(&list[position]);
+    let shared = list
+        .iter()
+        .enumerate()
+        .any(|(other, item)| other != position && id(item).name().eq_ignore_ascii_case(own.name()));
+    if shared { own.as_str() } else { own.name() }
+}

@@ -1,0 +1,354 @@
+//! Load balancers, private endpoints, admin rules and the services' own firewalls.
+//!
+//! They are read whole. What `simulate` does not follow yet makes the verdicts that hang on it undetermined.
+
+use std::net::IpAddr;
+
+use super::id::ResourceId;
+use super::index::{NicIndex, PublicIpIndex, Reference, SubnetIndex};
+use super::prefix::{PortRange, Prefix};
+use super::rule::{Direction, Protocol};
+use super::tag::TagName;
+
+/// A load balancer (JSON-6).
+#[derive(Clone, Debug)]
+pub struct LoadBalancer {
+    /// Its ID.
+    pub id: ResourceId,
+    /// Its SKU is Standard.
+    pub standard: bool,
+    /// Its frontends.
+    pub frontends: Vec<Frontend>,
+    /// Its backend pools.
+    pub pools: Vec<BackendPool>,
+    /// Load-balancing rules.
+    pub rules: Vec<LoadBalancingRule>,
+    /// Probes.
+    pub probes: Vec<Probe>,
+    /// Inbound NAT rules.
+    pub nat_rules: Vec<InboundNatRule>,
+    /// Outbound rules (LB-11).
+    pub outbound_rules: Vec<OutboundRule>,
+}
+
+/// A frontend of a load balancer.
+#[derive(Clone, Debug)]
+pub struct Frontend {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The public address of a public frontend.
+    pub public_ip: Option<Reference<PublicIpIndex>>,
+    /// The private address of an internal frontend.
+    pub address: Option<IpAddr>,
+    /// The subnet of an internal frontend.
+    pub subnet: Option<Reference<SubnetIndex>>,
+}
+
+/// A backend pool.
+#[derive(Clone, Debug)]
+pub struct BackendPool {
+    /// Its ID.
+    pub id: ResourceId,
+    /// IDs of IP configurations in it.
+    pub ip_configurations: Vec<ResourceId>,
+    /// Members given by address.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A load-balancing rule. `protocol` `None` is `All`; with port 0 it is HA ports (LB-1).
+#[derive(Clone, Debug)]
+pub struct LoadBalancingRule {
+    /// Its name.
+    pub name: String,
+    /// ID of the frontend.
+    pub frontend: Option<ResourceId>,
+    /// IDs of the pools.
+    pub pools: Vec<ResourceId>,
+    /// Protocol; `None` for all.
+    pub protocol: Option<Protocol>,
+    /// Port at the frontend.
+    pub frontend_port: u16,
+    /// Port at the backend.
+    pub backend_port: u16,
+    /// ID of the probe.
+    pub probe: Option<ResourceId>,
+    /// The destination address stays the frontend's (LB-5).
+    pub floating_ip: bool,
+    /// The rule gives its pool no outbound translation (OUT-1).
+    pub disable_outbound_snat: bool,
+    /// Idle time in minutes (STATE-15).
+    pub idle_timeout_min: Option<u32>,
+}
+
+/// A health probe.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The port it asks.
+    pub port: u16,
+}
+
+/// An inbound NAT rule (LB-4).
+#[derive(Clone, Debug)]
+pub struct InboundNatRule {
+    /// Its ID.
+    pub id: ResourceId,
+    /// ID of the frontend.
+    pub frontend: Option<ResourceId>,
+    /// Protocol; `None` for all.
+    pub protocol: Option<Protocol>,
+    /// Ports at the frontend.
+    pub frontend_ports: Option<PortRange>,
+    /// Port at the backend.
+    pub backend_port: u16,
+    /// ID of the one IP configuration behind it.
+    pub backend: Option<ResourceId>,
+    /// ID of the pool behind it.
+    pub pool: Option<ResourceId>,
+    /// The destination address stays the frontend's (LB-5).
+    pub floating_ip: bool,
+}
+
+/// An outbound rule (LB-11).
+#[derive(Clone, Debug)]
+pub struct OutboundRule {
+    /// Its name.
+    pub name: String,
+    /// IDs of frontends.
+    pub frontends: Vec<ResourceId>,
+    /// ID of the pool.
+    pub pool: Option<ResourceId>,
+    /// Protocol; `None` for all.
+    pub protocol: Option<Protocol>,
+}
+
+/// A private endpoint (PE-1).
+#[derive(Clone, Debug)]
+pub struct PrivateEndpoint {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The subnet that it stands in.
+    pub subnet: Option<Reference<SubnetIndex>>,
+    /// Its addresses: of its own static configurations, or of the NIC that Azure made for it.
+    pub addresses: Vec<IpAddr>,
+    /// Its connections.
+    pub connections: Vec<PrivateLinkConnection>,
+    /// IDs of application security groups.
+    pub asgs: Vec<ResourceId>,
+}
+
+/// A connection of a private endpoint to a service.
+#[derive(Clone, Debug)]
+pub struct PrivateLinkConnection {
+    /// ID of the service resource.
+    pub service: Option<ResourceId>,
+    /// `blob`, `vault`, `amlworkspace`.
+    pub group_ids: Vec<String>,
+    /// `Approved`, `Pending`, `Rejected`, `Disconnected` (PE-8).
+    pub status: Option<String>,
+}
+
+/// A Private Link service (PLS-1).
+#[derive(Clone, Debug)]
+pub struct PrivateLinkService {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The addresses that consumers' packets are translated to.
+    pub nat_addresses: Vec<IpAddr>,
+    /// Subnet of the NAT addresses.
+    pub subnet: Option<Reference<SubnetIndex>>,
+    /// IDs of the load balancer frontends behind it.
+    pub frontends: Vec<ResourceId>,
+    /// IDs of the private endpoints that are connected.
+    pub endpoints: Vec<ResourceId>,
+}
+
+/// A Bastion host.
+#[derive(Clone, Debug)]
+pub struct BastionHost {
+    /// Its ID.
+    pub id: ResourceId,
+    /// Its subnet.
+    pub subnet: Option<Reference<SubnetIndex>>,
+    /// Its public address.
+    pub public_ip: Option<Reference<PublicIpIndex>>,
+}
+
+/// A service endpoint policy (SEP-1).
+#[derive(Clone, Debug)]
+pub struct EndpointPolicy {
+    /// Its ID.
+    pub id: ResourceId,
+    /// Service and the resources that may be reached through it.
+    pub definitions: Vec<(String, Vec<String>)>,
+}
+
+/// A virtual network manager.
+#[derive(Clone, Debug)]
+pub struct NetworkManager {
+    /// Its ID.
+    pub id: ResourceId,
+    /// Management groups of its scope.
+    pub management_groups: Vec<ResourceId>,
+    /// Subscriptions of its scope.
+    pub subscriptions: Vec<ResourceId>,
+    /// Network groups: ID and IDs of the members.
+    pub groups: Vec<NetworkGroup>,
+    /// Security admin configurations.
+    pub configurations: Vec<AdminConfiguration>,
+}
+
+/// A group of virtual networks under one manager.
+#[derive(Clone, Debug)]
+pub struct NetworkGroup {
+    /// Its ID.
+    pub id: ResourceId,
+    /// IDs of its members.
+    pub members: Vec<ResourceId>,
+}
+
+/// A security admin configuration (ADM-6).
+#[derive(Clone, Debug)]
+pub struct AdminConfiguration {
+    /// Its ID or name.
+    pub id: String,
+    /// It is in force; `None` where the export does not say.
+    pub deployed: Option<bool>,
+    /// `applyOnNetworkIntentPolicyBasedServices` (ADM-8), as it was written.
+    pub on_intent_policy_services: Vec<String>,
+    /// Its rule collections.
+    pub collections: Vec<AdminCollection>,
+}
+
+/// A collection of admin rules.
+#[derive(Clone, Debug)]
+pub struct AdminCollection {
+    /// Its name.
+    pub name: String,
+    /// IDs of the network groups that it applies to.
+    pub groups: Vec<ResourceId>,
+    /// Its rules.
+    pub rules: Vec<AdminRule>,
+}
+
+/// What an admin rule says (ADM-3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AdminAction {
+    /// Go on with the NSGs.
+    Allow,
+    /// Delivered past the NIC; NSGs are not asked.
+    AlwaysAllow,
+    /// Dropped; NSGs are not asked.
+    Deny,
+}
+
+/// An admin rule (ADM-5). Empty lists match all.
+#[derive(Clone, Debug)]
+pub struct AdminRule {
+    /// Its name.
+    pub name: String,
+    /// The lower number is tried first.
+    pub priority: u32,
+    /// Which way.
+    pub direction: Direction,
+    /// What it says.
+    pub action: AdminAction,
+    /// Protocol; `None` for any.
+    pub protocol: Option<Protocol>,
+    /// Sources.
+    pub sources: Vec<AdminAddress>,
+    /// Destinations.
+    pub destinations: Vec<AdminAddress>,
+    /// Source ports.
+    pub source_ports: Vec<PortRange>,
+    /// Destination ports.
+    pub destination_ports: Vec<PortRange>,
+}
+
+/// An address of an admin rule.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AdminAddress {
+    /// `*`.
+    Any,
+    /// A prefix.
+    Prefix(Prefix),
+    /// A service tag.
+    Tag(TagName),
+    /// A text that Azure does not take.
+    Invalid(String),
+}
+
+/// The admin rules in force on one virtual network, as `list-effective-security-admin-rules` prints them.
+#[derive(Clone, Debug)]
+pub struct EffectiveAdminRules {
+    /// ID of the virtual network; `None` where the export does not say.
+    pub vnet: Option<ResourceId>,
+    /// The rules.
+    pub rules: Vec<AdminRule>,
+}
+
+/// A management group.
+#[derive(Clone, Debug)]
+pub struct ManagementGroup {
+    /// Its ID.
+    pub id: ResourceId,
+    /// Its parent's ID; `None` at the root.
+    pub parent: Option<ResourceId>,
+}
+
+/// Which service an account belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ServiceKind {
+    /// A storage account (SVC-2).
+    Storage,
+    /// A key vault (SVC-4).
+    KeyVault,
+    /// A SQL server (SVC-5).
+    Sql,
+}
+
+/// A service resource with a firewall of its own.
+#[derive(Clone, Debug)]
+pub struct ServiceAccount {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The service.
+    pub kind: ServiceKind,
+    /// `westeurope`.
+    pub location: Option<String>,
+    /// `publicNetworkAccess` is not `Disabled`.
+    pub public_network_access: bool,
+    /// `defaultAction` is `Allow`; `None` where no network rules are set.
+    pub default_allow: Option<bool>,
+    /// `bypass` holds `AzureServices`.
+    pub bypass_azure_services: bool,
+    /// First and last address of each IP rule.
+    pub ip_rules: Vec<(IpAddr, IpAddr)>,
+    /// IDs of subnets that may come in.
+    pub subnets: Vec<ResourceId>,
+    /// IDs of resource instances that may come in.
+    pub instances: Vec<ResourceId>,
+}
+
+/// What the machine behind an interface does with a packet that is not for it (ROUTE-15).
+#[derive(Clone, Debug)]
+pub struct Appliance {
+    /// The interface.
+    pub nic: Reference<NicIndex>,
+    /// What it does.
+    pub mode: ApplianceMode,
+    /// The interface that packets leave by, where it is another.
+    pub egress: Option<Reference<NicIndex>>,
+}
+
+/// What an appliance does with a packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ApplianceMode {
+    /// Sends it on unchanged.
+    Forward,
+    /// Sends it on from its own address.
+    Snat,
+    /// Drops it.
+    Drop,
+}

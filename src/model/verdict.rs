@@ -1,0 +1,512 @@
+//! What became of a packet, what settled it, and what was asked on the way.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+
+use super::flow::FiveTuple;
+use super::id::ResourceId;
+use super::index::{NatGatewayIndex, NicIndex, NsgIndex, PublicIpIndex, SubnetIndex};
+use super::prefix::Prefix;
+use super::rule::{Access, Direction};
+use super::tag::TagName;
+
+/// What became of a packet (SIM-1), with what settled it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[must_use]
+pub enum Verdict {
+    /// It reaches its destination, or leaves the simulated boundary in the normal way.
+    Allow(Reason),
+    /// Anything else.
+    Deny(Reason),
+    /// The answer hangs on something that the input does not hold.
+    Undetermined(Unknown),
+}
+
+impl Verdict {
+    /// The verdict without its reason.
+    #[must_use]
+    pub fn kind(&self) -> VerdictKind {
+        match self {
+            Self::Allow(_) => VerdictKind::Allow,
+            Self::Deny(_) => VerdictKind::Deny,
+            Self::Undetermined(_) => VerdictKind::Undetermined,
+        }
+    }
+
+    /// What settled it, where it is settled.
+    #[must_use]
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Allow(reason) | Self::Deny(reason) => Some(reason),
+            Self::Undetermined(_) => None,
+        }
+    }
+}
+
+/// A verdict without its reason.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerdictKind {
+    /// [`Verdict::Allow`].
+    Allow,
+    /// [`Verdict::Deny`].
+    Deny,
+    /// [`Verdict::Undetermined`].
+    Undetermined,
+}
+
+impl fmt::Display for VerdictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Undetermined => "undetermined",
+        })
+    }
+}
+
+/// Where filters act (EVAL-1).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Interface {
+    /// An interface of the inventory.
+    Nic(NicIndex),
+    /// An interface in this subnet that the inventory does not list.
+    Unlisted(SubnetIndex),
+}
+
+impl Interface {
+    /// The interface, where the inventory lists it.
+    #[must_use]
+    pub fn nic(self) -> Option<NicIndex> {
+        match self {
+            Self::Nic(nic) => Some(nic),
+            Self::Unlisted(_) => None,
+        }
+    }
+}
+
+/// Which of an interface's filters an NSG is.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Layer {
+    /// The NSG of its subnet.
+    SubnetNsg,
+    /// Its own NSG.
+    NicNsg,
+}
+
+/// A rule that decided at one layer.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RuleHit {
+    /// Where.
+    pub interface: Interface,
+    /// Which way the packet went.
+    pub direction: Direction,
+    /// Which layer.
+    pub layer: Layer,
+    /// The NSG.
+    pub nsg: NsgIndex,
+    /// Position of the rule in [`Nsg::rules`](super::nsg::Nsg::rules).
+    pub rule: u32,
+}
+
+/// What settled a verdict (SIM-1, SIM-8).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Reason {
+    /// A rule of an NSG.
+    SecurityRule(RuleHit),
+    /// Nothing was asked on the way.
+    NoSecurityGroup,
+    /// The record of an open flow.
+    FlowState {
+        /// Where.
+        interface: Interface,
+        /// Which way.
+        direction: Direction,
+    },
+    /// A Standard public address in front of an interface without an NSG (EVAL-11).
+    PublicIpGate {
+        /// The address.
+        public_ip: PublicIpIndex,
+        /// The interface behind it.
+        nic: NicIndex,
+    },
+    /// Routing.
+    Route(RouteEnd),
+    /// A foreign address at an interface that does not forward (ROUTE-13).
+    IpForwarding {
+        /// Where.
+        nic: NicIndex,
+        /// Which way.
+        direction: Direction,
+    },
+    /// No way out to the internet (OUT-2).
+    OutboundConnectivity {
+        /// Where.
+        interface: Interface,
+    },
+    /// What virtual networks do not carry: fragments whose first was not seen (STATE-11).
+    UnsupportedTraffic {
+        /// Where.
+        interface: Interface,
+        /// Which way.
+        direction: Direction,
+    },
+    /// A NAT gateway takes no new inbound flows (PIP-4).
+    NatGateway(NatGatewayIndex),
+}
+
+/// How routing ended a packet.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum RouteEnd {
+    /// A route of type None (ROUTE-11): a user-defined one, by its position in its table, or a system route.
+    None {
+        /// The interface whose routes decided.
+        interface: Interface,
+        /// Position of the user-defined route in the table of the interface's subnet.
+        user_route: Option<u32>,
+    },
+    /// Nobody has the address (SIM-7).
+    NoEndpoint,
+    /// A public address that is on no interface or load balancer of the inventory (PIP-3).
+    NoPublicIp,
+    /// No gateway that leads there (PEER-5, GW-3).
+    NoGatewayTransit {
+        /// The interface whose routes decided, where one did.
+        interface: Option<Interface>,
+    },
+}
+
+/// A filter that was asked, in the order of asking (SIM-2, SIM-9).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Step {
+    /// Where.
+    pub interface: Interface,
+    /// Which way.
+    pub direction: Direction,
+    /// What answered.
+    pub answer: StepAnswer,
+    /// What it said.
+    pub access: Access,
+    /// The addresses that the filter saw (NSG-18).
+    pub seen: FiveTuple,
+}
+
+/// What answered at a step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StepAnswer {
+    /// A rule.
+    Rule(RuleHit),
+    /// The record of an open flow, in place of all rules of that interface and direction.
+    FlowTable,
+    /// The gate of a Standard public address; listed only when it denies.
+    PublicIpGate(PublicIpIndex),
+}
+
+/// A route that an interface took (SIM-9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouteStep {
+    /// The interface that sent the packet on.
+    pub interface: Interface,
+    /// The route's prefix.
+    pub prefix: Prefix,
+    /// Where the route comes from.
+    pub source: RouteSource,
+    /// Where it leads.
+    pub next_hop: NextHopKind,
+    /// Address of the next hop, for an appliance.
+    pub next_hop_address: Option<IpAddr>,
+    /// Name of a user-defined route.
+    pub name: Option<String>,
+}
+
+/// Where a route comes from (ROUTE-6).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteSource {
+    /// The table of the subnet.
+    User,
+    /// A gateway: BGP or static.
+    Gateway,
+    /// Azure's own.
+    System,
+}
+
+/// Where a route leads (ROUTE-10).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+pub enum NextHopKind {
+    /// The network itself.
+    VnetLocal,
+    /// A peered network.
+    #[serde(rename = "VNetPeering")]
+    VnetPeering,
+    /// A gateway.
+    VirtualNetworkGateway,
+    /// An appliance.
+    VirtualAppliance,
+    /// The internet.
+    Internet,
+    /// Dropped.
+    None,
+    /// A service endpoint.
+    VirtualNetworkServiceEndpoint,
+    /// A private endpoint.
+    InterfaceEndpoint,
+}
+
+/// How addresses were rewritten on the way (SIM-10).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Translation {
+    /// Destination address and port after inbound rewriting.
+    pub destination: Option<(IpAddr, Option<u16>)>,
+    /// Which mechanism rewrote the source.
+    pub snat: Option<Snat>,
+    /// The source after it; absent where Azure picks an unknown one.
+    pub source: Option<IpAddr>,
+}
+
+/// What rewrites the source of packets to the internet (OUT-1).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Snat {
+    /// The subnet's NAT gateway.
+    NatGateway,
+    /// The interface's own public address.
+    InstancePublicIp,
+    /// Default outbound access (OUT-2).
+    DefaultOutboundAccess,
+}
+
+/// One thing that the inputs do not hold and that a verdict hangs on. Each is a yes-or-no question about one packet:
+/// a verdict is undetermined if the answers to such questions could make it an allow or a deny.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Unknown {
+    /// Whether a tag that no loaded file has holds an address (TAG-15).
+    TagHolds {
+        /// The tag.
+        tag: TagName,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Whether a tag without a definition (TAG-15) makes up a route, or a connected range, for an address.
+    ConnectedSpaceHolds {
+        /// The subnet, by its ID, whose surroundings are not fully known.
+        subnet: ResourceId,
+        /// The missing resource or tag.
+        missing: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Whether an application security group that the inventory lacks has an address as a member.
+    AsgHolds {
+        /// Its ID.
+        asg: ResourceId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Whether a field that Azure does not take matches.
+    FieldMatches {
+        /// The NSG.
+        nsg: NsgIndex,
+        /// Position of the rule.
+        rule: u32,
+        /// The field's text.
+        text: String,
+    },
+    /// Whether a port range holds a port that the question did not give (NW-1).
+    PortMatches {
+        /// The NSG.
+        nsg: NsgIndex,
+        /// Position of the rule.
+        rule: u32,
+        /// It is the source port.
+        source: bool,
+    },
+    /// Whether an NSG that the inventory lacks allows the packet.
+    NsgAllows {
+        /// Its ID.
+        nsg: ResourceId,
+        /// Which way.
+        direction: Direction,
+    },
+    /// Whether the own NSG of an interface that the inventory does not list allows the packet.
+    UnlistedNicAllows {
+        /// The address of the interface.
+        address: IpAddr,
+    },
+    /// Whether what hangs on a missing resource lets the packet through.
+    ResourceAllows {
+        /// The ID of the missing resource.
+        resource: ResourceId,
+    },
+    /// Whether an owner exists for an address, in an inventory that is said to be partial.
+    OwnerAllows {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Whether something that nsgsim does not simulate lets the packet through.
+    FeatureAllows {
+        /// What it is.
+        feature: Feature,
+        /// The resource, where one is concerned.
+        resource: Option<ResourceId>,
+    },
+    /// Whether the flow was let in earlier, which itself is undetermined.
+    FlowIsOpen {
+        /// What the first packet hung on.
+        because: Box<Unknown>,
+    },
+    /// The source that the receiver sees after a translation that Azure picks.
+    TranslatedSource {
+        /// The sender's address.
+        address: IpAddr,
+    },
+    /// Several networks hold the address, and they disagree (TOP-5).
+    AmbiguousPlace {
+        /// The address.
+        address: IpAddr,
+    },
+    /// More questions are open than can be tried.
+    TooManyUnknowns,
+}
+
+impl Unknown {
+    /// The stable word for it.
+    #[must_use]
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::TagHolds { .. } => ReasonCode::UnknownTag,
+            Self::AsgHolds { .. }
+            | Self::ConnectedSpaceHolds { .. }
+            | Self::NsgAllows { .. }
+            | Self::ResourceAllows { .. } => ReasonCode::MissingResource,
+            Self::FieldMatches { .. } => ReasonCode::InvalidField,
+            Self::PortMatches { .. } => ReasonCode::PortNotGiven,
+            Self::UnlistedNicAllows { .. } => ReasonCode::UnlistedSender,
+            Self::OwnerAllows { .. } => ReasonCode::UnknownOwner,
+            Self::FeatureAllows { .. } => ReasonCode::NotSimulated,
+            Self::FlowIsOpen { because } => because.code(),
+            Self::TranslatedSource { .. } => ReasonCode::UnknownTranslation,
+            Self::AmbiguousPlace { .. } => ReasonCode::AmbiguousPlace,
+            Self::TooManyUnknowns => ReasonCode::TooManyUnknowns,
+        }
+    }
+}
+
+/// What decides about packets in Azure and is read, but not simulated.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// Security admin rules (ADM).
+    AdminRules,
+    /// Packets to and from the platform (PLAT).
+    PlatformTraffic,
+    /// Multicast, broadcast, tunnels (PLAT-9).
+    UnsupportedTraffic,
+    /// Load balancers (LB).
+    LoadBalancer,
+    /// Private endpoints and Private Link services (PE, PLS).
+    PrivateEndpoint,
+    /// Packets that an appliance forwards (ROUTE-12 to ROUTE-15).
+    ApplianceHop,
+    /// Service endpoints and their policies (SE, SEP).
+    ServiceEndpoint,
+    /// NSGs on the subnets of gateways, Bastion and Azure Firewall (GW-1, FW-1).
+    SpecialSubnet,
+    /// The user-defined routes of a gateway's subnet (GW-2).
+    GatewayRoutes,
+    /// Public addresses of services: gateways, firewalls, Bastion (PIP-3).
+    ServicePublicIp,
+    /// A route whose kind or form no clause names.
+    UnknownRoute,
+}
+
+/// Declares the reason codes with their words and meanings.
+macro_rules! reason_codes {
+    ($($name:ident $word:literal $meaning:literal),+ $(,)?) => {
+        /// Why a record has no verdict of its own: the stable words of ledgers and answers.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum ReasonCode { $(#[doc = $meaning] $name),+ }
+
+        impl ReasonCode {
+            /// All codes.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The code as it is printed.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word),+ }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning),+ }
+            }
+        }
+    };
+}
+
+reason_codes! {
+    UnknownTag "UNKNOWN_TAG" "undetermined: a rule names a service tag that no loaded file has",
+    MissingResource "MISSING_RESOURCE" "undetermined: a resource that the export refers to is not in it",
+    AmbiguousPlace "AMBIGUOUS_PLACE" "undetermined: several networks hold the address and disagree; --vnet or --at says which",
+    InvalidField "INVALID_FIELD" "undetermined: a rule holds a value that Azure does not take",
+    PortNotGiven "PORT_NOT_GIVEN" "undetermined: the question names no port and a rule looks at it",
+    UnlistedSender "UNLISTED_SENDER" "undetermined: the sender's interface is not in the export, so its own NSG is unknown",
+    UnknownOwner "UNKNOWN_OWNER" "undetermined: nobody in the export has the address, and the export is said to be partial",
+    NotSimulated "NOT_SIMULATED" "undetermined: something decides that nsgsim reads but does not simulate",
+    UnknownTranslation "UNKNOWN_TRANSLATION" "undetermined: Azure picks the translated source address and a rule looks at it",
+    TooManyUnknowns "TOO_MANY_UNKNOWNS" "undetermined: more open questions at once than are tried",
+    NotIp "NOT_IP" "out of scope: the packet is neither IPv4 nor IPv6",
+    UnsupportedLinkType "UNSUPPORTED_LINK_TYPE" "out of scope: packets of this link type are not read",
+    NoEndInNetwork "NO_END_IN_NETWORK" "out of scope: neither end of the packet is in the network",
+    NotAtNic "NOT_AT_NIC" "out of scope: neither end of the packet is the interface given with --at",
+    DamagedHeader "DAMAGED_HEADER" "skipped: the packet's headers contradict themselves",
+    CutShort "CUT_SHORT" "skipped: the capture holds too little of the packet to tell its ports",
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ReasonCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Something that a reader of the verdict should know: a decision of ours, or a doubt that did not matter.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Note {
+    /// Nobody in the inventory has the destination: denied by SIM-7.
+    NoEndpoint {
+        /// The address.
+        address: IpAddr,
+    },
+    /// Something was unknown, and every answer to it gives the same verdict.
+    DidNotMatter(Unknown),
+    /// The packet was seen behind a translation, and the interface has no public address of its own.
+    NoPublicAddress {
+        /// The interface.
+        nic: NicIndex,
+    },
+}
+
+/// A whole answer about one packet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The filters that were asked, in order.
+    pub steps: Vec<Step>,
+    /// The routes that were taken, in order.
+    pub routes: Vec<RouteStep>,
+    /// How addresses were rewritten.
+    pub translation: Translation,
+    /// What a reader should know.
+    pub notes: Vec<Note>,
+}
