@@ -3,3 +3,4 @@
 pub mod compile;
 pub mod ingest;
 pub mod model;
+pub mod simulate;
