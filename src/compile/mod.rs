@@ -17,4 +17,6 @@ pub mod ports;
 pub mod resolve;
 pub mod routes;
 pub mod surroundings;
+mod sweep;
+mod trie;
 pub mod world;
