@@ -5,7 +5,6 @@ use super::resolve::{Clause, PortField, ResolvedRule};
 use super::world::{Open, World};
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::index::NsgIndex;
-use crate::model::rule::Protocol;
 use crate::model::verdict::Unknown;
 
 /// The first rule of a list that matches (NSG-4), by its position in the list.
@@ -83,8 +82,8 @@ impl Context<'_> {
     }
 
     fn protocol(&self, clause: &Clause) -> Result<bool, Box<Open>> {
-        let Protocol(number) = self.packet.protocol;
-        self.known_or(clause.protocols.known.contains(Protocol(number)), clause.protocols.doubt.as_ref())
+        let known = clause.protocols.known.contains(self.packet.protocol);
+        self.known_or(known, clause.protocols.doubt.as_ref())
     }
 
     fn address(&self, field: &AddressField, source: bool) -> Result<bool, Box<Open>> {
@@ -95,7 +94,7 @@ impl Context<'_> {
     fn port(&self, field: &PortField, source: bool) -> Result<bool, Box<Open>> {
         let port = if source { self.packet.source_port } else { self.packet.destination_port };
         let known = match port {
-            Port::Number(number) => field.known.contains(number),
+            Port::Number(number) => field.known.contains(Some(number)),
             Port::None => field.known.is_all(),
             Port::NotGiven if field.known.is_all() => true,
             Port::NotGiven => {

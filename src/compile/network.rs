@@ -113,7 +113,13 @@ impl CompiledNetwork {
         network.subnets.iter().flat_map(|subnet| &subnet.prefixes).copied().for_each(&mut cut);
         routes.iter().flat_map(|table| &table.routes).map(|route| route.prefix).for_each(&mut cut);
         places.addresses().map(host).for_each(&mut cut);
-        PLATFORM_ADDRESSES.iter().chain(&MULTICAST).chain(&[IPV6_PROBES]).copied().map(fixed).for_each(&mut cut);
+        PLATFORM_ADDRESSES
+            .iter()
+            .chain(&MULTICAST)
+            .chain(&[IPV6_PROBES])
+            .copied()
+            .map(fixed)
+            .for_each(&mut cut);
         let sets = entries.iter().flatten().flat_map(|(_, _, entry)| [&*entry.source, &*entry.destination]);
         let endpoints = routes.iter().map(|table| &*table.service_endpoints.known);
         let cells = Cells::build(sets.chain(endpoints).chain(&behind_gateway).chain(&topology));
@@ -228,16 +234,17 @@ impl<'n> PolicyBuilder<'n> {
         };
         [Direction::Inbound, Direction::Outbound].map(|direction| {
             let subnet = match &nic.subnet {
-                Some(Reference::Here(subnet)) => enforced(&network.subnets[subnet.get()])
-                    .map(|nsg| self.policy(nsg, direction, around)),
+                Some(Reference::Here(subnet)) => {
+                    enforced(&network.subnets[subnet.get()]).map(|nsg| self.policy(nsg, direction, around))
+                }
                 Some(Reference::Missing(subnet)) => Some(PolicyReference::MissingSubnet(subnet.clone())),
                 None => Some(PolicyReference::MissingSubnet(nic.id.clone())),
             };
             let subnet = subnet.map(|policy| LayerPolicy { layer: Layer::SubnetNsg, policy });
-            let own = nic.nsg.as_ref().map(|nsg| LayerPolicy {
-                layer: Layer::NicNsg,
-                policy: self.policy(nsg, direction, around),
-            });
+            let own = nic
+                .nsg
+                .as_ref()
+                .map(|nsg| LayerPolicy { layer: Layer::NicNsg, policy: self.policy(nsg, direction, around) });
             ordered(direction, subnet, own)
         })
     }

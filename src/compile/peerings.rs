@@ -79,7 +79,10 @@ pub fn gateways_of(network: &Network, vnet: VnetIndex) -> Vec<GatewayIndex> {
 pub fn gateways_in(network: &Network, vnet: VnetIndex) -> Vec<GatewayIndex> {
     let stands_here = |gateway: &Gateway| gateway.vnet.as_ref().and_then(Reference::here) == Some(vnet);
     let gateways = network.gateways.iter().enumerate();
-    gateways.filter(|(_, gateway)| stands_here(gateway)).map(|(position, _)| GatewayIndex::new(position)).collect()
+    gateways
+        .filter(|(_, gateway)| stands_here(gateway))
+        .map(|(position, _)| GatewayIndex::new(position))
+        .collect()
 }
 
 /// On-premises ranges that a network reaches through its own or a peer's gateway (TAG-8 items 4 and 5).
@@ -127,7 +130,8 @@ pub fn known_to(network: &Network, index: GatewayIndex) -> Vec<Learned> {
                 let prefixes = &network.local_gateways[site.get()].prefixes;
                 learned.extend(prefixes.iter().map(|prefix| Learned::Prefix(*prefix, index)));
             }
-            ConnectionRemote::Vnet(Some(Reference::Here(other))) => match &network.gateways[other.get()].vnet {
+            ConnectionRemote::Vnet(Some(Reference::Here(other))) => match &network.gateways[other.get()].vnet
+            {
                 Some(Reference::Here(remote)) => {
                     let space = &network.vnets[remote.get()].address_space;
                     learned.extend(space.iter().map(|prefix| Learned::Prefix(*prefix, index)));

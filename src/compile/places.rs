@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::model::index::{
-    LoadBalancerIndex, NatGatewayIndex, NicIndex, PrivateEndpointIndex, PublicIpIndex, Reference, SubnetIndex,
-    VnetIndex,
+    LoadBalancerIndex, NatGatewayIndex, NicIndex, PrivateEndpointIndex, PublicIpIndex, Reference,
+    SubnetIndex, VnetIndex,
 };
 use crate::model::network::Network;
 use crate::model::prefix::Prefix;
@@ -119,7 +119,8 @@ impl Places {
         for (position, nic) in network.nics.iter().enumerate() {
             for (place, configuration) in nic.ip_configurations.iter().enumerate() {
                 if let Some(public_ip) = configuration.public_ip.as_ref().and_then(Reference::here) {
-                    let place = u32::try_from(place).expect("an interface has fewer than 2^32 configurations");
+                    let place =
+                        u32::try_from(place).expect("an interface has fewer than 2^32 configurations");
                     users.insert(public_ip, PublicOwner::Nic(NicIndex::new(position), place));
                 }
             }

@@ -133,7 +133,7 @@ fn certain(clause: &Clause) -> Entry {
         source_ports: clause.source_ports.known.clone(),
         destination: Arc::clone(&clause.destination.known),
         destination_ports: clause.destination_ports.known.clone(),
-        protocols: clause.protocols.known.clone(),
+        protocols: clause.protocols.known,
     }
 }
 
@@ -152,10 +152,6 @@ fn widest(clause: &Clause) -> Option<Entry> {
         source_ports: ports(&clause.source_ports),
         destination: clause.destination.widest(),
         destination_ports: ports(&clause.destination_ports),
-        protocols: if clause.protocols.doubt.is_some() {
-            ProtocolSet::all()
-        } else {
-            clause.protocols.known.clone()
-        },
+        protocols: if clause.protocols.doubt.is_some() { ProtocolSet::all() } else { clause.protocols.known },
     })
 }

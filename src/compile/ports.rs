@@ -54,6 +54,14 @@ impl PortSet {
         }
     }
 
+    /// The ports of the set that are in the range too.
+    #[must_use]
+    pub fn within(&self, range: PortRange) -> Self {
+        let cut =
+            |own: &PortRange| PortRange::new(own.first().max(range.first()), own.last().min(range.last()));
+        Self { ranges: self.ranges.iter().filter_map(cut).collect() }
+    }
+
     /// The ports as ranges, sorted, with a gap between any two.
     #[must_use]
     pub fn ranges(&self) -> &[PortRange] {
@@ -90,6 +98,16 @@ impl ProtocolSet {
             ProtocolMatch::Is(protocol) => Some(Self::one(*protocol)),
             ProtocolMatch::Invalid(_) => None,
         }
+    }
+
+    /// The protocols that both sets hold.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        let mut bits = self.bits;
+        for (word, other) in bits.iter_mut().zip(other.bits) {
+            *word &= other;
+        }
+        Self { bits }
     }
 
     /// Adds a protocol.

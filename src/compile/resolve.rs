@@ -110,14 +110,12 @@ impl<'n> Resolver<'n> {
 
     fn clauses(&mut self, nsg: NsgIndex, position: u32, rule: &Rule, around: &Surroundings) -> Vec<Clause> {
         let invalid = |text: &str| Unknown::FieldMatches { nsg, rule: position, text: text.to_owned() };
-        let protocols = match &rule.protocol {
-            ProtocolMatch::Any => ProtocolField { known: ProtocolSet::all(), doubt: None },
-            ProtocolMatch::Is(protocol) => {
-                ProtocolField { known: ProtocolSet::from_protocols([*protocol]), doubt: None }
-            }
-            ProtocolMatch::Invalid(text) => {
-                ProtocolField { known: ProtocolSet::empty(), doubt: Some(invalid(text)) }
-            }
+        let protocols = ProtocolField {
+            known: ProtocolSet::of(&rule.protocol).unwrap_or_default(),
+            doubt: match &rule.protocol {
+                ProtocolMatch::Invalid(text) => Some(invalid(text)),
+                ProtocolMatch::Any | ProtocolMatch::Is(_) => None,
+            },
         };
         let ports = |terms: &[PortTerm]| {
             let ranges = terms.iter().filter_map(|term| match term {
@@ -142,12 +140,12 @@ impl<'n> Resolver<'n> {
         // A platform tag matches the packets of its service and no others (TAG-11).
         let services = platform.iter().filter_map(platform_service).map(|service| Clause {
             protocols: ProtocolField {
-                known: whole.protocols.known.intersection(&ProtocolSet::from_protocols(service.protocols)),
+                known: whole.protocols.known.intersection(service.protocols),
                 doubt: whole.protocols.doubt.clone(),
             },
             destination: AddressField::certain(Arc::new(AddressSet::from_prefixes(service.prefixes))),
             destination_ports: PortField {
-                known: whole.destination_ports.known.intersection(service.port),
+                known: whole.destination_ports.known.within(service.port),
                 doubt: whole.destination_ports.doubt.clone(),
             },
             ..whole.clone()
@@ -261,7 +259,7 @@ fn members(network: &Network) -> Vec<AddressSet> {
 /// The packets that a platform tag stands for (TAG-11).
 struct PlatformService {
     prefixes: Vec<crate::model::prefix::Prefix>,
-    protocols: Vec<Protocol>,
+    protocols: ProtocolSet,
     port: PortRange,
 }
 
@@ -269,7 +267,10 @@ fn platform_service(term: &AddressTerm) -> Option<PlatformService> {
     let AddressTerm::Tag(tag) = term else { return None };
     let service = |prefixes: &[&str], protocols: &[Protocol], port| PlatformService {
         prefixes: prefixes.iter().copied().map(fixed).collect(),
-        protocols: protocols.to_vec(),
+        protocols: protocols.iter().fold(ProtocolSet::default(), |mut set, protocol| {
+            set.insert(*protocol);
+            set
+        }),
         port: PortRange::new(port, port).expect("one port is a range"),
     };
     if tag.is(TagName::AZURE_PLATFORM_DNS) {

@@ -114,7 +114,10 @@ impl SubnetRoutes {
         let mut routes = user;
         for route in gateway.into_iter().chain(system) {
             // The same prefix from a stronger source: the weaker route is not used at all (ROUTE-6).
-            if !routes.iter().any(|stronger| stronger.prefix == route.prefix && stronger.source != route.source) {
+            if !routes
+                .iter()
+                .any(|stronger| stronger.prefix == route.prefix && stronger.source != route.source)
+            {
                 routes.push(route);
             }
         }

@@ -65,14 +65,17 @@ pub fn internet_base() -> AddressSet {
 #[must_use]
 pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> Surroundings {
     let subnet = &network.subnets[subnet.get()];
-    let mut connected = AddressSet::from_prefixes(network.vnets[subnet.vnet.get()].address_space.iter().copied());
+    let mut connected =
+        AddressSet::from_prefixes(network.vnets[subnet.vnet.get()].address_space.iter().copied());
     let mut doubts = Vec::new();
     let connected_doubt = |missing: String| Doubt::Connected { subnet: subnet.id.clone(), missing };
 
     for peering in peerings::connected(network, subnet.vnet) {
         if peering.side.allow_virtual_network_access {
             match peering.prefixes(network) {
-                Ok(prefixes) => connected = connected.union(&AddressSet::from_prefixes(prefixes.iter().copied())),
+                Ok(prefixes) => {
+                    connected = connected.union(&AddressSet::from_prefixes(prefixes.iter().copied()));
+                }
                 Err(missing) => doubts.push(connected_doubt(missing.to_string())),
             }
         }

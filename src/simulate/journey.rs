@@ -116,7 +116,11 @@ impl Journey {
 
     /// The translations of a packet whose exit, if it has one, is `exit`.
     #[must_use]
-    pub fn translation(&self, destination_port: Option<u16>, exit: Option<(Snat, Option<IpAddr>)>) -> Translation {
+    pub fn translation(
+        &self,
+        destination_port: Option<u16>,
+        exit: Option<(Snat, Option<IpAddr>)>,
+    ) -> Translation {
         Translation {
             destination: self.rewritten_destination.map(|address| (address, destination_port)),
             snat: exit.map(|(snat, _)| snat),
@@ -158,7 +162,7 @@ impl Builder<'_> {
     fn start(&mut self, ends: Ends, source: IpAddr, destination: IpAddr) {
         let network = &self.compiled.network;
         match ends.origin {
-            Origin::Nic(nic) => self.from_nic(nic, source, destination),
+            Origin::Nic(nic) => self.start_at_nic(nic, source, destination),
             Origin::Unlisted(subnet) => {
                 let vnet = network.subnets[subnet.get()].vnet;
                 match self.compiled.places.owner(vnet, source) {
@@ -178,13 +182,13 @@ impl Builder<'_> {
                 }
                 self.route(Interface::Unlisted(subnet), subnet, source, destination);
             }
-            Origin::Internet => self.from_internet(ends.vnet, destination),
-            Origin::OnPremises(gateway) => self.from_on_premises(gateway, destination),
+            Origin::Internet => self.start_outside(ends.vnet, destination),
+            Origin::OnPremises(gateway) => self.start_on_premises(gateway, destination),
             Origin::Platform => self.feature(Feature::PlatformTraffic, None),
         }
     }
 
-    fn from_nic(&mut self, nic: NicIndex, source: IpAddr, destination: IpAddr) {
+    fn start_at_nic(&mut self, nic: NicIndex, source: IpAddr, destination: IpAddr) {
         let compiled = self.compiled;
         let resource = &compiled.network.nics[nic.get()];
         let own = |address: IpAddr| {
@@ -303,7 +307,7 @@ impl Builder<'_> {
                 }
             }
             Hop::Appliance(_) => self.feature(Feature::ApplianceHop, None),
-            Hop::Internet => self.to_internet(from, subnet, source, destination),
+            Hop::Internet => self.leave_to_internet(from, subnet, source, destination),
             Hop::None => {
                 self.lost(Reason::Route(RouteEnd::None { interface: from, user_route: chosen.user }));
             }
@@ -314,10 +318,9 @@ impl Builder<'_> {
     fn step(&self, from: Interface, subnet: SubnetIndex, route: &EffectiveRoute) -> RouteStep {
         let network = &self.compiled.network;
         let table = network.subnets[subnet.get()].route_table.as_ref().and_then(Reference::here);
-        let name = route
-            .user
-            .zip(table)
-            .map(|(position, table)| network.route_tables[table.get()].routes[position as usize].name.clone());
+        let name = route.user.zip(table).map(|(position, table)| {
+            network.route_tables[table.get()].routes[position as usize].name.clone()
+        });
         RouteStep {
             interface: from,
             prefix: route.prefix,
@@ -362,7 +365,7 @@ impl Builder<'_> {
 
     /// Out to the internet, by the first means that applies (OUT-1), and back in where a public address of the
     /// inventory is called.
-    fn to_internet(&mut self, from: Interface, subnet: SubnetIndex, source: IpAddr, destination: IpAddr) {
+    fn leave_to_internet(&mut self, from: Interface, subnet: SubnetIndex, source: IpAddr, destination: IpAddr) {
         let exit = match self.exit(from, subnet, source) {
             Ok(exit) => exit,
             Err(question) => {
@@ -373,7 +376,7 @@ impl Builder<'_> {
         self.journey.stages.push(Stage::Exit(exit));
         if self.compiled.places.public(destination).is_some() {
             match exit.source {
-                Some(source) => self.from_public(destination, Some(source)),
+                Some(source) => self.enter_by_public_address(destination, Some(source)),
                 // Rules of the receiver see a source that Azure picks.
                 None => self.unknown(Unknown::TranslatedSource { address: source }),
             }
@@ -440,10 +443,10 @@ impl Builder<'_> {
         Ok(exit(by, None))
     }
 
-    fn from_internet(&mut self, vnet: Option<VnetIndex>, destination: IpAddr) {
+    fn start_outside(&mut self, vnet: Option<VnetIndex>, destination: IpAddr) {
         let compiled = self.compiled;
         if compiled.places.public(destination).is_some() {
-            self.from_public(destination, None);
+            self.enter_by_public_address(destination, None);
             return;
         }
         // Seen after translation: addressed to a private address.
@@ -486,16 +489,16 @@ impl Builder<'_> {
                 match public_ip.sku {
                     Some(PublicIpSku::Basic) => Gate::Open,
                     Some(PublicIpSku::Standard) => Gate::Closed(*index),
-                    None => Gate::Unknown(Unknown::ResourceAllows {
-                        resource: public_ip.id.child("sku", "name"),
-                    }),
+                    None => {
+                        Gate::Unknown(Unknown::ResourceAllows { resource: public_ip.id.child("sku", "name") })
+                    }
                 }
             }
         }
     }
 
     /// Arrival at a public address of the inventory.
-    fn from_public(&mut self, destination: IpAddr, source: Option<IpAddr>) {
+    fn enter_by_public_address(&mut self, destination: IpAddr, source: Option<IpAddr>) {
         let network = &self.compiled.network;
         let Some((public_ip, owner)) = self.compiled.places.public(destination) else { return };
         match owner {
@@ -525,7 +528,7 @@ impl Builder<'_> {
     }
 
     /// From on-premises a packet enters at the gateway's network; only the destination filters (GW-2).
-    fn from_on_premises(&mut self, gateway: GatewayIndex, destination: IpAddr) {
+    fn start_on_premises(&mut self, gateway: GatewayIndex, destination: IpAddr) {
         let compiled = self.compiled;
         let network = &compiled.network;
         let resource = &network.gateways[gateway.get()];
@@ -539,7 +542,8 @@ impl Builder<'_> {
             if let Some(table) = &table.unknown_table {
                 return self.missing(table.clone());
             }
-            let diverted = table.routes.iter().any(|route| route.user.is_some() && route.prefix.contains(&destination));
+            let diverted =
+                table.routes.iter().any(|route| route.user.is_some() && route.prefix.contains(&destination));
             if diverted {
                 self.feature(Feature::GatewayRoutes, Some(network.subnets[subnet.get()].id.clone()));
                 return;
@@ -550,7 +554,8 @@ impl Builder<'_> {
             return;
         }
         // Peers that use this gateway (PEER-5).
-        for peering in peerings::connected(network, vnet).filter(|peering| peering.side.allow_gateway_transit) {
+        for peering in peerings::connected(network, vnet).filter(|peering| peering.side.allow_gateway_transit)
+        {
             if !peering.prefixes(network).is_ok_and(|space| within(space, destination)) {
                 continue;
             }

@@ -349,8 +349,7 @@ fn revoked(
         let policy = &after.policies[position];
         let nsg = &after.network.nsgs[policy.nsg.get()];
         let earlier = before.network.nsgs.iter().find(|earlier| earlier.id == nsg.id);
-        let changed = earlier
-            .is_none_or(|earlier| earlier.rules != nsg.rules || !earlier.flush_connection);
+        let changed = earlier.is_none_or(|earlier| earlier.rules != nsg.rules || !earlier.flush_connection);
         if !nsg.flush_connection || !changed {
             continue;
         }

@@ -116,7 +116,11 @@ impl FlowTable {
     /// A table of at most `most` records.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { records: HashMap::with_hasher(foldhash::fast::FixedState::default()), most: most.max(1), evicted: 0 }
+        Self {
+            records: HashMap::with_hasher(foldhash::fast::FixedState::default()),
+            most: most.max(1),
+            evicted: 0,
+        }
     }
 
     /// The record that a packet belongs to, if it is alive: exactly the idle time is alive still (STATE-6). A SYN
@@ -162,8 +166,7 @@ impl FlowTable {
 
     /// Expired records leave first; if that is not enough the longest idle eighth does, and is counted.
     fn make_room(&mut self, now_ns: u64, timeout_ns: impl Fn(Interface) -> u64) {
-        self.records
-            .retain(|key, record| now_ns.saturating_sub(record.last_ns) <= timeout_ns(key.interface));
+        self.records.retain(|key, record| now_ns.saturating_sub(record.last_ns) <= timeout_ns(key.interface));
         if self.records.len() < self.most {
             return;
         }
