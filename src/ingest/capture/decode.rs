@@ -184,3 +184,133 @@ fn raw(frame: Part<'_>) -> Decoded {
         _ => Err(ReasonCode::DamagedHeader),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::*;
+    use super::{LinkType, decode};
+    use crate::model::record::Content;
+    use crate::model::verdict::ReasonCode;
+
+    const NOT_IP: Content = Content::OutOfScope(ReasonCode::NotIp);
+    const DAMAGED: Content = Content::Skipped(ReasonCode::DamagedHeader);
+    const CUT: Content = Content::Skipped(ReasonCode::CutShort);
+
+    fn whole(link_type: LinkType, frame: &[u8]) -> Content {
+        decode(link_type, frame, u32::try_from(frame.len()).unwrap())
+    }
+
+    #[test]
+    fn ethernet_carries_both_versions() {
+        let v4 = ethernet(0x0800, &ipv4(6, &syn()));
+        assert_eq!(whole(LinkType::ETHERNET, &v4), Content::Packet(syn_packet()));
+        let v6 = ethernet(0x86dd, &ipv6(6, &syn()));
+        assert_eq!(whole(LinkType::ETHERNET, &v6), Content::Packet(syn_packet_6()));
+    }
+
+    #[test]
+    fn vlan_tags_of_any_depth_are_passed_over() {
+        let tags: [&[u16]; 6] = [
+            &[0x8100],
+            &[0x88a8, 0x8100],
+            &[0x9100, 0x8100],
+            &[0x8100, 0x8100],
+            &[0x88a8, 0x88a8, 0x8100],
+            &[0x8100; 40],
+        ];
+        for tags in tags {
+            let mut payload = [&0x0800u16.to_be_bytes()[..], &ipv4(6, &syn())].concat();
+            for (depth, tag) in tags.iter().rev().enumerate() {
+                payload = [&[0x20, u8::try_from(depth).unwrap()], &payload[..]].concat();
+                if depth + 1 < tags.len() {
+                    payload = [&tag.to_be_bytes()[..], &payload].concat();
+                }
+            }
+            let frame = ethernet(tags[0], &payload);
+            assert_eq!(whole(LinkType::ETHERNET, &frame), Content::Packet(syn_packet()), "{tags:x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_ip_is_out_of_scope() {
+        // ARP, MPLS, PPPoE, LLC (a length), LLDP; and ARP behind a VLAN tag.
+        for kind in [0x0806, 0x8847, 0x8864, 0x0026, 0x88cc] {
+            assert_eq!(whole(LinkType::ETHERNET, &ethernet(kind, &[0; 46])), NOT_IP, "{kind:x}");
+        }
+        assert_eq!(whole(LinkType::ETHERNET, &ethernet(0x8100, &[0, 1, 0x08, 0x06, 0, 1])), NOT_IP);
+    }
+
+    #[test]
+    fn a_frame_without_its_ether_type_is_cut_or_damaged() {
+        let frame = ethernet(0x8100, &[0, 1, 0x08, 0x00]);
+        for length in [0, 13, 17] {
+            assert_eq!(decode(LinkType::ETHERNET, &frame[..length], 60), CUT, "{length}");
+            assert_eq!(whole(LinkType::ETHERNET, &frame[..length]), DAMAGED, "{length}");
+        }
+    }
+
+    #[test]
+    fn raw_ip_tells_its_version_itself() {
+        let (v4, v6) = (ipv4(6, &syn()), ipv6(6, &syn()));
+        for link_type in [LinkType::RAW, LinkType::RAW_12, LinkType::RAW_14] {
+            assert_eq!(whole(link_type, &v4), Content::Packet(syn_packet()));
+            assert_eq!(whole(link_type, &v6), Content::Packet(syn_packet_6()));
+            assert_eq!(whole(link_type, &[0x55; 40]), DAMAGED);
+            assert_eq!(decode(link_type, &[], 40), CUT);
+        }
+        assert_eq!(whole(LinkType::IPV4, &v4), Content::Packet(syn_packet()));
+        assert_eq!(whole(LinkType::IPV6, &v6), Content::Packet(syn_packet_6()));
+        assert_eq!(whole(LinkType::IPV4, &v6), DAMAGED);
+        assert_eq!(whole(LinkType::IPV6, &v4), DAMAGED);
+    }
+
+    #[test]
+    fn linux_cooked_captures_are_read() {
+        let sll = |device: u16, kind: u16, payload: &[u8]| {
+            let header = [&[0, 0][..], &device.to_be_bytes(), &[0, 6, 1, 2, 3, 4, 5, 6, 0, 0]].concat();
+            [&header[..], &kind.to_be_bytes(), payload].concat()
+        };
+        let sll2 = |device: u16, kind: u16, payload: &[u8]| {
+            let header = [&kind.to_be_bytes()[..], &[0, 0, 0, 0, 0, 2], &device.to_be_bytes()].concat();
+            [&header[..], &[0, 6, 1, 2, 3, 4, 5, 6, 0, 0], payload].concat()
+        };
+        let tagged = [&[0, 7, 0x08, 0x00][..], &ipv4(6, &syn())].concat();
+        for (link_type, frame) in [
+            (LinkType::LINUX_SLL, &sll as &dyn Fn(u16, u16, &[u8]) -> Vec<u8>),
+            (LinkType::LINUX_SLL2, &sll2),
+        ] {
+            let read = |frame: Vec<u8>| whole(link_type, &frame);
+            assert_eq!(read(frame(1, 0x0800, &ipv4(6, &syn()))), Content::Packet(syn_packet()));
+            assert_eq!(read(frame(772, 0x86dd, &ipv6(6, &syn()))), Content::Packet(syn_packet_6()));
+            assert_eq!(read(frame(1, 0x8100, &tagged)), Content::Packet(syn_packet()));
+            assert_eq!(read(frame(1, 0x0806, &[0; 28])), NOT_IP);
+            assert_eq!(read(frame(1, 4, &[0; 28])), NOT_IP);
+            assert_eq!(read(frame(824, 0x0800, &[0; 28])), NOT_IP);
+            assert_eq!(decode(link_type, &frame(1, 0x0800, &[])[..9], 60), CUT);
+        }
+    }
+
+    #[test]
+    fn bsd_loopback_is_read_in_either_byte_order() {
+        let (v4, v6) = (ipv4(6, &syn()), ipv6(6, &syn()));
+        for link_type in [LinkType::NULL, LinkType::LOOP] {
+            for order in [u32::to_be_bytes, u32::to_le_bytes] {
+                let frame = |family: u32, payload: &[u8]| [&order(family)[..], payload].concat();
+                assert_eq!(whole(link_type, &frame(2, &v4)), Content::Packet(syn_packet()));
+                for family in [23, 24, 28, 30] {
+                    assert_eq!(whole(link_type, &frame(family, &v6)), Content::Packet(syn_packet_6()));
+                }
+                assert_eq!(whole(link_type, &frame(7, &v4)), NOT_IP);
+                assert_eq!(whole(link_type, &frame(2, &v6)), DAMAGED);
+            }
+        }
+    }
+
+    #[test]
+    fn other_link_types_are_out_of_scope() {
+        for number in [9, 105, 127, 228 + 256, 65535] {
+            let content = whole(LinkType(number), &ipv4(6, &syn()));
+            assert_eq!(content, Content::OutOfScope(ReasonCode::UnsupportedLinkType), "{number}");
+        }
+    }
+}

@@ -6,6 +6,8 @@
 pub mod decode;
 mod framing;
 mod ip;
+#[cfg(test)]
+mod sample;
 mod window;
 
 use std::io::Read;
