@@ -3,4 +3,5 @@
 pub mod compile;
 pub mod ingest;
 pub mod model;
+pub mod replay;
 pub mod simulate;

@@ -365,7 +365,13 @@ impl Builder<'_> {
 
     /// Out to the internet, by the first means that applies (OUT-1), and back in where a public address of the
     /// inventory is called.
-    fn leave_to_internet(&mut self, from: Interface, subnet: SubnetIndex, source: IpAddr, destination: IpAddr) {
+    fn leave_to_internet(
+        &mut self,
+        from: Interface,
+        subnet: SubnetIndex,
+        source: IpAddr,
+        destination: IpAddr,
+    ) {
         let exit = match self.exit(from, subnet, source) {
             Ok(exit) => exit,
             Err(question) => {
