@@ -53,7 +53,9 @@ impl<A: Number> Trie<A> {
                 interval += 1;
             }
             let slot_last = slot_first.slot_last(shift);
-            let further = self.starts[interval + 1..].partition_point(|&start| start <= slot_last);
+            // How many borders lie in the slot, counted no further than to the limit.
+            let borders = self.starts[interval + 1..].iter().take(self.scan_limit.max(1));
+            let further = borders.take_while(|&&start| start <= slot_last).count();
             self.table[index] = if further == 0 {
                 LEAF | self.cells[interval]
             } else if further < self.scan_limit {
