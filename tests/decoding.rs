@@ -29,7 +29,7 @@ fn extension(kind: u8, next: u8, id: u8) -> Vec<u8> {
 
 fn transport() -> impl Strategy<Value = (u8, Vec<u8>)> {
     let ports = (any::<u16>(), any::<u16>());
-    let tcp = (ports.clone(), any::<u8>(), 0..8usize).prop_map(|((from, to), flags, payload)| {
+    let tcp = (ports, any::<u8>(), 0..8usize).prop_map(|((from, to), flags, payload)| {
         let head = [from.to_be_bytes(), to.to_be_bytes()].concat();
         let rest = vec![0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 1, 0, 0, 0, 0, 0];
         (6, [head, rest, vec![7; payload]].concat())

@@ -7,3 +7,4 @@
 pub mod capture;
 pub mod error;
 pub mod source;
+pub mod synth;
