@@ -8,3 +8,4 @@ pub mod azure;
 pub mod capture;
 pub mod error;
 pub mod source;
+pub mod synth;
