@@ -87,16 +87,13 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let compiled = &loaded.compiled;
 
-    let (from, to) = (End::read(compiled, &args.from, args.to.contains("]:"))?, End::read(compiled, &args.to, false)?);
+    let (from, to) =
+        (End::read(compiled, &args.from, args.to.contains("]:"))?, End::read(compiled, &args.to, false)?);
     let (source, destination) = meeting(&from, &to)?;
     let packet = packet(args.proto, (source, from.port, 50000), (destination, to.port));
     let options = SimulatorOptions {
         stateful: false,
-        vnet: args
-            .vnet
-            .as_deref()
-            .map(|text| inputs::one_vnet(&compiled.network, text))
-            .transpose()?,
+        vnet: args.vnet.as_deref().map(|text| inputs::one_vnet(&compiled.network, text)).transpose()?,
         ..SimulatorOptions::default()
     };
     let mut simulator = Simulator::new(Arc::clone(compiled), options);
@@ -109,7 +106,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             Some(nic) => simulator.path(Origin::Nic(nic).into(), &packet, 0),
             None => {
                 let judged = simulator.judge(&packet, 0);
-                let out = |_| CliError::usage(format!("neither {source} nor {destination} is in the network"));
+                let out =
+                    |_| CliError::usage(format!("neither {source} nor {destination} is in the network"));
                 judged.map_err(out)?.answer
             }
         },
@@ -135,12 +133,13 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     })
 }
 
-fn packet(protocol: Protocol, source: (IpAddr, Option<u16>, u16), destination: (IpAddr, Option<u16>)) -> Packet {
+fn packet(
+    protocol: Protocol,
+    source: (IpAddr, Option<u16>, u16),
+    destination: (IpAddr, Option<u16>),
+) -> Packet {
     let ports = if protocol.has_ports() {
-        (
-            Port::Number(source.1.unwrap_or(source.2)),
-            destination.1.map_or(Port::NotGiven, Port::Number),
-        )
+        (Port::Number(source.1.unwrap_or(source.2)), destination.1.map_or(Port::NotGiven, Port::Number))
     } else {
         (Port::None, Port::None)
     };
@@ -190,7 +189,8 @@ impl End {
             let machine = |id: &crate::model::id::ResourceId| {
                 id.as_str().eq_ignore_ascii_case(name) || id.name().eq_ignore_ascii_case(name)
             };
-            let of_machine = network.nics.iter().enumerate().filter(|(_, nic)| nic.machine.as_ref().is_some_and(machine));
+            let of_machine =
+                network.nics.iter().enumerate().filter(|(_, nic)| nic.machine.as_ref().is_some_and(machine));
             nics = of_machine.map(|(position, _)| NicIndex::new(position)).collect();
         }
         if !nics.is_empty() {
@@ -201,7 +201,8 @@ impl End {
             };
             let mut configurations: Vec<_> = network.nics[nic.get()].ip_configurations.iter().collect();
             configurations.sort_by_key(|configuration| !configuration.primary);
-            let addresses: Vec<_> = configurations.iter().filter_map(|configuration| configuration.address).collect();
+            let addresses: Vec<_> =
+                configurations.iter().filter_map(|configuration| configuration.address).collect();
             if addresses.is_empty() {
                 return Err(CliError::usage(format!("`{name}`: the interface has no address")));
             }
@@ -220,7 +221,9 @@ impl End {
 /// Splits `10.0.1.4:443`, `[2001:db8::1]:443`, `web-nic:443` at the port.
 fn split_port(text: &str) -> Result<(&str, Option<u16>), CliError> {
     let port = |digits: &str| {
-        digits.parse().map_err(|_| CliError::usage(format!("`{text}`: `{digits}` is not a port from 0 to 65535")))
+        digits
+            .parse()
+            .map_err(|_| CliError::usage(format!("`{text}`: `{digits}` is not a port from 0 to 65535")))
     };
     if let Some(rest) = text.strip_prefix('[') {
         let (address, rest) = rest
@@ -278,14 +281,19 @@ fn view(
         DirectionArg::Out => Direction::Outbound,
     });
     let at = args.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?;
-    let missing = || CliError::usage("--mode ip-flow needs --at NIC: no end of the packet is one interface alone");
+    let missing =
+        || CliError::usage("--mode ip-flow needs --at NIC: no end of the packet is one interface alone");
     match (at, direction) {
         (Some(nic), Some(direction)) => Ok((nic, direction)),
         (Some(nic), None) if source == Some(nic) => Ok((nic, Direction::Outbound)),
         (Some(nic), None) if destination == Some(nic) => Ok((nic, Direction::Inbound)),
-        (Some(_), None) => Err(CliError::usage("--direction: which way, seen from --at? The packet does not tell")),
+        (Some(_), None) => {
+            Err(CliError::usage("--direction: which way, seen from --at? The packet does not tell"))
+        }
         (None, Some(Direction::Outbound)) => source.map(|nic| (nic, Direction::Outbound)).ok_or_else(missing),
-        (None, Some(Direction::Inbound)) => destination.map(|nic| (nic, Direction::Inbound)).ok_or_else(missing),
+        (None, Some(Direction::Inbound)) => {
+            destination.map(|nic| (nic, Direction::Inbound)).ok_or_else(missing)
+        }
         (None, None) => source
             .map(|nic| (nic, Direction::Outbound))
             .or(destination.map(|nic| (nic, Direction::Inbound)))

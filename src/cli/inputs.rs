@@ -100,12 +100,7 @@ pub(super) fn one_vnet(network: &Network, text: &str) -> Result<VnetIndex, CliEr
     one("virtual network", text, &found, |vnet| network.vnets[vnet.get()].id.as_str())
 }
 
-fn one<'n, I: Copy>(
-    kind: &str,
-    text: &str,
-    found: &[I],
-    id: impl Fn(I) -> &'n str,
-) -> Result<I, CliError> {
+fn one<'n, I: Copy>(kind: &str, text: &str, found: &[I], id: impl Fn(I) -> &'n str) -> Result<I, CliError> {
     match found {
         [one] => Ok(*one),
         [] => Err(CliError::usage(format!("`{text}`: no {kind} of this name or ID in the network"))),

@@ -11,11 +11,11 @@ use super::arguments::{NetworkArgs, OutputArgs, ThreadsArgs};
 use super::output::{self, OutputFile};
 use super::traffic::Traffic;
 use super::{CliError, Status, inputs};
+use crate::model::record::Record;
 use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
 use crate::report::replay::{By, ReplayReport, Timing};
 use crate::simulate::SimulatorOptions;
-use crate::model::record::Record;
 
 /// Captures through the network: a verdict for every packet, and a ledger that adds up
 ///
@@ -103,7 +103,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         (true, FormatArg::Ndjson | FormatArg::Json) => Some(RowFormat::Ndjson),
         (false, FormatArg::Table | FormatArg::Json) => None,
         (false, FormatArg::Csv | FormatArg::Ndjson) => {
-            return Err(CliError::usage("--format csv and ndjson are for rows: use --by flow or --decisions FILE"));
+            return Err(CliError::usage(
+                "--format csv and ndjson are for rows: use --by flow or --decisions FILE",
+            ));
         }
     };
     let mut sinks = Sinks::open(args, row_format)?;
@@ -250,7 +252,9 @@ impl Sinks {
     fn finish(self) -> Result<(), CliError> {
         for mut writer in [self.listed, self.decisions].into_iter().flatten() {
             writer.flush().map_err(|source| output::failed(&self.path, source))?;
-            if let Sink::File(file) = writer.into_inner().map_err(|source| output::failed(&self.path, source))? {
+            if let Sink::File(file) =
+                writer.into_inner().map_err(|source| output::failed(&self.path, source))?
+            {
                 file.finish()?;
             }
         }
@@ -263,6 +267,9 @@ fn format_of(path: &Path) -> Result<RowFormat, CliError> {
     match ending.to_ascii_lowercase().as_str() {
         "csv" => Ok(RowFormat::Csv),
         "ndjson" | "jsonl" => Ok(RowFormat::Ndjson),
-        _ => Err(CliError::usage(format!("{}: expected a file name ending in .csv or .ndjson", path.display()))),
+        _ => Err(CliError::usage(format!(
+            "{}: expected a file name ending in .csv or .ndjson",
+            path.display()
+        ))),
     }
 }

@@ -45,7 +45,7 @@ impl Traffic {
             }
         }
         // LIMIT: captures that overlap in time are read one after the other, not merged.
-        found.sort_by(|one, other| one.0.cmp(&other.0));
+        found.sort_by_key(|(time, _)| *time);
         let paths: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
         if !quiet {
             for file in &ignored {

@@ -1,6 +1,6 @@
 //! Many records at once: cut into batches, shared out by flow, judged in parallel, added up in a fixed order.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -162,8 +162,7 @@ fn shard_of(compiled: &CompiledNetwork, packet: &Packet) -> usize {
         _ => address,
     };
     let (one, other) = (private(tuple.source), private(tuple.destination));
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    (one.min(other), one.max(other)).hash(&mut hasher);
+    let hash = foldhash::fast::FixedState::default().hash_one((one.min(other), one.max(other)));
     // The remainder of a constant fits.
-    usize::try_from(hasher.finish() % SHARDS as u64).expect("a remainder is below its divisor")
+    usize::try_from(hash % SHARDS as u64).expect("a remainder is below its divisor")
 }

@@ -251,9 +251,7 @@ impl<'n> Names<'n> {
             Note::NoEndpoint { address } => {
                 ("SIM-7", format!("nothing in the network has the address {address}"))
             }
-            Note::DidNotMatter(unknown) => {
-                ("SIM-5", format!("did not matter: {}", self.unknown(unknown)))
-            }
+            Note::DidNotMatter(unknown) => ("SIM-5", format!("did not matter: {}", self.unknown(unknown))),
             Note::NoPublicAddress { nic } => (
                 "PIP-1",
                 format!(
@@ -275,10 +273,9 @@ impl<'n> Names<'n> {
                 "whether {address} is connected to subnet {} through `{missing}`, which the export lacks",
                 subnet.name()
             ),
-            Unknown::AsgHolds { asg, address } => format!(
-                "whether {address} is a member of `{}`, which the export lacks",
-                asg.name()
-            ),
+            Unknown::AsgHolds { asg, address } => {
+                format!("whether {address} is a member of `{}`, which the export lacks", asg.name())
+            }
             Unknown::FieldMatches { nsg, rule, text } => format!(
                 "whether `{text}`, which Azure does not take, matches in rule {} of {}",
                 self.network.nsgs[nsg.get()].rules[*rule as usize].name,
