@@ -83,7 +83,7 @@ impl Cells {
         for (first, last) in set.ranges_v6() {
             cells.extend_from_slice(self.v6.cells_between(first, last)?);
         }
-        // PERF: the stable sort knows ascending stretches, and cells mostly ascend with their addresses.
+        // The stable sort makes use of ascending stretches, and cells mostly ascend with their addresses.
         cells.sort();
         let mut ranges: Vec<Range<u32>> = Vec::new();
         for intervals in cells.chunk_by(|one, next| one == next) {

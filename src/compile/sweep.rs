@@ -53,7 +53,7 @@ pub(super) fn sweep<'a>(
         }
         0 < border && border < length
     });
-    // PERF: the stable sort merges what each entry brings in order.
+    // The stable sort merges what each entry brings in order.
     borders.sort();
 
     let mut classes = Interner::new(holding.as_raw_slice().len());
