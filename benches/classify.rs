@@ -15,7 +15,7 @@ use nsgsim::compile::classifier::{Classifier, Entry, Key, Pools};
 use nsgsim::compile::ports::{PortSet, ProtocolSet};
 use nsgsim::model::prefix::{PortRange, Prefix, host};
 use nsgsim::model::rule::Protocol;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// A packet before its addresses are looked up.
@@ -27,12 +27,12 @@ struct Packet {
     destination_port: u16,
 }
 
-fn v4(rng: &mut impl Rng, base: u32, spread_bits: u32, lengths: std::ops::RangeInclusive<u8>) -> Prefix {
+fn v4(rng: &mut ChaCha8Rng, base: u32, spread_bits: u32, lengths: std::ops::RangeInclusive<u8>) -> Prefix {
     let address = Ipv4Addr::from(base | rng.random_range(0..1_u32 << spread_bits));
     Prefix::V4(Ipv4Net::new(address, rng.random_range(lengths)).expect("at most 32").trunc())
 }
 
-fn v6(rng: &mut impl Rng) -> Prefix {
+fn v6(rng: &mut ChaCha8Rng) -> Prefix {
     // The service's own shape: a region's block, a subnet, and few addresses at its end.
     let region = u128::from(rng.random_range(0..400_u32)) << 80;
     let subnet = u128::from(rng.random_range(0..1000_u32)) << 64;
@@ -42,7 +42,7 @@ fn v6(rng: &mut impl Rng) -> Prefix {
     Prefix::V6(Ipv6Net::new(Ipv6Addr::from(address), length).expect("at most 128").trunc())
 }
 
-fn ports(rng: &mut impl Rng) -> PortSet {
+fn ports(rng: &mut ChaCha8Rng) -> PortSet {
     if rng.random_range(0..5) == 0 {
         return PortSet::all();
     }
@@ -54,7 +54,7 @@ fn ports(rng: &mut impl Rng) -> PortSet {
     }))
 }
 
-fn entry(rng: &mut impl Rng, source: Arc<AddressSet>, destination: Arc<AddressSet>) -> Entry {
+fn entry(rng: &mut ChaCha8Rng, source: Arc<AddressSet>, destination: Arc<AddressSet>) -> Entry {
     let protocols = match rng.random_range(0..10) {
         0 => ProtocolSet::all(),
         1..7 => ProtocolSet::one(Protocol::TCP),
@@ -68,7 +68,7 @@ fn set(prefixes: impl IntoIterator<Item = Prefix>) -> Arc<AddressSet> {
 }
 
 /// Rules of one large NSG; each side has `prefixes` blocks of `10.0.0.0/8`.
-fn entries(rng: &mut impl Rng, count: usize, prefixes: usize) -> Vec<Entry> {
+fn entries(rng: &mut ChaCha8Rng, count: usize, prefixes: usize) -> Vec<Entry> {
     (0..count)
         .map(|_| {
             let mut side = || set((0..prefixes).map(|_| v4(rng, 10 << 24, 24, 16..=32)).collect::<Vec<_>>());
@@ -79,8 +79,8 @@ fn entries(rng: &mut impl Rng, count: usize, prefixes: usize) -> Vec<Entry> {
 }
 
 /// Packets of which most are meant by some entry's addresses; whether its ports fit is left to chance.
-fn packets(rng: &mut impl Rng, entries: &[Entry], count: usize) -> Vec<Packet> {
-    let near = |rng: &mut dyn Rng, set: &AddressSet| {
+fn packets(rng: &mut ChaCha8Rng, entries: &[Entry], count: usize) -> Vec<Packet> {
+    let near = |rng: &mut ChaCha8Rng, set: &AddressSet| {
         let ranges = set.ranges_v4();
         let (first, last) = ranges[rng.random_range(0..ranges.len())];
         IpAddr::V4(rng.random_range(first..=last).into())
@@ -167,16 +167,17 @@ fn compile(criterion: &mut Criterion) {
 }
 
 /// An estate: tags as in a full service tag file (110,000 prefixes, of which the largest tags repeat those of
-/// others), 1,000 NSGs of 100 rules a direction with subnets of their own, 10,000 NICs.
+/// others), 1,000 NSGs of 100 rules a direction with subnets of their own, 10,000 NICs. No two rules share a set of
+/// local prefixes, which is more than a real estate asks for.
 struct Estate {
     hosts: Vec<AddressSet>,
     tags: Vec<Arc<AddressSet>>,
     policies: Vec<Vec<Entry>>,
 }
 
-fn estate(rng: &mut impl Rng) -> Estate {
-    let blocks: Vec<Prefix> =
-        (0..40_000).map(|_| v4(rng, 20 << 24, 26, 20..=32)).chain((0..15_000).map(|_| v6(rng))).collect();
+fn estate(rng: &mut ChaCha8Rng) -> Estate {
+    let mut blocks: Vec<Prefix> = (0..40_000).map(|_| v4(rng, 20 << 24, 26, 20..=32)).collect();
+    blocks.extend((0..15_000).map(|_| v6(rng)));
     let mut tags: Vec<Arc<AddressSet>> = blocks.chunks(19).map(|own| set(own.iter().copied())).collect();
     // A dozen large tags, and the two that hold all or nearly all blocks.
     tags.extend(blocks.chunks(5_000).map(|region| set(region.iter().copied())));
@@ -185,23 +186,28 @@ fn estate(rng: &mut impl Rng) -> Estate {
     tags.push(Arc::new(internet));
     let any = Arc::new(AddressSet::all());
 
-    let local = |rng: &mut dyn Rng| {
+    // Each NSG has a /22 of its own in 10.0.0.0/12; one block in four is somebody else's.
+    let local = |rng: &mut ChaCha8Rng, nsg: u32| {
         let count = rng.random_range(1..4);
-        set((0..count).map(|_| v4(&mut *rng, 10 << 24, 18, 20..=32)).collect::<Vec<_>>())
+        let block = |rng: &mut ChaCha8Rng| {
+            let of = if rng.random_range(0..4) == 0 { rng.random_range(0..1_000) } else { nsg };
+            v4(rng, (10 << 24) | (of << 10), 10, 22..=32)
+        };
+        set((0..count).map(|_| block(rng)).collect::<Vec<_>>())
     };
     let large = tags.len() - 16;
     let mut policies = Vec::new();
-    for _ in 0..1_000 {
+    for nsg in 0..1_000 {
         // One direction has the far side as source, the other as destination.
         for inbound in [true, false] {
             let mut entries: Vec<Entry> = (0..94)
                 .map(|_| {
-                    let near = local(rng);
+                    let near = local(rng, nsg);
                     let far = match rng.random_range(0..10) {
                         0..2 => Arc::clone(&tags[rng.random_range(0..large)]),
                         2 => Arc::clone(&tags[rng.random_range(large..tags.len())]),
                         3 => Arc::clone(&any),
-                        _ => local(rng),
+                        _ => local(rng, nsg),
                     };
                     if inbound { entry(rng, far, near) } else { entry(rng, near, far) }
                 })
@@ -210,7 +216,7 @@ fn estate(rng: &mut impl Rng) -> Estate {
             policies.push(entries);
         }
     }
-    let hosts = (0..10_000).map(|_| AddressSet::from_prefixes([host(v4(rng, 10 << 24, 18, 32..=32).addr())]));
+    let hosts = (0..10_000).map(|_| AddressSet::from_prefixes([host(v4(rng, 10 << 24, 20, 32..=32).addr())]));
     Estate { hosts: hosts.collect(), tags, policies }
 }
 

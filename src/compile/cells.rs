@@ -83,7 +83,8 @@ impl Cells {
         for (first, last) in set.ranges_v6() {
             cells.extend_from_slice(self.v6.cells_between(first, last)?);
         }
-        cells.sort_unstable();
+        // The stable sort makes use of ascending stretches, and cells mostly ascend with their addresses.
+        cells.sort();
         let mut ranges: Vec<Range<u32>> = Vec::new();
         for intervals in cells.chunk_by(|one, next| one == next) {
             let cell = intervals[0];

@@ -173,6 +173,8 @@ impl Fields {
 }
 
 /// From classes to the first entry that holds all of them: an entry is a bit, and the classes' words are AND-ed.
+///
+/// Nothing but [`Classes`] goes in: another form of the same answer can stand here without the rest knowing.
 #[derive(Clone, Debug)]
 struct Matching {
     sources: Vectors,

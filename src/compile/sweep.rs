@@ -53,7 +53,8 @@ pub(super) fn sweep<'a>(
         }
         0 < border && border < length
     });
-    borders.sort_unstable();
+    // The stable sort merges what each entry brings in order.
+    borders.sort();
 
     let mut classes = Interner::new(holding.as_raw_slice().len());
     let mut runs = vec![Run { first: 0, id: classes.id(holding.as_raw_slice()) }];
