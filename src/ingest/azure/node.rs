@@ -536,7 +536,7 @@ mod tests {
         assert_eq!(complaint(b"{\0}\0"), "a.json: the text is UTF-16: expected JSON in UTF-8");
         assert_eq!(
             complaint(b"{\"a\": [1,\r\n"),
-            "a.json:2:0: the JSON ends in the middle: EOF while parsing a list"
+            "a.json:2:0: the JSON ends in the middle: EOF while parsing a value"
         );
         assert_eq!(complaint(b"# Readme"), "a.json:1:1: not JSON: expected value");
         assert!(complaint(b"[] x").starts_with("a.json:1:4: more follows after the end of the JSON"));
