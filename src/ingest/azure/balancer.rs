@@ -73,10 +73,10 @@ fn pool<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<BackendP
 fn rule<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<LoadBalancingRule, IngestError> {
     let node = resource.node;
     let mut pools = reader.ids_of(node, "backendAddressPools")?;
-    if let Some(pool) = reader.id_of(node, "backendAddressPool")? {
-        if !pools.contains(&pool) {
-            pools.push(pool);
-        }
+    if let Some(pool) = reader.id_of(node, "backendAddressPool")?
+        && !pools.contains(&pool)
+    {
+        pools.push(pool);
     }
     Ok(LoadBalancingRule {
         name: node.text_of("name")?.unwrap_or_else(|| resource.id.name()).to_owned(),

@@ -80,10 +80,14 @@ impl<'a> Collection<'a> {
             children.push(Resource { id, node, order: parent.order });
         }
         let key = (parent.id.clone(), segment.to_ascii_lowercase());
-        for own in self.children.remove(&key).unwrap_or_default().into_values() {
-            match children.iter_mut().find(|child| child.id == own.id) {
+        let Some(on_their_own) = self.children.remove(&key) else { return Ok(children) };
+        let inline: HashMap<ResourceId, usize> =
+            children.iter().enumerate().map(|(position, child)| (child.id.clone(), position)).collect();
+        for own in on_their_own.into_values() {
+            match inline.get(&own.id) {
                 None => children.push(own),
-                Some(child) => {
+                Some(&position) => {
+                    let child = &mut children[position];
                     let (earlier, later) =
                         if own.order > child.order { (child.clone(), own) } else { (own, child.clone()) };
                     report_difference(&earlier, &later, findings);

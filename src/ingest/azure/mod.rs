@@ -22,6 +22,7 @@ mod routing;
 pub mod tags;
 mod terms;
 mod topology;
+mod tree;
 mod validate;
 mod vnet;
 
@@ -81,7 +82,7 @@ pub fn from_documents(documents: Vec<Document>, tags: Option<&TagCatalog>) -> Re
     let digest = digest(&documents);
     let mut trees = Vec::with_capacity(documents.len());
     for document in documents {
-        trees.push(node::Tree::parse(&document.name, &document.bytes)?);
+        trees.push(tree::Tree::parse(&document.name, &document.bytes)?);
     }
     let mut findings = findings::Findings::default();
     let mut collection = collect::Collection::default();
