@@ -4,5 +4,6 @@
 //! [`TagCatalog`](crate::model::tag::TagCatalog), [`Record`](crate::model::record::Record)s in the order of their
 //! files, and a [`Finding`](crate::model::finding::Finding) for whatever was odd but readable.
 
+pub mod azure;
 pub mod error;
 pub mod source;

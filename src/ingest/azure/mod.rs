@@ -1,0 +1,3 @@
+//! Exports of Azure networks, and the service tag file.
+
+pub mod tags;
