@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use nsgsim::model::flow::{FiveTuple, Port};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex};
-use nsgsim::model::prefix::PortRange;
+use nsgsim::model::prefix::{PortRange, Prefix};
 use nsgsim::model::rule::{Access, AddressTerm, Direction, PortTerm, Protocol, ProtocolMatch, Rule};
 use nsgsim::model::tag::TagName;
 use nsgsim::model::verdict::Unknown;
 
-use super::space::{PLATFORM, View};
+use super::space::{PLATFORM, View, has_no_public_address};
 use super::world::{Asked, all_of, any_of};
 
 /// The metadata service (TAG-11).
@@ -121,15 +121,43 @@ impl RuleAt<'_> {
         ])
     }
 
-    /// Whether it hangs on the source alone if the rule matches. A source that Azure picks is a public address, of
-    /// which `*` and `Internet` hold every one.
+    /// Whether it hangs on the source alone if the rule matches, and the rule could tell one public address from
+    /// another.
     fn could_tell_the_source(&self) -> Asked<bool> {
-        let regardless = self.rule.source.iter().any(|term| match term {
-            AddressTerm::Any => true,
-            AddressTerm::Tag(tag) => tag.is(TagName::INTERNET),
-            _ => false,
-        });
-        if regardless { Ok(false) } else { self.all_but_the_source() }
+        let certain: Vec<Option<bool>> = self.rule.source.iter().map(|term| self.hidden_source(term)).collect();
+        if certain.contains(&Some(true)) || !certain.contains(&None) {
+            return Ok(false);
+        }
+        self.all_but_the_source()
+    }
+
+    /// Whether a term holds a public address that Azure picks; `None` where it depends on the address.
+    fn hidden_source(&self, term: &AddressTerm) -> Option<bool> {
+        let tag = match term {
+            AddressTerm::Any => return Some(true),
+            AddressTerm::Asg(Reference::Here(_)) => return Some(false),
+            AddressTerm::Asg(Reference::Missing(_)) | AddressTerm::Invalid(_) => return None,
+            AddressTerm::Prefix(prefix) => return self.holds_public(&[*prefix]),
+            AddressTerm::Tag(tag) => tag,
+        };
+        if tag.is(TagName::INTERNET) {
+            return Some(true);
+        }
+        if tag.is(TagName::VIRTUAL_NETWORK) {
+            return self.holds_public(&self.view.ranges_around(self.place.ok()?)?);
+        }
+        if tag.is_computed() { Some(false) } else { None }
+    }
+
+    /// Whether the ranges hold every public address of the packet's family, or none; `None` for some of them.
+    fn holds_public(&self, ranges: &[Prefix]) -> Option<bool> {
+        let ipv4 = self.seen.tuple.source.is_ipv4();
+        let mut of_family = ranges.iter().filter(|range| range.addr().is_ipv4() == ipv4);
+        if of_family.clone().any(|range| range.prefix_len() == 0) {
+            return Some(true);
+        }
+        let none = of_family.all(|range| has_no_public_address(*range));
+        none.then_some(false)
     }
 
     /// NSG-5, NSG-6.
@@ -148,12 +176,8 @@ impl RuleAt<'_> {
             End::Destination => (&self.rule.destination, self.seen.tuple.destination),
         };
         if end == End::Source && self.seen.source_is_hidden {
-            let regardless = |term: &AddressTerm| match term {
-                AddressTerm::Any => true,
-                AddressTerm::Tag(tag) => tag.is(TagName::INTERNET),
-                _ => false,
-            };
-            return Ok(terms.iter().any(regardless));
+            // A term that could tell was asked before.
+            return Ok(terms.iter().any(|term| self.hidden_source(term) == Some(true)));
         }
         any_of(terms.iter().map(|term| match term {
             AddressTerm::Any => Ok(true),

@@ -49,6 +49,14 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Whether a range holds no public address of Azure's (TAG-10).
+pub(crate) fn has_no_public_address(range: Prefix) -> bool {
+    match range {
+        Prefix::V4(_) => NEVER_INTERNET.iter().any(|text| prefix(text).contains(&range)),
+        Prefix::V6(_) => !prefix("2000::/3").contains(&range) && !range.contains(&prefix("2000::/3")),
+    }
+}
+
 /// A network, its tags, and the world in which they are asked.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -243,6 +251,35 @@ impl<'a> View<'a> {
         if by_bgp_only && at.learned_routes.is_empty() {
             space.missing.push(at.id.as_str().to_owned());
         }
+    }
+
+    /// All ranges of `VirtualNetwork` as TAG-8 lists them, without the host's address; `None` where some are missing.
+    pub(crate) fn ranges_around(&self, subnet: SubnetIndex) -> Option<Vec<Prefix>> {
+        let vnet = self.vnet_of(subnet);
+        let mut ranges = self.network.vnets[vnet.get()].address_space.clone();
+        for peering in &self.network.vnets[vnet.get()].peerings {
+            if peering.state == PeeringState::Connected && peering.allow_virtual_network_access {
+                ranges.extend(self.remote_ranges(peering)?);
+            }
+        }
+        let gateways = self.gateway_space(vnet);
+        if !gateways.missing.is_empty() {
+            return None;
+        }
+        ranges.extend(gateways.prefixes.iter().map(|known| known.prefix));
+        let table = match self.route_table(subnet) {
+            None => return Some(ranges),
+            Some(table) => table.ok()?,
+        };
+        for route in &table.routes {
+            match (&route.next_hop, &route.destination) {
+                (NextHop::Internet | NextHop::None, _) => {}
+                (NextHop::Other(_), _) | (_, RouteDestination::Invalid(_)) => return None,
+                (_, RouteDestination::Prefix(prefix)) => ranges.push(*prefix),
+                (_, RouteDestination::Tag(tag)) => ranges.extend(&self.tags.get(tag)?.prefixes),
+            }
+        }
+        Some(ranges)
     }
 
     /// The table of the subnet, or the ID of one that the inventory lacks.
