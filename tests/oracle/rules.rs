@@ -124,7 +124,8 @@ impl RuleAt<'_> {
     /// Whether it hangs on the source alone if the rule matches, and the rule could tell one public address from
     /// another.
     fn could_tell_the_source(&self) -> Asked<bool> {
-        let certain: Vec<Option<bool>> = self.rule.source.iter().map(|term| self.hidden_source(term)).collect();
+        let certain: Vec<Option<bool>> =
+            self.rule.source.iter().map(|term| self.hidden_source(term)).collect();
         if certain.contains(&Some(true)) || !certain.contains(&None) {
             return Ok(false);
         }

@@ -1,3 +1,104 @@
 //! Exports of Azure networks, and the service tag file.
+//!
+//! In: documents as `az` and the REST API print them, recognised by content, never by name. Out: one
+//! [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we had to interpret.
+//! What cannot be read without a guess is an error with its place; nothing is left out silently.
 
+mod accounts;
+mod admin;
+mod assemble;
+mod balancer;
+mod collect;
+mod documents;
+mod endpoints;
+mod findings;
+mod kind;
+mod limits;
+mod nic;
+mod node;
+mod nsg;
+mod resolve;
+mod routing;
 pub mod tags;
+mod terms;
+mod topology;
+mod validate;
+mod vnet;
+
+use std::path::PathBuf;
+
+use super::error::IngestError;
+use super::source;
+use crate::model::finding::{Finding, FindingCode};
+use crate::model::network::Network;
+use crate::model::tag::TagCatalog;
+
+/// The most that is read of one export, unpacked.
+const LIMIT_BYTES: u64 = 512 << 20;
+
+/// One input, whole.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// How messages name it.
+    pub name: String,
+    /// Its content, unpacked.
+    pub bytes: Vec<u8>,
+}
+
+/// What the documents hold.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The network.
+    pub network: Network,
+    /// What was odd, sorted, each once.
+    pub findings: Vec<Finding>,
+    /// Of the documents' contents; their order and their names do not count.
+    pub digest: blake3::Hash,
+}
+
+/// Reads exports from files, folders and standard input (`-`), plain or packed.
+///
+/// With a catalogue of tags, the tags that rules name are looked up in it; without one they are not.
+///
+/// # Errors
+///
+/// Fails on what cannot be read, and as [`from_documents`] does.
+pub fn load(paths: &[PathBuf], tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
+    let read = |path: PathBuf| {
+        let bytes = source::read(&path, LIMIT_BYTES)?;
+        Ok(Document { name: source::shown(&path), bytes })
+    };
+    from_documents(source::files(paths)?.into_iter().map(read).collect::<Result<_, _>>()?, tags)
+}
+
+/// Reads exports that are in memory. Where two documents hold the same resource, the later one counts.
+///
+/// # Errors
+///
+/// Fails on a document that is not JSON or has a shape that is not read, and on values that leave nothing to
+/// evaluate, such as an unknown direction; the message names the place.
+pub fn from_documents(documents: Vec<Document>, tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
+    let digest = digest(&documents);
+    let mut trees = Vec::with_capacity(documents.len());
+    for document in documents {
+        trees.push(node::Tree::parse(&document.name, &document.bytes)?);
+    }
+    let mut findings = findings::Findings::default();
+    let mut collection = collect::Collection::default();
+    for tree in &trees {
+        for member in tree.repeated() {
+            let message = "the object names this member twice: the last one counts";
+            findings.add(FindingCode::DuplicateMember, member, message);
+        }
+        documents::read(tree.root(), &mut collection, &mut findings)?;
+    }
+    let (network, findings) = assemble::network(collection, findings, tags)?;
+    Ok(Loaded { network, findings, digest })
+}
+
+fn digest(documents: &[Document]) -> blake3::Hash {
+    let mut hashes: Vec<[u8; 32]> =
+        documents.iter().map(|document| *blake3::hash(&document.bytes).as_bytes()).collect();
+    hashes.sort_unstable();
+    blake3::hash(&hashes.concat())
+}

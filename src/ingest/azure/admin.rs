@@ -1,0 +1,207 @@
+//! Virtual network managers, management groups, and what the user states of appliances (JSON-6, ADM-5, ROUTE-15).
+
+use super::collect::Resource;
+use super::node::{Node, shorten};
+use super::resolve::Reader;
+use super::{nsg, terms};
+use crate::ingest::error::IngestError;
+use crate::model::finding::FindingCode;
+use crate::model::id::ResourceId;
+use crate::model::prefix::{PortRange, read_prefix};
+use crate::model::rule::Protocol;
+use crate::model::services::{
+    AdminAction, AdminAddress, AdminCollection, AdminConfiguration, AdminRule, Appliance, ApplianceMode,
+    EffectiveAdminRules, ManagementGroup, NetworkGroup, NetworkManager,
+};
+
+/// Reads a network manager with its groups and configurations.
+pub(super) fn manager<'a>(
+    reader: &mut Reader<'a>,
+    resource: &Resource<'a>,
+) -> Result<NetworkManager, IngestError> {
+    let scopes = resource.node.member("networkManagerScopes");
+    let scope = |member: &str| -> Result<Vec<ResourceId>, IngestError> {
+        let items = scopes.map_or_else(|| Ok(Vec::new()), |scopes| scopes.list_of(member))?;
+        items.into_iter().map(Node::id).collect()
+    };
+    let (management_groups, subscriptions) = (scope("managementGroups")?, scope("subscriptions")?);
+    let mut groups = Vec::new();
+    for group in
+        reader.collection.children(resource, "networkGroups", "networkGroups", &mut reader.findings)?
+    {
+        groups.push(network_group(reader, &group)?);
+    }
+    let segment = "securityAdminConfigurations";
+    let mut configurations = Vec::new();
+    for child in reader.collection.children(resource, segment, segment, &mut reader.findings)? {
+        configurations.push(configuration(reader, &child)?);
+    }
+    Ok(NetworkManager { id: resource.id.clone(), management_groups, subscriptions, groups, configurations })
+}
+
+fn network_group<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<NetworkGroup, IngestError> {
+    reader.know(&resource.id);
+    let mut members = Vec::new();
+    // Inline they are `members`, exported on their own they are children of type `staticMembers`.
+    for member in reader.collection.children(resource, "members", "staticMembers", &mut reader.findings)? {
+        let id = member.node.member("resourceId");
+        members.push(id.ok_or_else(|| member.node.lacks("resourceId", "a resource ID"))?.id()?);
+    }
+    Ok(NetworkGroup { id: resource.id.clone(), members })
+}
+
+fn configuration<'a>(
+    reader: &mut Reader<'a>,
+    resource: &Resource<'a>,
+) -> Result<AdminConfiguration, IngestError> {
+    let node = resource.node;
+    let mut collections = Vec::new();
+    for child in
+        reader.collection.children(resource, "ruleCollections", "ruleCollections", &mut reader.findings)?
+    {
+        let mut groups = Vec::new();
+        for group in child.node.list_of("appliesToGroups")? {
+            let id = group.member("networkGroupId");
+            let id = id.ok_or_else(|| group.lacks("networkGroupId", "a resource ID"))?;
+            groups.push(reader.expect((id.id()?, id)));
+        }
+        let mut rules = Vec::new();
+        for rule in reader.collection.children(&child, "rules", "rules", &mut reader.findings)? {
+            rules.push(admin_rule(reader, rule.node, rule.id.name())?);
+        }
+        let name = child.node.text_of("name")?.unwrap_or_else(|| child.id.name()).to_owned();
+        collections.push(AdminCollection { name, groups, rules });
+    }
+    Ok(AdminConfiguration {
+        id: resource.id.as_str().to_owned(),
+        deployed: node.flag_of("deployed")?,
+        on_intent_policy_services: node.texts_of("applyOnNetworkIntentPolicyBasedServices")?,
+        collections,
+    })
+}
+
+/// Reads the rules in force on one network. Their list does not say which one.
+pub(super) fn effective_rules(
+    reader: &mut Reader<'_>,
+    items: &[Node<'_>],
+) -> Result<EffectiveAdminRules, IngestError> {
+    let mut rules = Vec::new();
+    for &item in items {
+        let id = item.member("id").map(Node::id).transpose()?;
+        rules.push(admin_rule(reader, item, id.as_ref().map_or("", ResourceId::name))?);
+    }
+    Ok(EffectiveAdminRules { vnet: None, rules })
+}
+
+fn admin_rule(reader: &mut Reader<'_>, node: Node<'_>, name: &str) -> Result<AdminRule, IngestError> {
+    let priority: Option<u32> = node.number_of("priority", "an integer from 0 to 4294967295")?;
+    Ok(AdminRule {
+        name: node.text_of("name")?.unwrap_or(name).to_owned(),
+        priority: priority.ok_or_else(|| node.lacks("priority", "an integer"))?,
+        direction: nsg::direction(node)?,
+        action: action(node)?,
+        protocol: protocol(node)?,
+        sources: addresses(reader, node, "sources")?,
+        destinations: addresses(reader, node, "destinations")?,
+        source_ports: ports(node, "sourcePortRanges")?,
+        destination_ports: ports(node, "destinationPortRanges")?,
+    })
+}
+
+fn action(node: Node<'_>) -> Result<AdminAction, IngestError> {
+    let expected = "`Allow`, `AlwaysAllow` or `Deny`";
+    let member = node.member("access").ok_or_else(|| node.lacks("access", expected))?;
+    match member.text()? {
+        text if text.eq_ignore_ascii_case("Allow") => Ok(AdminAction::Allow),
+        text if text.eq_ignore_ascii_case("AlwaysAllow") => Ok(AdminAction::AlwaysAllow),
+        text if text.eq_ignore_ascii_case("Deny") => Ok(AdminAction::Deny),
+        _ => Err(member.wrong(expected)),
+    }
+}
+
+fn protocol(node: Node<'_>) -> Result<Option<Protocol>, IngestError> {
+    let expected = "`Tcp`, `Udp`, `Icmp`, `Esp`, `Ah` or `Any`";
+    let member = node.member("protocol").ok_or_else(|| node.lacks("protocol", expected))?;
+    let text = member.text()?;
+    if terms::is_any_protocol(text) {
+        return Ok(None);
+    }
+    terms::rule_protocol(text).map(Some).ok_or_else(|| member.wrong(expected))
+}
+
+fn addresses(
+    reader: &mut Reader<'_>,
+    rule: Node<'_>,
+    member: &str,
+) -> Result<Vec<AdminAddress>, IngestError> {
+    let mut found = Vec::new();
+    for item in rule.list_of(member)? {
+        let node = item.member("addressPrefix").ok_or_else(|| item.lacks("addressPrefix", "a text"))?;
+        found.push(address(reader, node)?);
+    }
+    Ok(found)
+}
+
+fn address(reader: &mut Reader<'_>, node: Node<'_>) -> Result<AdminAddress, IngestError> {
+    let text = node.text()?;
+    if text == "*" {
+        return Ok(AdminAddress::Any);
+    }
+    if let Ok(read) = read_prefix(text) {
+        return Ok(AdminAddress::Prefix(terms::masked(read, node, &mut reader.findings)));
+    }
+    if let Some(tag) = terms::tag(text) {
+        terms::check_tag(&tag, reader.tags, node, &mut reader.findings);
+        return Ok(AdminAddress::Tag(tag));
+    }
+    let message =
+        format!("`{}` is neither `*`, an IP address, a CIDR block nor a service tag", shorten(text));
+    reader.findings.add(FindingCode::InvalidAddressPrefix, node, message);
+    Ok(AdminAddress::Invalid(text.to_owned()))
+}
+
+/// Ranges of ports; an empty list matches all (ADM-5).
+fn ports(rule: Node<'_>, member: &str) -> Result<Vec<PortRange>, IngestError> {
+    let range = |item: Node<'_>| {
+        item.text()?.parse().map_err(|_| item.wrong("`*`, a port or a range `a-b` up to 65535"))
+    };
+    rule.list_of(member)?.into_iter().map(range).collect()
+}
+
+/// Reads a management group; its parent stands in `parent`, or where the API puts it.
+pub(super) fn management_group(resource: &Resource<'_>) -> Result<ManagementGroup, IngestError> {
+    let node = resource.node;
+    let parent = match (node.member("parent"), node.member("details")) {
+        (Some(parent), _) if parent.is_object() => node.reference_of("parent")?.map(|(id, _)| id),
+        (Some(parent), _) => Some(parent.id()?),
+        (None, Some(details)) => details.reference_of("parent")?.map(|(id, _)| id),
+        (None, None) => None,
+    };
+    Ok(ManagementGroup { id: resource.id.clone(), parent })
+}
+
+/// Reads what the user states of the machine behind an interface.
+pub(super) fn appliance<'a>(
+    reader: &mut Reader<'a>,
+    resource: &Resource<'a>,
+) -> Result<Appliance, IngestError> {
+    let node = resource.node;
+    let expected = "`forward`, `snat` or `drop`";
+    let mode = node.member("mode").ok_or_else(|| node.lacks("mode", expected))?;
+    let mode = match mode.text()? {
+        text if text.eq_ignore_ascii_case("forward") => ApplianceMode::Forward,
+        text if text.eq_ignore_ascii_case("snat") => ApplianceMode::Snat,
+        text if text.eq_ignore_ascii_case("drop") => ApplianceMode::Drop,
+        _ => return Err(mode.wrong(expected)),
+    };
+    let egress = match node.member("egressNic") {
+        Some(egress) => Some(reader.resolve((egress.id()?, egress), |positions| &positions.nics)),
+        None => None,
+    };
+    let nic = node.member("nic").unwrap_or(node);
+    Ok(Appliance {
+        nic: reader.resolve((resource.id.clone(), nic), |positions| &positions.nics),
+        mode,
+        egress,
+    })
+}

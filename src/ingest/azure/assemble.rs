@@ -1,0 +1,229 @@
+//! From the collected resources to a [`Network`]: sorts them, gives them their indices, reads each family in turn.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::collect::{Collection, Resource};
+use super::endpoints::EndpointDraft;
+use super::findings::Findings;
+use super::kind::Kind;
+use super::nic::NicDraft;
+use super::node::Node;
+use super::resolve::{Positions, Reader, positions};
+use super::{accounts, admin, balancer, endpoints, limits, nic, nsg, routing, topology, validate, vnet};
+use crate::ingest::error::IngestError;
+use crate::model::finding::Finding;
+use crate::model::id::ResourceId;
+use crate::model::index::{
+    AsgIndex, GatewayIndex, LocalGatewayIndex, NatGatewayIndex, NicIndex, NsgIndex, PublicIpIndex,
+    RouteTableIndex, SubnetIndex, VnetIndex,
+};
+use crate::model::network::{Asg, Network};
+use crate::model::services::ServiceKind;
+use crate::model::tag::TagCatalog;
+
+/// Where the elements that are checked as a whole stand in the input, in the order of their lists.
+#[derive(Default)]
+pub(super) struct Nodes<'a> {
+    pub vnets: Vec<Node<'a>>,
+    /// Of each network.
+    pub peerings: Vec<Vec<Node<'a>>>,
+    pub subnets: Vec<Node<'a>>,
+    pub nics: Vec<Node<'a>>,
+    /// Of each interface.
+    pub configurations: Vec<Vec<Node<'a>>>,
+    pub route_tables: Vec<Node<'a>>,
+    /// Those that were exported.
+    pub asgs: Vec<(ResourceId, Node<'a>)>,
+}
+
+/// Builds the network.
+pub(super) fn network<'a>(
+    mut collection: Collection<'a>,
+    mut findings: Findings,
+    tags: Option<&'a TagCatalog>,
+) -> Result<(Network, Vec<Finding>), IngestError> {
+    let vnets = collection.take(Kind::Vnet);
+    let (subnets, subnets_of) = subnets(&mut collection, &vnets, &mut findings)?;
+    let (nics, endpoint_drafts) = interfaces(&mut collection, &mut findings)?;
+    let exported_asgs = collection.take(Kind::Asg);
+    let asgs = asgs(&exported_asgs, &nics)?;
+    let nsgs = collection.take(Kind::Nsg);
+    let public_ips = collection.take(Kind::PublicIp);
+    let route_tables = collection.take(Kind::RouteTable);
+    let nat_gateways = collection.take(Kind::NatGateway);
+    let gateways = collection.take(Kind::Gateway);
+    let local_gateways = collection.take(Kind::LocalGateway);
+    let all = Positions {
+        vnets: positions(ids(&vnets), VnetIndex::new),
+        subnets: positions(subnets.iter().map(|(subnet, _)| &subnet.id), SubnetIndex::new),
+        nics: positions(nics.iter().map(|nic| &nic.resource.id), NicIndex::new),
+        nsgs: positions(ids(&nsgs), NsgIndex::new),
+        asgs: positions(&asgs, AsgIndex::new),
+        public_ips: positions(ids(&public_ips), PublicIpIndex::new),
+        route_tables: positions(ids(&route_tables), RouteTableIndex::new),
+        nat_gateways: positions(ids(&nat_gateways), NatGatewayIndex::new),
+        gateways: positions(ids(&gateways), GatewayIndex::new),
+        local_gateways: positions(ids(&local_gateways), LocalGatewayIndex::new),
+    };
+    let mut nodes = Nodes {
+        vnets: vnets.iter().map(|vnet| vnet.node).collect(),
+        subnets: subnets.iter().map(|(subnet, _)| subnet.node).collect(),
+        nics: nics.iter().map(|nic| nic.resource.node).collect(),
+        configurations: nics
+            .iter()
+            .map(|nic| nic.configurations.iter().map(|configuration| configuration.node).collect())
+            .collect(),
+        route_tables: route_tables.iter().map(|table| table.node).collect(),
+        asgs: exported_asgs.iter().map(|asg| (asg.id.clone(), asg.node)).collect(),
+        peerings: Vec::new(),
+    };
+    let mut reader = Reader::new(collection, findings, all, tags);
+    let mut network = Network { asgs: asgs.into_iter().map(|id| Asg { id }).collect(), ..Network::default() };
+
+    for (resource, subnets) in vnets.iter().zip(subnets_of) {
+        let (vnet, peerings) = vnet::read(&mut reader, resource, subnets)?;
+        network.vnets.push(vnet);
+        nodes.peerings.push(peerings);
+    }
+    network.subnets = read_all(&subnets, |(subnet, vnet)| vnet::subnet(&mut reader, subnet, *vnet))?;
+    network.nics = read_all(&nics, |nic| nic::read(&mut reader, nic))?;
+    network.public_ips = read_all(&public_ips, |one| nic::public_ip(&mut reader, one))?;
+    network.route_tables = read_all(&route_tables, |one| routing::table(&mut reader, one))?;
+    network.nat_gateways = read_all(&nat_gateways, |one| routing::nat_gateway(&mut reader, one))?;
+    network.gateways = read_all(&gateways, |one| routing::gateway(&mut reader, one))?;
+    network.local_gateways = read_all(&local_gateways, |one| routing::local_gateway(&mut reader, one))?;
+    for (id, draft) in endpoint_drafts {
+        network.private_endpoints.push(endpoints::private_endpoint(&mut reader, id, &draft)?);
+    }
+    read_services(&mut reader, &mut network)?;
+
+    let names = names(&nsgs);
+    let mut drafts = Vec::with_capacity(nsgs.len());
+    for (resource, name) in nsgs.into_iter().zip(names) {
+        drafts.push(nsg::read(&mut reader, resource, name)?);
+    }
+    let mut findings = reader.finish();
+    validate::check(&drafts, &network, &mut findings);
+    topology::check(&network, &nodes, &mut findings);
+    limits::check(&network, &drafts, &nodes, &mut findings);
+    network.nsgs = drafts.into_iter().map(nsg::NsgDraft::finish).collect();
+    Ok((network, findings.finish()))
+}
+
+fn read_services(reader: &mut Reader<'_>, network: &mut Network) -> Result<(), IngestError> {
+    let connections = reader.collection.take(Kind::Connection);
+    network.connections = read_all(&connections, |one| routing::connection(reader, one))?;
+    let balancers = reader.collection.take(Kind::LoadBalancer);
+    network.load_balancers = read_all(&balancers, |one| balancer::read(reader, one))?;
+    let services = reader.collection.take(Kind::PrivateLinkService);
+    network.private_link_services = read_all(&services, |one| endpoints::private_link_service(reader, one))?;
+    let bastions = reader.collection.take(Kind::Bastion);
+    network.bastions = read_all(&bastions, |one| endpoints::bastion(reader, one))?;
+    let policies = reader.collection.take(Kind::EndpointPolicy);
+    network.endpoint_policies = read_all(&policies, |one| endpoints::policy(reader, one))?;
+    let managers = reader.collection.take(Kind::NetworkManager);
+    network.network_managers = read_all(&managers, |one| admin::manager(reader, one))?;
+    let groups = reader.collection.take(Kind::ManagementGroup);
+    network.management_groups = read_all(&groups, admin::management_group)?;
+    let appliances = reader.collection.take(Kind::Appliance);
+    network.appliances = read_all(&appliances, |one| admin::appliance(reader, one))?;
+    for (kind, service) in [
+        (Kind::StorageAccount, ServiceKind::Storage),
+        (Kind::Vault, ServiceKind::KeyVault),
+        (Kind::SqlServer, ServiceKind::Sql),
+    ] {
+        let accounts = reader.collection.take(kind);
+        network.service_accounts.extend(read_all(&accounts, |one| accounts::read(reader, one, service))?);
+    }
+    network.service_accounts.sort_by(|one, two| one.id.cmp(&two.id));
+    let effective = std::mem::take(&mut reader.collection.effective_admin_rules);
+    network.effective_admin_rules = read_all(&effective, |list| admin::effective_rules(reader, list))?;
+    // They have no ID to be sorted by.
+    network.effective_admin_rules.sort_by_cached_key(|list| format!("{list:?}"));
+    Ok(())
+}
+
+fn read_all<R, T>(list: &[R], read: impl FnMut(&R) -> Result<T, IngestError>) -> Result<Vec<T>, IngestError> {
+    list.iter().map(read).collect()
+}
+
+fn ids<'r>(resources: &'r [Resource<'_>]) -> impl Iterator<Item = &'r ResourceId> {
+    resources.iter().map(|resource| &resource.id)
+}
+
+type Subnets<'a> = (Vec<(Resource<'a>, VnetIndex)>, Vec<Vec<SubnetIndex>>);
+
+/// All subnets in the order of their networks, and the subnets of each network.
+fn subnets<'a>(
+    collection: &mut Collection<'a>,
+    vnets: &[Resource<'a>],
+    findings: &mut Findings,
+) -> Result<Subnets<'a>, IngestError> {
+    let (mut all, mut of_vnets) = (Vec::new(), Vec::with_capacity(vnets.len()));
+    for (position, vnet) in vnets.iter().enumerate() {
+        let mut own = Vec::new();
+        for subnet in collection.children(vnet, "subnets", "subnets", findings)? {
+            if subnet.id.name().is_empty() {
+                return Err(subnet.node.lacks("id", "a resource ID"));
+            }
+            own.push(SubnetIndex::new(all.len()));
+            all.push((subnet, VnetIndex::new(position)));
+        }
+        of_vnets.push(own);
+    }
+    Ok((all, of_vnets))
+}
+
+type Interfaces<'a> = (Vec<NicDraft<'a>>, BTreeMap<ResourceId, EndpointDraft<'a>>);
+
+/// The ordinary interfaces, and the private endpoints with theirs (JSON-5).
+fn interfaces<'a>(
+    collection: &mut Collection<'a>,
+    findings: &mut Findings,
+) -> Result<Interfaces<'a>, IngestError> {
+    let mut endpoints: BTreeMap<ResourceId, EndpointDraft<'a>> = BTreeMap::new();
+    let mut endpoint_of: HashMap<ResourceId, ResourceId> = HashMap::new();
+    for resource in collection.take(Kind::PrivateEndpoint) {
+        for (nic, _) in resource.node.references_of("networkInterfaces")? {
+            endpoint_of.insert(nic, resource.id.clone());
+        }
+        endpoints.insert(resource.id.clone(), EndpointDraft { resource: Some(resource), nics: Vec::new() });
+    }
+    let mut nics = Vec::new();
+    for resource in collection.take(Kind::Nic) {
+        let configurations =
+            collection.children(&resource, "ipConfigurations", "ipConfigurations", findings)?;
+        let own = resource.node.reference_of("privateEndpoint")?.map(|(id, _)| id);
+        let endpoint = own.or_else(|| endpoint_of.remove(&resource.id));
+        let nic = NicDraft { resource, configurations };
+        match endpoint {
+            Some(endpoint) => endpoints.entry(endpoint).or_default().nics.push(nic),
+            None => nics.push(nic),
+        }
+    }
+    Ok((nics, endpoints))
+}
+
+/// IDs of the groups that were exported or that some IP configuration names.
+fn asgs(exported: &[Resource<'_>], nics: &[NicDraft<'_>]) -> Result<BTreeSet<ResourceId>, IngestError> {
+    let mut asgs: BTreeSet<ResourceId> = exported.iter().map(|asg| asg.id.clone()).collect();
+    for configuration in nics.iter().flat_map(|nic| &nic.configurations) {
+        for (id, _) in configuration.node.references_of("applicationSecurityGroups")? {
+            asgs.insert(id);
+        }
+    }
+    Ok(asgs)
+}
+
+/// How findings name each NSG: by its name, or by its ID where others share the name (SIM-8).
+fn names(nsgs: &[Resource<'_>]) -> Vec<String> {
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for nsg in nsgs {
+        *uses.entry(nsg.id.name().to_ascii_lowercase()).or_default() += 1;
+    }
+    let name = |nsg: &Resource<'_>| {
+        let shared = uses[&nsg.id.name().to_ascii_lowercase()] > 1;
+        if shared { nsg.id.as_str().to_owned() } else { nsg.id.name().to_owned() }
+    };
+    nsgs.iter().map(name).collect()
+}
