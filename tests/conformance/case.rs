@@ -20,12 +20,14 @@ pub(crate) struct Case {
 /// The cases of a folder, in the order of their names.
 pub(crate) fn cases_in(folder: &Path) -> Vec<Case> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("a folder can be listed").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
     paths.sort();
     let read = |path: &PathBuf| {
-        let content: Value = serde_json::from_slice(&fs::read(path).unwrap())
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let content: Value =
+            serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let text = |member: &str| content[member].as_str().unwrap_or_default().to_owned();
         Case { id: text("id"), title: text("title"), content }
     };

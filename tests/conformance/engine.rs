@@ -1,4 +1,5 @@
 //! What answers: one row for each evaluator that a case runs through.
+#![allow(dead_code, reason = "the recorded answers need no journeys")]
 
 use nsgsim::model::flow::{Origin, Packet};
 use nsgsim::model::index::NicIndex;
