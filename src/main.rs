@@ -1,3 +1,7 @@
 //! The `nsgsim` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nsgsim::cli::main()
+}

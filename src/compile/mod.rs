@@ -1,4 +1,22 @@
 //! From a [`Network`](crate::model::network::Network) to tables that answer in a few loads.
 //!
-//! In: a network and a tag catalogue. Out: a `CompiledNetwork` that never changes and that all threads share.
-//! Knows nothing of files, packets in time, or words.
+//! In: a network and a tag catalogue. Out: a [`CompiledNetwork`](network::CompiledNetwork) that never changes and that
+//! all threads share. Knows nothing of files, packets in time, or words.
+
+pub mod address_set;
+pub mod cells;
+pub mod classifier;
+pub mod field;
+pub mod linear;
+pub mod network;
+pub mod paged;
+pub mod peerings;
+pub mod places;
+pub mod policy;
+pub mod ports;
+pub mod resolve;
+pub mod routes;
+pub mod surroundings;
+mod sweep;
+mod trie;
+pub mod world;

@@ -5,5 +5,7 @@
 //! files, and a [`Finding`](crate::model::finding::Finding) for whatever was odd but readable.
 
 pub mod azure;
+pub mod capture;
 pub mod error;
 pub mod source;
+pub mod synth;

@@ -412,8 +412,6 @@ pub enum Feature {
     ApplianceHop,
     /// Service endpoints and their policies (SE, SEP).
     ServiceEndpoint,
-    /// NSGs on the subnets of gateways, Bastion and Azure Firewall (GW-1, FW-1).
-    SpecialSubnet,
     /// The user-defined routes of a gateway's subnet (GW-2).
     GatewayRoutes,
     /// Public addresses of services: gateways, firewalls, Bastion (PIP-3).

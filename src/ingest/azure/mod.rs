@@ -1,4 +1,4 @@
-//! Exports of Azure networks, and the service tag file.
+//! Exports of Azure networks.
 //!
 //! In: documents as `az` and the REST API print them, recognised by content, never by name. Out: one
 //! [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we had to interpret.

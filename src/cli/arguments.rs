@@ -1,0 +1,108 @@
+//! Arguments that are the same everywhere.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::report::style::Style;
+
+/// The network and the tags that it is read with.
+#[derive(Args, Clone, Debug)]
+pub(super) struct NetworkArgs {
+    /// Files or folders with exports, in any mix of shapes; `-` is standard input
+    #[arg(short = 's', long = "network", value_name = "PATH", required = true)]
+    pub(super) network: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) reading: ReadingArgs,
+}
+
+/// How exports are read.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ReadingArgs {
+    #[command(flatten)]
+    pub(super) tags: TagsArgs,
+    /// Reject input that Azure would reject, instead of evaluating it with warnings
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// The export may lack machines: an address that nobody has is undetermined, not denied
+    #[arg(long)]
+    pub(super) partial_inventory: bool,
+}
+
+/// Where the service tags come from.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TagsArgs {
+    /// A service tag file (.gz and .zst accepted), or `none`; without it the snapshot built into the program
+    #[arg(long, value_name = "FILE")]
+    pub(super) tags: Option<PathBuf>,
+}
+
+/// How an answer is written.
+#[derive(Args, Clone, Debug)]
+pub(super) struct OutputArgs {
+    /// Write to FILE instead of standard output; the file appears only when it is whole
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// When to use colour
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: ColorChoice,
+    /// Say nothing on standard error but errors
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Table or JSON.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum TableOrJson {
+    /// For people
+    Table,
+    /// For machines
+    Json,
+}
+
+impl OutputArgs {
+    /// The style of text that goes to the output.
+    pub(super) fn style(&self) -> Style {
+        let colour = match self.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                self.output.is_none()
+                    && std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        };
+        Style { colour }
+    }
+}
+
+/// How many threads work.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct ThreadsArgs {
+    /// Threads; all cores without it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) threads: Option<u16>,
+}
+
+impl ThreadsArgs {
+    /// A pool of that many threads.
+    pub(super) fn pool(self) -> Result<rayon::ThreadPool, super::CliError> {
+        let threads = self.threads.map_or(0, usize::from);
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .map_err(|error| super::CliError::usage(format!("--threads: {error}")))
+    }
+}

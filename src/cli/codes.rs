@@ -1,0 +1,41 @@
+//! `nsgsim help`: a command's help, or the reason codes.
+
+use super::{CliError, Status, output};
+use crate::model::finding::FindingCode;
+use crate::model::verdict::ReasonCode;
+
+/// Show help for a command, or `codes`: what the reason codes mean
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// A command, or `codes`
+    topic: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Status, CliError> {
+    let mut command = super::command();
+    let text = match args.topic.as_deref() {
+        None => command.render_long_help().to_string(),
+        Some("codes") => codes(),
+        Some(topic) => {
+            command.build();
+            let known = command
+                .find_subcommand_mut(topic)
+                .ok_or_else(|| CliError::usage(format!("`{topic}`: no such command or topic")))?;
+            known.render_long_help().to_string()
+        }
+    };
+    output::write(None, &text)?;
+    Ok(Status::Clean)
+}
+
+fn codes() -> String {
+    let mut text = "Reason codes: why a record has no verdict of its own\n".to_owned();
+    for code in ReasonCode::ALL {
+        text.push_str(&format!("  {:<22} {}\n", code.as_str(), code.meaning()));
+    }
+    text.push_str("\nFindings: what is odd about an input; those marked * do not make --strict reject it\n");
+    for code in FindingCode::ALL {
+        text.push_str(&format!("  {}{}\n", code.as_str(), if code.is_warning() { " *" } else { "" }));
+    }
+    text
+}

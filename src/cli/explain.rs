@@ -1,0 +1,342 @@
+//! `nsgsim explain`: one packet, every step, and why.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use super::arguments::{NetworkArgs, OutputArgs, TableOrJson};
+use super::{CliError, Status, inputs, output};
+use crate::compile::linear;
+use crate::compile::network::{CompiledNetwork, PolicyReference};
+use crate::compile::policy::Policy;
+use crate::compile::surroundings::internet_base;
+use crate::compile::world::World;
+use crate::model::flow::{FiveTuple, Icmp, Origin, Packet, Port};
+use crate::model::index::NicIndex;
+use crate::model::rule::{Direction, Protocol, Rule};
+use crate::model::tag::TagName;
+use crate::model::verdict::{Answer, Reason, RuleHit, Step, StepAnswer, VerdictKind};
+use crate::report::explain::Explanation;
+use crate::simulate::{Simulator, SimulatorOptions};
+
+/// One packet, every step, and why
+///
+/// Ends are IP addresses with an optional port (10.0.1.4:443, [2001:db8::1]:443), interfaces or machines by name or ID,
+/// `Internet`, or a service tag (its first address is taken). Exit status: 0 allowed, 1 denied, 3 undetermined.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Where the packet starts
+    #[arg(long, value_name = "END")]
+    from: String,
+    /// Where the packet goes
+    #[arg(long, value_name = "END")]
+    to: String,
+    /// tcp, udp, icmp, icmpv6, esp, ah, gre or an IANA number
+    #[arg(long, value_name = "PROTOCOL", default_value = "tcp", value_parser = protocol)]
+    proto: Protocol,
+    /// What is asked: the whole journey, or one interface's filters alone as IP flow verify answers
+    #[arg(long, default_value = "path")]
+    mode: Mode,
+    /// The interface, for --mode ip-flow; without it the one that is an end of the packet
+    #[arg(long, value_name = "NIC")]
+    at: Option<String>,
+    /// Which way, seen from --at
+    #[arg(long)]
+    direction: Option<DirectionArg>,
+    /// The virtual network, where several hold the addresses
+    #[arg(long, value_name = "VNET", conflicts_with = "at")]
+    vnet: Option<String>,
+    /// table or json
+    #[arg(long, default_value = "table")]
+    format: TableOrJson,
+    /// Show each rule that was tried and which field failed
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Mode {
+    /// The whole journey: filters, routes, translation
+    Path,
+    /// One interface's NSGs in one direction, nothing else
+    IpFlow,
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum DirectionArg {
+    /// Towards the interface
+    In,
+    /// From the interface
+    Out,
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    Protocol::read(text).ok_or_else(|| "neither a known protocol nor a number up to 255".to_owned())
+}
+
+pub(super) fn run(args: &Args) -> Result<Status, CliError> {
+    let quiet = args.output.quiet;
+    let tags = inputs::tags(&args.network.reading.tags, quiet)?;
+    let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
+    let compiled = &loaded.compiled;
+
+    let (from, to) =
+        (End::read(compiled, &args.from, args.to.contains("]:"))?, End::read(compiled, &args.to, false)?);
+    let (source, destination) = meeting(&from, &to)?;
+    let packet = packet(args.proto, (source, from.port, 50000), (destination, to.port));
+    let options = SimulatorOptions {
+        stateful: false,
+        vnet: args.vnet.as_deref().map(|text| inputs::one_vnet(&compiled.network, text)).transpose()?,
+        ..SimulatorOptions::default()
+    };
+    let mut simulator = Simulator::new(Arc::clone(compiled), options);
+    let answer = match args.mode {
+        Mode::IpFlow => {
+            let (nic, direction) = view(compiled, args, &from, &to, &packet.five_tuple)?;
+            simulator.ip_flow(nic, direction, &packet)
+        }
+        Mode::Path => match from.nic {
+            Some(nic) => simulator.path(Origin::Nic(nic).into(), &packet, 0),
+            None => {
+                let judged = simulator.judge(&packet, 0);
+                let out =
+                    |_| CliError::usage(format!("neither {source} nor {destination} is in the network"));
+                judged.map_err(out)?.answer
+            }
+        },
+    };
+
+    let explanation = Explanation {
+        network: &compiled.network,
+        packet: packet.five_tuple,
+        next_in_line: next_in_line(compiled, &answer),
+        tried: answer.steps.iter().map(|step| tried(compiled, step)).collect(),
+        answer: &answer,
+        inputs: loaded.inputs,
+    };
+    let text = match args.format {
+        TableOrJson::Table => explanation.table(args.output.style(), args.verbose),
+        TableOrJson::Json => explanation.json(),
+    };
+    output::write(args.output.output.as_deref(), &text)?;
+    Ok(match answer.verdict.kind() {
+        VerdictKind::Allow => Status::Clean,
+        VerdictKind::Deny => Status::Findings,
+        VerdictKind::Undetermined => Status::Incomplete,
+    })
+}
+
+fn packet(
+    protocol: Protocol,
+    source: (IpAddr, Option<u16>, u16),
+    destination: (IpAddr, Option<u16>),
+) -> Packet {
+    let ports = if protocol.has_ports() {
+        (Port::Number(source.1.unwrap_or(source.2)), destination.1.map_or(Port::NotGiven, Port::Number))
+    } else {
+        (Port::None, Port::None)
+    };
+    let mut packet = Packet::new(FiveTuple {
+        source: source.0,
+        destination: destination.0,
+        protocol,
+        source_port: ports.0,
+        destination_port: ports.1,
+    });
+    if matches!(protocol, Protocol::ICMP | Protocol::ICMPV6) {
+        packet.icmp = Some(Icmp::Echo { identifier: 1, request: true });
+    }
+    packet
+}
+
+/// An end of the packet as the user named it.
+struct End {
+    /// Its addresses, the first of each family first.
+    addresses: Vec<IpAddr>,
+    port: Option<u16>,
+    nic: Option<NicIndex>,
+    text: String,
+}
+
+impl End {
+    fn read(compiled: &CompiledNetwork, text: &str, prefer_v6: bool) -> Result<Self, CliError> {
+        let (name, port) = split_port(text)?;
+        let end = |addresses, nic| Self { addresses, port, nic, text: text.to_owned() };
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return Ok(end(vec![address], None));
+        }
+        let network = &compiled.network;
+        if name.eq_ignore_ascii_case(TagName::INTERNET) {
+            // 198.51.100.0/24 has always been Internet (TAG-20), and belongs to nobody.
+            let (v4, v6) = ("198.51.100.10", "2001:db8::10");
+            let mut addresses: Vec<IpAddr> =
+                [v4, v6].map(|fixed| fixed.parse().expect("a fixed address is well-formed")).to_vec();
+            debug_assert!(addresses.iter().all(|address| internet_base().contains(*address)));
+            if prefer_v6 {
+                addresses.reverse();
+            }
+            return Ok(end(addresses, None));
+        }
+        let mut nics = network.find_nic(name);
+        if nics.is_empty() {
+            let machine = |id: &crate::model::id::ResourceId| {
+                id.as_str().eq_ignore_ascii_case(name) || id.name().eq_ignore_ascii_case(name)
+            };
+            let of_machine =
+                network.nics.iter().enumerate().filter(|(_, nic)| nic.machine.as_ref().is_some_and(machine));
+            nics = of_machine.map(|(position, _)| NicIndex::new(position)).collect();
+        }
+        if !nics.is_empty() {
+            let [nic] = nics.as_slice() else {
+                return Err(inputs::one_nic(network, name).err().unwrap_or_else(|| {
+                    CliError::usage(format!("`{name}`: the machine has several interfaces, name one"))
+                }));
+            };
+            let mut configurations: Vec<_> = network.nics[nic.get()].ip_configurations.iter().collect();
+            configurations.sort_by_key(|configuration| !configuration.primary);
+            let addresses: Vec<_> =
+                configurations.iter().filter_map(|configuration| configuration.address).collect();
+            if addresses.is_empty() {
+                return Err(CliError::usage(format!("`{name}`: the interface has no address")));
+            }
+            return Ok(end(addresses, Some(*nic)));
+        }
+        if let Some(tag) = compiled.tags.get(&TagName::new(name)) {
+            let addresses = tag.prefixes.iter().map(|prefix| prefix.addr()).collect();
+            return Ok(end(addresses, None));
+        }
+        Err(CliError::usage(format!(
+            "`{text}`: neither an address, an interface, a machine, `Internet` nor a known service tag"
+        )))
+    }
+}
+
+/// Splits `10.0.1.4:443`, `[2001:db8::1]:443`, `web-nic:443` at the port.
+fn split_port(text: &str) -> Result<(&str, Option<u16>), CliError> {
+    let port = |digits: &str| {
+        digits
+            .parse()
+            .map_err(|_| CliError::usage(format!("`{text}`: `{digits}` is not a port from 0 to 65535")))
+    };
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, rest) = rest
+            .split_once(']')
+            .ok_or_else(|| CliError::usage(format!("`{text}`: the bracket is not closed")))?;
+        return match rest.strip_prefix(':') {
+            Some(digits) => Ok((address, Some(port(digits)?))),
+            None if rest.is_empty() => Ok((address, None)),
+            None => Err(CliError::usage(format!("`{text}`: expected `:PORT` behind the bracket"))),
+        };
+    }
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok((text, None));
+    }
+    match text.rsplit_once(':') {
+        Some((name, digits)) => Ok((name, Some(port(digits)?))),
+        None => Ok((text, None)),
+    }
+}
+
+/// The first addresses of both ends that are of one family.
+fn meeting(from: &End, to: &End) -> Result<(IpAddr, IpAddr), CliError> {
+    for source in &from.addresses {
+        for destination in &to.addresses {
+            if source.is_ipv4() == destination.is_ipv4() {
+                return Ok((*source, *destination));
+            }
+        }
+    }
+    Err(CliError::usage(format!("`{}` and `{}` have no address family in common", from.text, to.text)))
+}
+
+/// The interface and direction that IP flow verify is asked about.
+fn view(
+    compiled: &CompiledNetwork,
+    args: &Args,
+    from: &End,
+    to: &End,
+    tuple: &FiveTuple,
+) -> Result<(NicIndex, Direction), CliError> {
+    let network = &compiled.network;
+    let owner = |end: &End, address: IpAddr| {
+        end.nic.or_else(|| {
+            let has = |nic: &crate::model::network::Nic| {
+                nic.ip_configurations.iter().any(|configuration| configuration.address == Some(address))
+            };
+            let mut owners = network.nics.iter().enumerate().filter(|(_, nic)| has(nic));
+            let first = owners.next().map(|(position, _)| NicIndex::new(position));
+            first.filter(|_| owners.next().is_none())
+        })
+    };
+    let (source, destination) = (owner(from, tuple.source), owner(to, tuple.destination));
+    let direction = args.direction.map(|direction| match direction {
+        DirectionArg::In => Direction::Inbound,
+        DirectionArg::Out => Direction::Outbound,
+    });
+    let at = args.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?;
+    let missing =
+        || CliError::usage("--mode ip-flow needs --at NIC: no end of the packet is one interface alone");
+    match (at, direction) {
+        (Some(nic), Some(direction)) => Ok((nic, direction)),
+        (Some(nic), None) if source == Some(nic) => Ok((nic, Direction::Outbound)),
+        (Some(nic), None) if destination == Some(nic) => Ok((nic, Direction::Inbound)),
+        (Some(_), None) => {
+            Err(CliError::usage("--direction: which way, seen from --at? The packet does not tell"))
+        }
+        (None, Some(Direction::Outbound)) => source.map(|nic| (nic, Direction::Outbound)).ok_or_else(missing),
+        (None, Some(Direction::Inbound)) => {
+            destination.map(|nic| (nic, Direction::Inbound)).ok_or_else(missing)
+        }
+        (None, None) => source
+            .map(|nic| (nic, Direction::Outbound))
+            .or(destination.map(|nic| (nic, Direction::Inbound)))
+            .ok_or_else(missing),
+    }
+}
+
+/// The policy that a rule's hit came from.
+fn policy<'c>(compiled: &'c CompiledNetwork, hit: &RuleHit) -> Option<&'c Policy> {
+    let layers = compiled.layers(hit.interface, hit.direction);
+    let layer = layers.iter().find(|layer| layer.layer == hit.layer)?;
+    match layer.policy {
+        PolicyReference::Compiled(position) => Some(&compiled.policies[position]),
+        _ => None,
+    }
+}
+
+fn written<'c>(compiled: &'c CompiledNetwork, policy: &Policy, place: usize) -> &'c Rule {
+    &compiled.network.nsgs[policy.nsg.get()].rules[policy.rules[place].position as usize]
+}
+
+/// The rule that would decide, were the deciding one not there.
+fn next_in_line<'c>(compiled: &'c CompiledNetwork, answer: &Answer) -> Option<&'c Rule> {
+    let Some(Reason::SecurityRule(hit)) = answer.verdict.reason() else { return None };
+    let seen = answer.steps.last()?.seen;
+    let policy = policy(compiled, hit)?;
+    let place = policy.rules.iter().position(|rule| rule.position == hit.rule)?;
+    let behind = &policy.rules[place + 1..];
+    let next = linear::first_match(policy.nsg, behind, &seen, &World::default()).ok()??;
+    Some(written(compiled, policy, place + 1 + next))
+}
+
+/// The rules that were tried before the one that answered a step, and which of their fields matched (NW-2).
+fn tried<'c>(compiled: &'c CompiledNetwork, step: &Step) -> Vec<(&'c Rule, [bool; 5])> {
+    let StepAnswer::Rule(hit) = &step.answer else { return Vec::new() };
+    let Some(policy) = policy(compiled, hit) else { return Vec::new() };
+    policy
+        .rules
+        .iter()
+        .enumerate()
+        .take_while(|(_, rule)| rule.position != hit.rule)
+        .map(|(place, rule)| {
+            (written(compiled, policy, place), linear::fields_matched(rule, &step.seen, policy.nsg))
+        })
+        .collect()
+}

@@ -1,0 +1,115 @@
+//! Reading the network and the tags, and saying what was odd about them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::CliError;
+use super::arguments::{ReadingArgs, TagsArgs};
+use crate::compile::network::{CompileOptions, CompiledNetwork};
+use crate::ingest::azure::{self, tags};
+use crate::model::finding::Finding;
+use crate::model::index::{NicIndex, VnetIndex};
+use crate::model::network::Network;
+use crate::model::tag::TagCatalog;
+use crate::report::inputs::Inputs;
+use crate::report::time::counted;
+
+/// How many findings are shown one by one.
+const FINDINGS_SHOWN: usize = 20;
+
+/// A tag file is old after this many days: Microsoft publishes one every week.
+const OLD_DAYS: i32 = 30;
+
+/// A network that was read and compiled.
+pub(super) struct Loaded {
+    pub(super) compiled: Arc<CompiledNetwork>,
+    pub(super) inputs: Inputs,
+}
+
+/// Reads the tags that the arguments name.
+pub(super) fn tags(args: &TagsArgs, quiet: bool) -> Result<Arc<TagCatalog>, CliError> {
+    let (catalog, findings) = match args.tags.as_deref() {
+        Some(path) if path == Path::new("none") => (TagCatalog::default(), Vec::new()),
+        Some(path) => tags::load(path)?,
+        None => (tags::bundled(), Vec::new()),
+    };
+    if !quiet {
+        show(&findings);
+        warn_if_old(&catalog, args.tags.is_none());
+    }
+    Ok(Arc::new(catalog))
+}
+
+fn warn_if_old(catalog: &TagCatalog, bundled: bool) {
+    let Some(date) = catalog.source.as_ref().and_then(|source| source.date.as_deref()) else { return };
+    let Ok(day) = date.parse::<Date>() else { return };
+    let today = jiff::Zoned::now().date();
+    let Ok(age) = today.since(day) else { return };
+    if age.get_days() > OLD_DAYS {
+        let which = if bundled { "built-in service tags" } else { "service tags" };
+        eprintln!(
+            "warning: the {which} are of {date}, {} old: --tags FILE takes a newer file",
+            counted(u64::try_from(age.get_days()).unwrap_or_default(), "day")
+        );
+    }
+}
+
+/// Reads and compiles one network.
+pub(super) fn network(
+    paths: &[PathBuf],
+    reading: &ReadingArgs,
+    tags: &Arc<TagCatalog>,
+    quiet: bool,
+) -> Result<Loaded, CliError> {
+    let loaded = azure::load(paths, Some(tags))?;
+    if !quiet || reading.strict {
+        show(&loaded.findings);
+    }
+    let rejected = loaded.findings.iter().filter(|finding| !finding.code.is_warning()).count();
+    if reading.strict && rejected > 0 {
+        return Err(CliError::Strict(counted(rejected as u64, "finding")));
+    }
+    let options = CompileOptions { partial_inventory: reading.partial_inventory };
+    let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
+    let digest = format!("blake3:{}", loaded.digest.to_hex());
+    let inputs = Inputs::new(Some(digest), tags.source.clone());
+    Ok(Loaded { compiled: Arc::new(compiled), inputs })
+}
+
+fn show(findings: &[Finding]) {
+    for finding in findings.iter().take(FINDINGS_SHOWN) {
+        eprintln!("warning: {finding}");
+    }
+    if findings.len() > FINDINGS_SHOWN {
+        let left = (findings.len() - FINDINGS_SHOWN) as u64;
+        eprintln!("warning: and {}", counted(left, "more finding"));
+    }
+}
+
+/// The one interface that a name or ID stands for.
+pub(super) fn one_nic(network: &Network, text: &str) -> Result<NicIndex, CliError> {
+    let found = network.find_nic(text);
+    one("interface", text, &found, |nic| network.nics[nic.get()].id.as_str())
+}
+
+/// The one virtual network that a name or ID stands for.
+pub(super) fn one_vnet(network: &Network, text: &str) -> Result<VnetIndex, CliError> {
+    let found = network.find_vnet(text);
+    one("virtual network", text, &found, |vnet| network.vnets[vnet.get()].id.as_str())
+}
+
+fn one<'n, I: Copy>(kind: &str, text: &str, found: &[I], id: impl Fn(I) -> &'n str) -> Result<I, CliError> {
+    match found {
+        [one] => Ok(*one),
+        [] => Err(CliError::usage(format!("`{text}`: no {kind} of this name or ID in the network"))),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|index| id(*index)).collect();
+            Err(CliError::usage(format!(
+                "`{text}`: several {kind}s have this name, give the ID: {}",
+                ids.join(", ")
+            )))
+        }
+    }
+}

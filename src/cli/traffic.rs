@@ -1,0 +1,128 @@
+//! Captures as a run takes them: found, put in time order, read in batches.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::CliError;
+use crate::ingest::capture::CaptureReader;
+use crate::ingest::error::IngestError;
+use crate::ingest::source;
+use crate::model::record::Record;
+use crate::replay::run::BATCH;
+use crate::report::replay::DamageJson;
+
+/// The captures of a run.
+pub(super) struct Traffic {
+    /// Paths in the order in which they are read.
+    paths: Vec<PathBuf>,
+    /// Their names, by position.
+    pub(super) files: Vec<String>,
+    /// Files of folders that are no captures.
+    pub(super) ignored: Vec<String>,
+    /// Files whose framing was lost.
+    pub(super) damage: Vec<DamageJson>,
+    next: usize,
+    open: Option<CaptureReader>,
+    progress: ProgressBar,
+    records: u64,
+}
+
+impl Traffic {
+    /// Finds the captures behind the paths and puts them in the order of their first packets.
+    pub(super) fn find(paths: &[PathBuf], quiet: bool) -> Result<Self, CliError> {
+        let mut found: Vec<(Option<u64>, PathBuf)> = Vec::new();
+        let mut ignored = Vec::new();
+        for path in paths {
+            // What a folder holds beside captures is named and left alone; a file that was asked for must be one.
+            let in_folder = path.is_dir();
+            for file in source::files(std::slice::from_ref(path))? {
+                match first_time(&file) {
+                    Ok(time) => found.push((time, file)),
+                    Err(IngestError::Content { .. }) if in_folder => ignored.push(source::shown(&file)),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        // LIMIT: captures that overlap in time are read one after the other, not merged.
+        found.sort_by_key(|(time, _)| *time);
+        let paths: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
+        if !quiet {
+            for file in &ignored {
+                eprintln!("warning: {file}: no capture, left alone");
+            }
+        }
+        let files = paths.iter().map(|path| source::shown(path)).collect();
+        let progress = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        let style = ProgressStyle::with_template("{spinner} {msg}").expect("a fixed template is well-formed");
+        progress.set_style(style);
+        Ok(Self { paths, files, ignored, damage: Vec::new(), next: 0, open: None, progress, records: 0 })
+    }
+
+    /// The next records; none at the end of the last capture.
+    pub(super) fn read(&mut self) -> Result<Vec<Record>, CliError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        while batch.len() < BATCH {
+            let Some(reader) = &mut self.open else {
+                let Some(path) = self.paths.get(self.next) else { break };
+                let file = u32::try_from(self.next).map_err(|_| CliError::usage("too many captures"))?;
+                self.open = Some(CaptureReader::open(path, file)?);
+                self.next += 1;
+                continue;
+            };
+            if reader.read_batch(BATCH - batch.len(), &mut batch)? > 0 {
+                continue;
+            }
+            if let Some(damage) = reader.damage() {
+                self.damage.push(DamageJson {
+                    file: self.files[self.next - 1].clone(),
+                    after_record: damage.after_record,
+                    offset: damage.offset,
+                    unread_bytes: damage.unread_bytes,
+                    message: damage.message.clone(),
+                });
+            }
+            self.open = None;
+        }
+        self.records += batch.len() as u64;
+        let rate = self.records as f64 / self.progress.elapsed().as_secs_f64().max(1e-9);
+        self.progress.set_message(format!(
+            "{} of {} captures, {} records, {rate:.0} records/s",
+            self.next,
+            self.paths.len(),
+            self.records
+        ));
+        self.progress.tick();
+        Ok(batch)
+    }
+
+    /// How many records were read.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Ends the talk and says what was damaged.
+    pub(super) fn finish(&self, quiet: bool) {
+        self.progress.finish_and_clear();
+        if quiet {
+            return;
+        }
+        for damage in &self.damage {
+            eprintln!(
+                "warning: {}: damaged after record {}: {}",
+                damage.file, damage.after_record, damage.message
+            );
+        }
+    }
+}
+
+/// The time of a capture's first record that has one. Standard input cannot be read twice: it keeps its place.
+fn first_time(path: &Path) -> Result<Option<u64>, IngestError> {
+    if source::is_stdin(path) {
+        return Ok(None);
+    }
+    let mut reader = CaptureReader::open(path, 0)?;
+    let mut first = Vec::new();
+    reader.read_batch(1, &mut first)?;
+    Ok(first.first().and_then(|record| record.time_ns))
+}

@@ -1,0 +1,307 @@
+//! A network with every name resolved and every rule list compiled.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::address_set::AddressSet;
+use super::cells::{Cell, Cells};
+use super::classifier::Pools;
+use super::peerings::{self, Learned};
+use super::places::Places;
+use super::policy::Policy;
+use super::resolve::{IPV6_PROBES, LICENSING, METADATA, Resolver};
+use super::routes::SubnetRoutes;
+use super::surroundings::{self, PLATFORM, Surroundings, fixed, internet_base};
+use crate::model::id::ResourceId;
+use crate::model::index::{GatewayIndex, NicIndex, NsgIndex, Reference, SubnetIndex};
+use crate::model::network::{Network, Subnet};
+use crate::model::prefix::{Prefix, host};
+use crate::model::rule::Direction;
+use crate::model::tag::TagCatalog;
+use crate::model::verdict::{Interface, Layer};
+
+/// Addresses that the platform keeps for itself, in the order of their clauses (PLAT-1 to PLAT-4).
+pub const PLATFORM_ADDRESSES: [&str; 5] = [PLATFORM, METADATA, LICENSING[0], LICENSING[1], LICENSING[2]];
+
+/// Destinations that virtual networks never carry (PLAT-9).
+pub const MULTICAST: [&str; 3] = ["224.0.0.0/4", "255.255.255.255/32", "ff00::/8"];
+
+/// A filter of an interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LayerPolicy {
+    /// Which one.
+    pub layer: Layer,
+    /// What it asks.
+    pub policy: PolicyReference,
+}
+
+/// Where a filter's rules are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PolicyReference {
+    /// Position in [`CompiledNetwork::policies`].
+    Compiled(usize),
+    /// The NSG is not in the inventory.
+    Missing(ResourceId),
+    /// The interface is not in the inventory, so whether it has an NSG is unknown.
+    Unlisted,
+    /// The interface's subnet is not in the inventory, so whether it has an NSG is unknown.
+    MissingSubnet(ResourceId),
+}
+
+/// A network, ready to judge packets. It never changes; all threads share it.
+#[derive(Debug)]
+pub struct CompiledNetwork {
+    /// What it was made of.
+    pub network: Arc<Network>,
+    /// The tags it was made with.
+    pub tags: Arc<TagCatalog>,
+    /// Address classes.
+    pub cells: Cells,
+    /// The rule lists, each once.
+    pub policies: Vec<Policy>,
+    /// Who has which address.
+    pub places: Places,
+    /// Routes of each subnet.
+    pub routes: Vec<SubnetRoutes>,
+    /// What each gateway is known to lead to.
+    pub behind_gateway: Vec<AddressSet>,
+    /// Nobody having an address means that the export lacks its owner (`--partial-inventory`).
+    pub partial_inventory: bool,
+    nic_layers: Vec<[Vec<LayerPolicy>; 2]>,
+    subnet_layers: Vec<[Vec<LayerPolicy>; 2]>,
+}
+
+/// How to compile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompileOptions {
+    /// See [`CompiledNetwork::partial_inventory`].
+    pub partial_inventory: bool,
+}
+
+impl CompiledNetwork {
+    /// Compiles a network.
+    #[must_use]
+    pub fn new(network: Arc<Network>, tags: Arc<TagCatalog>, options: CompileOptions) -> Self {
+        let places = Places::new(&network);
+        let routes: Vec<_> = (0..network.subnets.len())
+            .map(|position| SubnetRoutes::new(&network, &tags, SubnetIndex::new(position)))
+            .collect();
+        let behind_gateway: Vec<_> = (0..network.gateways.len())
+            .map(|position| {
+                let known = peerings::known_to(&network, GatewayIndex::new(position));
+                AddressSet::from_prefixes(known.into_iter().filter_map(|learned| match learned {
+                    Learned::Prefix(prefix, _) => Some(prefix),
+                    Learned::Unknown(_) => None,
+                }))
+            })
+            .collect();
+
+        let mut builder = PolicyBuilder::new(&network, &tags);
+        let subnet_layers: Vec<_> = (0..network.subnets.len())
+            .map(|position| builder.subnet_layers(SubnetIndex::new(position)))
+            .collect();
+        let nic_layers: Vec<_> =
+            (0..network.nics.len()).map(|position| builder.nic_layers(NicIndex::new(position))).collect();
+        let mut policies = builder.policies;
+
+        // Whatever tells two addresses apart goes into the cells: what rules name, and what topology names.
+        let entries: Vec<Vec<_>> = policies.iter().map(|policy| policy.entries().collect()).collect();
+        let mut topology: Vec<AddressSet> = vec![internet_base()];
+        let mut cut = |prefix: Prefix| topology.push(AddressSet::from_prefixes([prefix]));
+        network.vnets.iter().flat_map(|vnet| &vnet.address_space).copied().for_each(&mut cut);
+        network.subnets.iter().flat_map(|subnet| &subnet.prefixes).copied().for_each(&mut cut);
+        routes.iter().flat_map(|table| &table.routes).map(|route| route.prefix).for_each(&mut cut);
+        places.addresses().map(host).for_each(&mut cut);
+        PLATFORM_ADDRESSES
+            .iter()
+            .chain(&MULTICAST)
+            .chain(&[IPV6_PROBES])
+            .copied()
+            .map(fixed)
+            .for_each(&mut cut);
+        let sets = entries.iter().flatten().flat_map(|(_, _, entry)| [&*entry.source, &*entry.destination]);
+        let endpoints = routes.iter().map(|table| &*table.service_endpoints.known);
+        let cells = Cells::build(sets.chain(endpoints).chain(&behind_gateway).chain(&topology));
+
+        let mut pools = Pools::default();
+        for (policy, entries) in policies.iter_mut().zip(entries) {
+            policy.compile(&cells, &mut pools, entries);
+        }
+        Self {
+            network,
+            tags,
+            cells,
+            policies,
+            places,
+            routes,
+            behind_gateway,
+            partial_inventory: options.partial_inventory,
+            nic_layers,
+            subnet_layers,
+        }
+    }
+
+    /// The filters of an interface in the order in which they are asked (EVAL-2, EVAL-3).
+    #[must_use]
+    pub fn layers(&self, interface: Interface, direction: Direction) -> &[LayerPolicy] {
+        let layers = match interface {
+            Interface::Nic(nic) => &self.nic_layers[nic.get()],
+            Interface::Unlisted(subnet) => &self.subnet_layers[subnet.get()],
+        };
+        &layers[slot(direction)]
+    }
+
+    /// How long a flow at this interface lives without a packet, in nanoseconds (STATE-6).
+    #[must_use]
+    pub fn idle_timeout_ns(&self, interface: Interface) -> u64 {
+        const DEFAULT_MIN: u32 = 4;
+        let subnet = match interface {
+            Interface::Nic(nic) => self.network.subnet_of(nic),
+            Interface::Unlisted(subnet) => Some(subnet),
+        };
+        let vnet = subnet.map(|subnet| &self.network.vnets[self.network.subnets[subnet.get()].vnet.get()]);
+        let minutes = vnet.and_then(|vnet| vnet.flow_timeout_min).unwrap_or(DEFAULT_MIN);
+        u64::from(minutes) * 60_000_000_000
+    }
+
+    /// The class of an address.
+    #[must_use]
+    pub fn cell(&self, address: IpAddr) -> Cell {
+        self.cells.find(address)
+    }
+
+    /// Memory of the compiled tables, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.cells.memory_bytes() + self.policies.iter().map(Policy::memory_bytes).sum::<usize>()
+    }
+}
+
+fn slot(direction: Direction) -> usize {
+    match direction {
+        Direction::Inbound => 0,
+        Direction::Outbound => 1,
+    }
+}
+
+/// Makes each policy once, however many interfaces share it.
+struct PolicyBuilder<'n> {
+    network: &'n Network,
+    tags: &'n TagCatalog,
+    resolver: Resolver<'n>,
+    policies: Vec<Policy>,
+    made: HashMap<(NsgIndex, Direction, usize), usize>,
+    surroundings: Vec<Surroundings>,
+    of_subnet: HashMap<SubnetIndex, usize>,
+    of_missing: HashMap<ResourceId, usize>,
+}
+
+impl<'n> PolicyBuilder<'n> {
+    fn new(network: &'n Network, tags: &'n TagCatalog) -> Self {
+        Self {
+            network,
+            tags,
+            resolver: Resolver::new(network, tags),
+            policies: Vec::new(),
+            made: HashMap::new(),
+            surroundings: Vec::new(),
+            of_subnet: HashMap::new(),
+            of_missing: HashMap::new(),
+        }
+    }
+
+    fn subnet_layers(&mut self, subnet: SubnetIndex) -> [Vec<LayerPolicy>; 2] {
+        let nsg = enforced(&self.network.subnets[subnet.get()]).cloned();
+        let around = self.around_subnet(subnet);
+        [Direction::Inbound, Direction::Outbound].map(|direction| {
+            let own = LayerPolicy { layer: Layer::NicNsg, policy: PolicyReference::Unlisted };
+            let subnet = nsg.as_ref().map(|nsg| LayerPolicy {
+                layer: Layer::SubnetNsg,
+                policy: self.policy(nsg, direction, around),
+            });
+            ordered(direction, subnet, Some(own))
+        })
+    }
+
+    fn nic_layers(&mut self, nic: NicIndex) -> [Vec<LayerPolicy>; 2] {
+        let network = self.network;
+        let nic = &network.nics[nic.get()];
+        let around = match &nic.subnet {
+            Some(Reference::Here(subnet)) => self.around_subnet(*subnet),
+            Some(Reference::Missing(subnet)) => self.around_missing(subnet),
+            None => self.around_missing(&nic.id),
+        };
+        [Direction::Inbound, Direction::Outbound].map(|direction| {
+            let subnet = match &nic.subnet {
+                Some(Reference::Here(subnet)) => {
+                    enforced(&network.subnets[subnet.get()]).map(|nsg| self.policy(nsg, direction, around))
+                }
+                Some(Reference::Missing(subnet)) => Some(PolicyReference::MissingSubnet(subnet.clone())),
+                None => Some(PolicyReference::MissingSubnet(nic.id.clone())),
+            };
+            let subnet = subnet.map(|policy| LayerPolicy { layer: Layer::SubnetNsg, policy });
+            let own = nic
+                .nsg
+                .as_ref()
+                .map(|nsg| LayerPolicy { layer: Layer::NicNsg, policy: self.policy(nsg, direction, around) });
+            ordered(direction, subnet, own)
+        })
+    }
+
+    fn policy(&mut self, nsg: &Reference<NsgIndex>, direction: Direction, around: usize) -> PolicyReference {
+        let nsg = match nsg {
+            Reference::Here(nsg) => *nsg,
+            Reference::Missing(id) => return PolicyReference::Missing(id.clone()),
+        };
+        let made = self.made.entry((nsg, direction, around)).or_insert_with(|| {
+            let rules = self.resolver.rules(nsg, direction, &self.surroundings[around]);
+            self.policies.push(Policy::new(nsg, direction, rules));
+            self.policies.len() - 1
+        });
+        PolicyReference::Compiled(*made)
+    }
+
+    /// Subnets with equal surroundings share them, and so the policies made for them.
+    fn around_subnet(&mut self, subnet: SubnetIndex) -> usize {
+        if let Some(known) = self.of_subnet.get(&subnet) {
+            return *known;
+        }
+        let around = surroundings::of_subnet(self.network, self.tags, subnet);
+        let shared = self.surroundings.iter().position(|other| {
+            around.is_certain()
+                && other.is_certain()
+                && other.virtual_network.known == around.virtual_network.known
+                && other.internet.known == around.internet.known
+        });
+        let position = shared.unwrap_or_else(|| {
+            self.surroundings.push(around);
+            self.surroundings.len() - 1
+        });
+        self.of_subnet.insert(subnet, position);
+        position
+    }
+
+    fn around_missing(&mut self, subnet: &ResourceId) -> usize {
+        *self.of_missing.entry(subnet.clone()).or_insert_with(|| {
+            self.surroundings.push(surroundings::of_missing_subnet(subnet));
+            self.surroundings.len() - 1
+        })
+    }
+}
+
+/// The NSG of a subnet, where Azure enforces one: not on the subnets of gateways (GW-1) and Azure Firewall (FW-1).
+fn enforced(subnet: &Subnet) -> Option<&Reference<NsgIndex>> {
+    const NOT_ENFORCED: [&str; 2] = ["GatewaySubnet", "AzureFirewallSubnet"];
+    let name = subnet.id.name();
+    subnet.nsg.as_ref().filter(|_| !NOT_ENFORCED.iter().any(|special| special.eq_ignore_ascii_case(name)))
+}
+
+/// Inbound the subnet's NSG is asked first (EVAL-2), outbound the interface's own (EVAL-3).
+fn ordered(direction: Direction, subnet: Option<LayerPolicy>, own: Option<LayerPolicy>) -> Vec<LayerPolicy> {
+    let (first, second) = match direction {
+        Direction::Inbound => (subnet, own),
+        Direction::Outbound => (own, subnet),
+    };
+    first.into_iter().chain(second).collect()
+}

@@ -1,0 +1,157 @@
+//! One list of rules as it stands at the interfaces of a subnet, ready to be asked.
+
+use std::sync::Arc;
+
+use super::cells::{Cell, Cells};
+use super::classifier::{Classifier, Entry, Key, Pools};
+use super::linear;
+use super::ports::{PortSet, ProtocolSet};
+use super::resolve::{Clause, ResolvedRule};
+use super::world::{Open, World};
+use crate::model::flow::{FiveTuple, Port};
+use crate::model::index::NsgIndex;
+use crate::model::rule::{Access, Direction};
+
+/// Which engine answers. Both give the same answers.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Engine {
+    /// Rules in priority order, field by field.
+    Linear,
+    /// Address classes, port tables and bit vectors.
+    #[default]
+    Compiled,
+}
+
+/// A list of rules of one NSG and direction, resolved.
+#[derive(Debug)]
+pub struct Policy {
+    /// The NSG.
+    pub nsg: NsgIndex,
+    /// Which list.
+    pub direction: Direction,
+    /// Its rules, first tried first.
+    pub rules: Vec<ResolvedRule>,
+    /// For each entry of the classifier: the rule's place in `rules`, and whether a match is certain.
+    entries: Vec<(u32, bool)>,
+    classifier: Option<Classifier>,
+}
+
+/// The rule that decided.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// Position in [`Nsg::rules`](crate::model::nsg::Nsg::rules).
+    pub rule: u32,
+    /// What it says.
+    pub access: Access,
+}
+
+impl Policy {
+    /// A policy that only the linear engine can ask, until [`Policy::compile`] was called.
+    #[must_use]
+    pub fn new(nsg: NsgIndex, direction: Direction, rules: Vec<ResolvedRule>) -> Self {
+        Self { nsg, direction, rules, entries: Vec::new(), classifier: None }
+    }
+
+    /// The entries of the classifier: for each clause what it certainly matches, and behind it, where something is
+    /// open, what it may match.
+    pub fn entries(&self) -> impl Iterator<Item = (u32, bool, Entry)> {
+        self.rules.iter().enumerate().flat_map(|(place, rule)| {
+            let place = u32::try_from(place).expect("a list holds fewer than 2^32 rules");
+            rule.clauses.iter().flat_map(move |clause| {
+                let certain = (place, true, certain(clause));
+                let doubtful = widest(clause).map(|entry| (place, false, entry));
+                std::iter::once(certain).chain(doubtful)
+            })
+        })
+    }
+
+    /// Builds the classifier from [`Policy::entries`], whose sets must all have gone into the cells.
+    pub fn compile(&mut self, cells: &Cells, pools: &mut Pools, entries: Vec<(u32, bool, Entry)>) {
+        let (places, entries): (Vec<_>, Vec<_>) =
+            entries.into_iter().map(|(place, certain, entry)| ((place, certain), entry)).unzip();
+        self.classifier = Some(Classifier::build(cells, pools, &entries));
+        self.entries = places;
+    }
+
+    /// Memory of the compiled form, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.classifier.as_ref().map_or(0, Classifier::memory_bytes)
+    }
+
+    /// The rule that decides about a packet (NSG-4).
+    ///
+    /// `cells` are those of the packet's source and destination.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first question that the answer hangs on and that the world does not answer.
+    pub fn decide(
+        &self,
+        engine: Engine,
+        packet: &FiveTuple,
+        cells: (Cell, Cell),
+        world: &World,
+    ) -> Result<Decision, Box<Open>> {
+        if engine == Engine::Compiled
+            && let Some(place) = self.classify(packet, cells)
+        {
+            return Ok(self.decision(place));
+        }
+        let place = linear::first_match(self.nsg, &self.rules, packet, world)?
+            .expect("the last default rule of each direction matches every packet (DEF-1)");
+        Ok(self.decision(place))
+    }
+
+    /// The place of the deciding rule, unless something open stands before it.
+    #[must_use]
+    pub fn classify(&self, packet: &FiveTuple, (source, destination): (Cell, Cell)) -> Option<usize> {
+        if packet.source_port == Port::NotGiven || packet.destination_port == Port::NotGiven {
+            return None;
+        }
+        let key = Key {
+            source,
+            destination,
+            protocol: packet.protocol,
+            source_port: packet.source_port.number(),
+            destination_port: packet.destination_port.number(),
+        };
+        let entry = self.classifier.as_ref()?.first_match(&key)?;
+        let (place, certain) = self.entries[entry as usize];
+        certain.then_some(place as usize)
+    }
+
+    fn decision(&self, place: usize) -> Decision {
+        let rule = &self.rules[place];
+        Decision { rule: rule.position, access: rule.access }
+    }
+}
+
+fn certain(clause: &Clause) -> Entry {
+    Entry {
+        source: Arc::clone(&clause.source.known),
+        source_ports: clause.source_ports.known.clone(),
+        destination: Arc::clone(&clause.destination.known),
+        destination_ports: clause.destination_ports.known.clone(),
+        protocols: clause.protocols.known,
+    }
+}
+
+/// What a clause matches in some world, where that is more than what it certainly matches.
+fn widest(clause: &Clause) -> Option<Entry> {
+    let ports = |field: &super::resolve::PortField| {
+        if field.doubt.is_some() { PortSet::all() } else { field.known.clone() }
+    };
+    let open = !clause.source.doubts.is_empty()
+        || !clause.destination.doubts.is_empty()
+        || clause.protocols.doubt.is_some()
+        || clause.source_ports.doubt.is_some()
+        || clause.destination_ports.doubt.is_some();
+    open.then(|| Entry {
+        source: clause.source.widest(),
+        source_ports: ports(&clause.source_ports),
+        destination: clause.destination.widest(),
+        destination_ports: ports(&clause.destination_ports),
+        protocols: if clause.protocols.doubt.is_some() { ProtocolSet::all() } else { clause.protocols.known },
+    })
+}

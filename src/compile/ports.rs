@@ -1,0 +1,192 @@
+//! Sets of ports and of protocols.
+
+use std::sync::Arc;
+
+use super::paged::{PagePool, PagedMap, Run};
+use crate::model::prefix::PortRange;
+use crate::model::rule::{Protocol, ProtocolMatch};
+
+/// A set of ports, and what a rule's port field says of packets that carry none.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct PortSet {
+    /// Sorted, with a gap between any two.
+    ranges: Vec<PortRange>,
+}
+
+impl PortSet {
+    /// Every port: `*`.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { ranges: vec![PortRange::ALL] }
+    }
+
+    /// The ports that are in any of the ranges.
+    #[must_use]
+    pub fn from_ranges(ranges: impl IntoIterator<Item = PortRange>) -> Self {
+        let mut sorted: Vec<PortRange> = ranges.into_iter().collect();
+        sorted.sort_unstable();
+        let mut ranges: Vec<PortRange> = Vec::new();
+        for range in sorted {
+            let joined = ranges.last().and_then(|open| {
+                let touches = u32::from(range.first()) <= u32::from(open.last()) + 1;
+                PortRange::new(open.first(), open.last().max(range.last())).filter(|_| touches)
+            });
+            match (joined, ranges.last_mut()) {
+                (Some(joined), Some(open)) => *open = joined,
+                _ => ranges.push(range),
+            }
+        }
+        Self { ranges }
+    }
+
+    /// Whether this is the whole range, however it was written.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.ranges == [PortRange::ALL]
+    }
+
+    /// Whether a packet with this port fits; one that carries none fits the whole range only (NSG-10).
+    #[must_use]
+    pub fn contains(&self, port: Option<u16>) -> bool {
+        match port {
+            Some(port) => self.ranges.iter().any(|range| range.contains(port)),
+            None => self.is_all(),
+        }
+    }
+
+    /// The ports of the set that are in the range too.
+    #[must_use]
+    pub fn within(&self, range: PortRange) -> Self {
+        let cut =
+            |own: &PortRange| PortRange::new(own.first().max(range.first()), own.last().min(range.last()));
+        Self { ranges: self.ranges.iter().filter_map(cut).collect() }
+    }
+
+    /// The ports as ranges, sorted, with a gap between any two.
+    #[must_use]
+    pub fn ranges(&self) -> &[PortRange] {
+        &self.ranges
+    }
+}
+
+/// A set of IP protocols.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct ProtocolSet {
+    bits: [u64; 4],
+}
+
+impl ProtocolSet {
+    /// Every protocol, ESP and AH included (NSG-6).
+    #[must_use]
+    pub fn all() -> Self {
+        Self { bits: [u64::MAX; 4] }
+    }
+
+    /// One protocol.
+    #[must_use]
+    pub fn one(protocol: Protocol) -> Self {
+        let mut set = Self::default();
+        set.insert(protocol);
+        set
+    }
+
+    /// What a rule's protocol field covers; nothing is known of a field that Azure does not take.
+    #[must_use]
+    pub fn of(field: &ProtocolMatch) -> Option<Self> {
+        match field {
+            ProtocolMatch::Any => Some(Self::all()),
+            ProtocolMatch::Is(protocol) => Some(Self::one(*protocol)),
+            ProtocolMatch::Invalid(_) => None,
+        }
+    }
+
+    /// The protocols that both sets hold.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        let mut bits = self.bits;
+        for (word, other) in bits.iter_mut().zip(other.bits) {
+            *word &= other;
+        }
+        Self { bits }
+    }
+
+    /// Adds a protocol.
+    pub fn insert(&mut self, protocol: Protocol) {
+        self.bits[usize::from(protocol.0 / 64)] |= 1 << (protocol.0 % 64);
+    }
+
+    /// Whether the protocol is one of them.
+    #[must_use]
+    pub fn contains(self, protocol: Protocol) -> bool {
+        self.bits[usize::from(protocol.0 / 64)] >> (protocol.0 % 64) & 1 == 1
+    }
+}
+
+/// The place of a packet without ports, behind all ports.
+pub(super) const NO_PORT: u32 = u16::MAX as u32 + 1;
+/// How many places there are: all ports, and none.
+pub(super) const PLACES: u32 = NO_PORT + 1;
+
+/// The class of each port and of the packet that carries none.
+///
+/// In pages rather than one array of 65,537: a policy's ports are few pages, so that thousands of policies with
+/// ports of their own take kilobytes each. Policies that split the ports alike share the whole table.
+#[derive(Clone, Debug)]
+pub struct PortTable {
+    map: Arc<PagedMap>,
+}
+
+impl PortTable {
+    /// The table of these runs of places.
+    pub(super) fn build(pool: &mut PagePool, runs: &[Run]) -> Self {
+        Self { map: pool.map(PLACES as usize, runs) }
+    }
+
+    /// The class of a port, or of none.
+    #[inline]
+    #[must_use]
+    pub fn class(&self, port: Option<u16>) -> u32 {
+        self.map.get(port.map_or(NO_PORT, u32::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PortSet, ProtocolSet};
+    use crate::model::rule::Protocol;
+
+    fn set(texts: &[&str]) -> PortSet {
+        PortSet::from_ranges(texts.iter().map(|text| text.parse().unwrap()))
+    }
+
+    #[test]
+    fn ranges_that_touch_or_overlap_are_one() {
+        assert_eq!(set(&["20-30", "5", "6-9", "25-40", "22"]), set(&["5-9", "20-40"]));
+        assert_eq!(set(&["5-9", "20-40"]).ranges().len(), 2);
+    }
+
+    #[test]
+    fn the_whole_range_is_known_however_it_is_written() {
+        for texts in [&["*"][..], &["0-65535"], &["32768-65535", "0-32767"], &["80", "*"]] {
+            assert!(set(texts).is_all(), "{texts:?}");
+        }
+        assert!(!set(&["1-65535"]).is_all());
+    }
+
+    /// NSG-10.
+    #[test]
+    fn a_packet_without_ports_fits_the_whole_range_only() {
+        assert!(PortSet::all().contains(None));
+        assert!(!set(&["0-65534"]).contains(None));
+        assert!(!PortSet::default().contains(None));
+    }
+
+    #[test]
+    fn a_protocol_set_holds_what_was_put_in() {
+        let mut set = ProtocolSet::one(Protocol::TCP);
+        set.insert(Protocol(255));
+        let held: Vec<u8> = (0..=255).filter(|&number| set.contains(Protocol(number))).collect();
+        assert_eq!(held, [6, 255]);
+        assert!((0..=255).all(|number| ProtocolSet::all().contains(Protocol(number))));
+    }
+}

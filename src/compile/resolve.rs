@@ -1,0 +1,285 @@
+//! From a rule as it was written to the sets that it stands for at the interfaces of one subnet.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::address_set::AddressSet;
+use super::field::{AddressDoubt, AddressField, Doubt};
+use super::ports::{PortSet, ProtocolSet};
+use super::surroundings::{PLATFORM, Surroundings, fixed};
+use crate::model::index::{AsgIndex, NsgIndex, Reference};
+use crate::model::network::Network;
+use crate::model::prefix::PortRange;
+use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, Protocol, ProtocolMatch, Rule};
+use crate::model::tag::{TagCatalog, TagName};
+use crate::model::verdict::Unknown;
+
+/// The licensing servers (PLAT-4).
+///
+/// SOURCE: Microsoft Learn, "Use Azure Firewall to protect Azure Virtual Desktop".
+pub const LICENSING: [&str; 3] = ["20.118.99.224/32", "40.83.235.53/32", "23.102.135.246/32"];
+
+/// The metadata service (PLAT-3).
+pub const METADATA: &str = "169.254.169.254/32";
+
+/// The source of IPv6 probes, in `AzureLoadBalancer` (TAG-7).
+pub const IPV6_PROBES: &str = "fe80::1234:5678:9abc/128";
+
+/// A rule, resolved for one subnet: it matches where any of its clauses does.
+#[derive(Clone, Debug)]
+pub struct ResolvedRule {
+    /// Position in [`Nsg::rules`](crate::model::nsg::Nsg::rules).
+    pub position: u32,
+    /// What it says.
+    pub access: Access,
+    /// The alternatives. More than one only where a platform tag stands among other destinations.
+    pub clauses: Vec<Clause>,
+}
+
+/// Five fields that must all match (NSG-7).
+#[derive(Clone, Debug)]
+pub struct Clause {
+    /// Protocols.
+    pub protocols: ProtocolField,
+    /// Source addresses.
+    pub source: AddressField,
+    /// Source ports.
+    pub source_ports: PortField,
+    /// Destination addresses.
+    pub destination: AddressField,
+    /// Destination ports.
+    pub destination_ports: PortField,
+}
+
+/// The protocols that a field holds.
+#[derive(Clone, Debug)]
+pub struct ProtocolField {
+    /// Protocols that it certainly holds.
+    pub known: ProtocolSet,
+    /// A text that Azure does not take: it may hold any other.
+    pub doubt: Option<Unknown>,
+}
+
+/// The ports that a field holds.
+#[derive(Clone, Debug)]
+pub struct PortField {
+    /// Ports that it certainly holds.
+    pub known: PortSet,
+    /// A text that Azure does not take: it may hold any other.
+    pub doubt: Option<Unknown>,
+}
+
+/// Resolves rules, keeping each set that several rules share once.
+pub struct Resolver<'n> {
+    network: &'n Network,
+    tags: &'n TagCatalog,
+    tag_sets: HashMap<TagName, Arc<AddressSet>>,
+    asg_sets: Vec<Arc<AddressSet>>,
+    written_sets: HashMap<Vec<AddressTerm>, Arc<AddressSet>>,
+    all: Arc<AddressSet>,
+    probes: Arc<AddressSet>,
+}
+
+impl<'n> Resolver<'n> {
+    /// A resolver for one network under one catalogue of tags.
+    #[must_use]
+    pub fn new(network: &'n Network, tags: &'n TagCatalog) -> Self {
+        Self {
+            network,
+            tags,
+            tag_sets: HashMap::new(),
+            asg_sets: members(network).into_iter().map(Arc::new).collect(),
+            written_sets: HashMap::new(),
+            all: Arc::new(AddressSet::all()),
+            probes: Arc::new(AddressSet::from_prefixes([PLATFORM, IPV6_PROBES].map(fixed))),
+        }
+    }
+
+    /// The rules of one list of an NSG, in the order in which they are tried, as they stand in these surroundings.
+    pub fn rules(&mut self, nsg: NsgIndex, direction: Direction, around: &Surroundings) -> Vec<ResolvedRule> {
+        let network = self.network;
+        let list = network.nsgs[nsg.get()].list(direction);
+        list.map(|(position, rule)| {
+            let position = u32::try_from(position).expect("an NSG holds fewer than 2^32 rules");
+            let clauses = self.clauses(nsg, position, rule, around);
+            ResolvedRule { position, access: rule.access, clauses }
+        })
+        .collect()
+    }
+
+    fn clauses(&mut self, nsg: NsgIndex, position: u32, rule: &Rule, around: &Surroundings) -> Vec<Clause> {
+        let invalid = |text: &str| Unknown::FieldMatches { nsg, rule: position, text: text.to_owned() };
+        let protocols = ProtocolField {
+            known: ProtocolSet::of(&rule.protocol).unwrap_or_default(),
+            doubt: match &rule.protocol {
+                ProtocolMatch::Invalid(text) => Some(invalid(text)),
+                ProtocolMatch::Any | ProtocolMatch::Is(_) => None,
+            },
+        };
+        let ports = |terms: &[PortTerm]| {
+            let ranges = terms.iter().filter_map(|term| match term {
+                PortTerm::Range(range) => Some(*range),
+                PortTerm::Invalid(_) => None,
+            });
+            let doubt = terms.iter().find_map(|term| match term {
+                PortTerm::Range(_) => None,
+                PortTerm::Invalid(text) => Some(invalid(text)),
+            });
+            PortField { known: PortSet::from_ranges(ranges), doubt }
+        };
+        let (platform, ordinary): (Vec<_>, Vec<_>) =
+            rule.destination.iter().cloned().partition(|term| platform_service(term).is_some());
+        let whole = Clause {
+            protocols,
+            source: self.addresses(&rule.source, around, &invalid),
+            source_ports: ports(&rule.source_ports),
+            destination: self.addresses(&ordinary, around, &invalid),
+            destination_ports: ports(&rule.destination_ports),
+        };
+        // A platform tag matches the packets of its service and no others (TAG-11).
+        let services = platform.iter().filter_map(platform_service).map(|service| Clause {
+            protocols: ProtocolField {
+                known: whole.protocols.known.intersection(service.protocols),
+                doubt: whole.protocols.doubt.clone(),
+            },
+            destination: AddressField::certain(Arc::new(AddressSet::from_prefixes(service.prefixes))),
+            destination_ports: PortField {
+                known: whole.destination_ports.known.within(service.port),
+                doubt: whole.destination_ports.doubt.clone(),
+            },
+            ..whole.clone()
+        });
+        let mut clauses: Vec<Clause> = services.collect();
+        if !ordinary.is_empty() {
+            clauses.insert(0, whole);
+        }
+        clauses
+    }
+
+    fn addresses(
+        &mut self,
+        terms: &[AddressTerm],
+        around: &Surroundings,
+        invalid: &impl Fn(&str) -> Unknown,
+    ) -> AddressField {
+        let mut parts = Vec::new();
+        let mut doubts = Vec::new();
+        let mut written = Vec::new();
+        for term in terms {
+            match term {
+                AddressTerm::Any => parts.push(Arc::clone(&self.all)),
+                AddressTerm::Prefix(_) => written.push(term.clone()),
+                AddressTerm::Asg(Reference::Here(asg)) => parts.push(Arc::clone(&self.asg_sets[asg.get()])),
+                AddressTerm::Asg(Reference::Missing(asg)) => doubts.push(self.doubt(Doubt::Asg(asg.clone()))),
+                AddressTerm::Tag(tag) => match self.tag(tag, around) {
+                    Some(field) => {
+                        parts.push(field.known);
+                        doubts.extend(field.doubts);
+                    }
+                    // A platform tag where TAG-11 gives it no meaning.
+                    None if tag.is_computed() => doubts.push(self.doubt(Doubt::Text(invalid(tag.as_str())))),
+                    None => doubts.push(self.doubt(Doubt::Tag(tag.clone()))),
+                },
+                AddressTerm::Invalid(text) => doubts.push(self.doubt(Doubt::Text(invalid(text)))),
+            }
+        }
+        if !written.is_empty() {
+            parts.push(Arc::clone(self.written_sets.entry(written).or_insert_with_key(|terms| {
+                Arc::new(AddressSet::from_prefixes(terms.iter().filter_map(|term| match term {
+                    AddressTerm::Prefix(prefix) => Some(*prefix),
+                    _ => None,
+                })))
+            })));
+        }
+        // One part is shared as it is; only lists that mix kinds need a set of their own.
+        let known = match parts.as_slice() {
+            [] => Arc::new(AddressSet::empty()),
+            [one] => Arc::clone(one),
+            [first, rest @ ..] => {
+                Arc::new(rest.iter().fold(AddressSet::clone(first), |all, part| all.union(part)))
+            }
+        };
+        AddressField { known, doubts }
+    }
+
+    fn doubt(&self, about: Doubt) -> AddressDoubt {
+        AddressDoubt { scope: Arc::clone(&self.all), about, negated: false }
+    }
+
+    /// What a tag stands for; nothing for one that no file has.
+    fn tag(&mut self, tag: &TagName, around: &Surroundings) -> Option<AddressField> {
+        if tag.is(TagName::VIRTUAL_NETWORK) {
+            return Some(around.virtual_network.clone());
+        }
+        if tag.is(TagName::INTERNET) {
+            return Some(around.internet.clone());
+        }
+        if tag.is(TagName::AZURE_LOAD_BALANCER) {
+            return Some(AddressField::certain(Arc::clone(&self.probes)));
+        }
+        self.tag_set(tag).map(AddressField::certain)
+    }
+
+    /// The addresses of a tag that a file defines.
+    pub fn tag_set(&mut self, tag: &TagName) -> Option<Arc<AddressSet>> {
+        if let Some(set) = self.tag_sets.get(tag) {
+            return Some(Arc::clone(set));
+        }
+        let entry = self.tags.get(tag)?;
+        let set = Arc::new(AddressSet::from_prefixes(entry.prefixes.iter().copied()));
+        self.tag_sets.insert(tag.clone(), Arc::clone(&set));
+        Some(set)
+    }
+}
+
+/// The private addresses of the members of each application security group (ASG-2).
+fn members(network: &Network) -> Vec<AddressSet> {
+    let mut members: Vec<Vec<IpAddr>> = vec![Vec::new(); network.asgs.len()];
+    for nic in &network.nics {
+        for configuration in &nic.ip_configurations {
+            for asg in &configuration.asgs {
+                members[AsgIndex::get(*asg)].extend(configuration.address);
+            }
+        }
+    }
+    for endpoint in &network.private_endpoints {
+        for (group, asg) in network.asgs.iter().enumerate() {
+            if endpoint.asgs.contains(&asg.id) {
+                members[group].extend(&endpoint.addresses);
+            }
+        }
+    }
+    members
+        .into_iter()
+        .map(|addresses| AddressSet::from_prefixes(addresses.into_iter().map(crate::model::prefix::host)))
+        .collect()
+}
+
+/// The packets that a platform tag stands for (TAG-11).
+struct PlatformService {
+    prefixes: Vec<crate::model::prefix::Prefix>,
+    protocols: ProtocolSet,
+    port: PortRange,
+}
+
+fn platform_service(term: &AddressTerm) -> Option<PlatformService> {
+    let AddressTerm::Tag(tag) = term else { return None };
+    let service = |prefixes: &[&str], protocols: &[Protocol], port| PlatformService {
+        prefixes: prefixes.iter().copied().map(fixed).collect(),
+        protocols: protocols.iter().fold(ProtocolSet::default(), |mut set, protocol| {
+            set.insert(*protocol);
+            set
+        }),
+        port: PortRange::new(port, port).expect("one port is a range"),
+    };
+    if tag.is(TagName::AZURE_PLATFORM_DNS) {
+        Some(service(&[PLATFORM], &[Protocol::TCP, Protocol::UDP], 53))
+    } else if tag.is(TagName::AZURE_PLATFORM_IMDS) {
+        Some(service(&[METADATA], &[Protocol::TCP], 80))
+    } else if tag.is(TagName::AZURE_PLATFORM_LKM) {
+        Some(service(&LICENSING, &[Protocol::TCP], 1688))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,279 @@
+//! The effective routes of a subnet, and which of them a packet takes (ROUTE).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::address_set::AddressSet;
+use super::field::{AddressDoubt, AddressField, Doubt};
+use super::peerings::{self, Learned};
+use super::surroundings::fixed;
+use crate::model::id::ResourceId;
+use crate::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
+use crate::model::network::{Network, ServiceEndpoint};
+use crate::model::prefix::Prefix;
+use crate::model::routing::{NextHop, RouteDestination};
+use crate::model::tag::{TagCatalog, TagName};
+use crate::model::verdict::{NextHopKind, RouteSource};
+
+/// Ranges that lead nowhere unless the network has them (ROUTE-3).
+const RESERVED: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+
+/// One effective route.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EffectiveRoute {
+    /// What it applies to.
+    pub prefix: Prefix,
+    /// Where it comes from.
+    pub source: RouteSource,
+    /// Where it leads.
+    pub hop: Hop,
+    /// Position in the subnet's route table, for a user-defined route.
+    pub user: Option<u32>,
+    /// Which of several user-defined routes of one prefix goes first (ROUTE-9).
+    rank: u8,
+    bgp_override: bool,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Hop {
+    /// The network itself.
+    VnetLocal,
+    /// A peered network.
+    Peering(Reference<VnetIndex>),
+    /// A gateway: which one, for a route that it announced.
+    Gateway(Option<GatewayIndex>),
+    /// A machine.
+    Appliance(Option<IpAddr>),
+    /// The internet.
+    Internet,
+    /// Nowhere.
+    None,
+    /// A type that no clause names.
+    Other,
+}
+
+impl Hop {
+    /// The kind of next hop, as answers name it.
+    #[must_use]
+    pub fn kind(&self) -> NextHopKind {
+        match self {
+            Self::VnetLocal => NextHopKind::VnetLocal,
+            Self::Peering(_) => NextHopKind::VnetPeering,
+            Self::Gateway(_) => NextHopKind::VirtualNetworkGateway,
+            Self::Appliance(_) => NextHopKind::VirtualAppliance,
+            Self::Internet => NextHopKind::Internet,
+            Self::None | Self::Other => NextHopKind::None,
+        }
+    }
+}
+
+/// The routes of one subnet.
+#[derive(Debug)]
+pub struct SubnetRoutes {
+    /// Routes of all sources; those that lose to another of the same prefix are left out (ROUTE-6).
+    pub routes: Vec<EffectiveRoute>,
+    /// The subnet's table is not in the inventory, or has a route that nobody can place: its name.
+    pub unknown_table: Option<ResourceId>,
+    /// Something missing may add gateway routes: its name.
+    pub unknown_gateway: Option<Doubt>,
+    /// Ranges that service endpoints take (ROUTE-8).
+    pub service_endpoints: AddressField,
+}
+
+impl SubnetRoutes {
+    /// The effective routes of a subnet.
+    #[must_use]
+    pub fn new(network: &Network, tags: &TagCatalog, index: SubnetIndex) -> Self {
+        let subnet = &network.subnets[index.get()];
+        let (user, unknown_table) = user_routes(network, tags, index);
+        let user_default = user.iter().any(|route| route.prefix == fixed("0.0.0.0/0"));
+
+        let propagates = match subnet.route_table.as_ref() {
+            Some(Reference::Here(table)) => !network.route_tables[table.get()].disable_gateway_propagation,
+            Some(Reference::Missing(_)) | None => true,
+        };
+        let mut gateway = Vec::new();
+        let mut unknown_gateway = None;
+        if propagates {
+            for learned in peerings::gateway_prefixes(network, subnet.vnet) {
+                match learned {
+                    Learned::Prefix(prefix, from) => {
+                        gateway.push(route(prefix, RouteSource::Gateway, Hop::Gateway(Some(from))));
+                    }
+                    Learned::Unknown(missing) => {
+                        unknown_gateway
+                            .get_or_insert(Doubt::Connected { subnet: subnet.id.clone(), missing });
+                    }
+                }
+            }
+        }
+        let gateway_default = gateway.iter().any(|route| route.prefix == fixed("0.0.0.0/0"));
+        let system = system_routes(network, subnet.vnet, user_default || gateway_default);
+
+        let mut routes = user;
+        for route in gateway.into_iter().chain(system) {
+            // The same prefix from a stronger source: the weaker route is not used at all (ROUTE-6).
+            if !routes
+                .iter()
+                .any(|stronger| stronger.prefix == route.prefix && stronger.source != route.source)
+            {
+                routes.push(route);
+            }
+        }
+        let service_endpoints = endpoint_ranges(tags, &subnet.service_endpoints);
+        Self { routes, unknown_table, unknown_gateway, service_endpoints }
+    }
+
+    /// The route that a packet to `destination` takes (ROUTE-5 to ROUTE-7); nothing where no route holds it.
+    #[must_use]
+    pub fn choose(&self, destination: IpAddr) -> Option<&EffectiveRoute> {
+        let holding = || self.routes.iter().filter(move |route| route.prefix.contains(&destination));
+        let preferred = holding().any(|route| {
+            route.source == RouteSource::System && matches!(route.hop, Hop::VnetLocal | Hop::Peering(_))
+        });
+        let overridden = holding().any(|route| route.bgp_override);
+        holding()
+            .filter(|route| route.source != RouteSource::Gateway || !(preferred || overridden))
+            .max_by_key(|route| (route.prefix.prefix_len(), std::cmp::Reverse(route.rank)))
+    }
+}
+
+fn route(prefix: Prefix, source: RouteSource, hop: Hop) -> EffectiveRoute {
+    EffectiveRoute { prefix, source, hop, user: None, rank: 0, bgp_override: false }
+}
+
+fn user_routes(
+    network: &Network,
+    tags: &TagCatalog,
+    index: SubnetIndex,
+) -> (Vec<EffectiveRoute>, Option<ResourceId>) {
+    let subnet = &network.subnets[index.get()];
+    let table = match &subnet.route_table {
+        None => return (Vec::new(), None),
+        Some(Reference::Missing(table)) => return (Vec::new(), Some(table.clone())),
+        Some(Reference::Here(table)) => &network.route_tables[table.get()],
+    };
+    let space = &network.vnets[subnet.vnet.get()].address_space;
+    let mut unknown = None;
+    let mut routes = Vec::new();
+    for (position, written) in table.routes.iter().enumerate() {
+        let (prefixes, rank) = match &written.destination {
+            RouteDestination::Prefix(prefix) => (vec![*prefix], 0),
+            RouteDestination::Tag(tag) => match tags.get(tag) {
+                Some(entry) => (entry.prefixes.clone(), tag_rank(tag)),
+                None => {
+                    unknown.get_or_insert_with(|| table.id.child("routes", &written.name));
+                    continue;
+                }
+            },
+            RouteDestination::Invalid(_) => {
+                unknown.get_or_insert_with(|| table.id.child("routes", &written.name));
+                continue;
+            }
+        };
+        for prefix in prefixes {
+            let hop = match &written.next_hop {
+                NextHop::VirtualAppliance(address) => Hop::Appliance(*address),
+                NextHop::VirtualNetworkGateway => Hop::Gateway(None),
+                // Outside the network's own space it is programmed as None (ROUTE-21).
+                NextHop::VnetLocal if space.iter().any(|range| range.contains(&prefix)) => Hop::VnetLocal,
+                NextHop::VnetLocal | NextHop::None => Hop::None,
+                NextHop::Internet => Hop::Internet,
+                NextHop::Other(_) => Hop::Other,
+            };
+            routes.push(EffectiveRoute {
+                user: Some(u32::try_from(position).expect("a table holds fewer than 2^32 routes")),
+                rank,
+                bgp_override: written.bgp_override,
+                ..route(prefix, RouteSource::User, hop)
+            });
+        }
+    }
+    (routes, unknown)
+}
+
+/// An explicit prefix goes first, then a regional tag, a top-level tag, a regional AzureCloud, AzureCloud (ROUTE-9).
+fn tag_rank(tag: &TagName) -> u8 {
+    // The dot of `AzureFrontDoor.FirstParty` is part of the name, not a region (TAG-13).
+    let regional = tag.folded().contains('.') && !tag.folded().starts_with("azurefrontdoor.");
+    match (tag.folded().starts_with("azurecloud"), regional) {
+        (false, true) => 1,
+        (false, false) => 2,
+        (true, true) => 3,
+        (true, false) => 4,
+    }
+}
+
+fn system_routes(network: &Network, vnet: VnetIndex, default_replaced: bool) -> Vec<EffectiveRoute> {
+    let space = &network.vnets[vnet.get()].address_space;
+    let system = |prefix, hop| route(prefix, RouteSource::System, hop);
+    let mut routes: Vec<_> = space.iter().map(|range| system(*range, Hop::VnetLocal)).collect();
+    for peering in peerings::connected(network, vnet) {
+        // A peering whose ranges nobody knows adds no route: its addresses cannot be told from others, and
+        // `Surroundings` keeps the doubt about them.
+        for prefix in peering.prefixes(network).unwrap_or_default() {
+            routes.push(system(*prefix, Hop::Peering(peering.side.remote.clone())));
+        }
+    }
+    routes.push(system(fixed("0.0.0.0/0"), Hop::Internet));
+    if space.iter().any(|range| matches!(range, Prefix::V6(_))) {
+        routes.push(system(fixed("::/0"), Hop::Internet));
+    }
+    if !default_replaced {
+        for reserved in RESERVED.map(fixed) {
+            if !space.iter().any(|range| range.contains(&reserved)) {
+                routes.push(system(reserved, Hop::None));
+            }
+        }
+    }
+    routes
+}
+
+/// The tag whose ranges a service endpoint takes (SE-2).
+fn endpoint_tag(service: &str) -> Option<&'static str> {
+    const PAIRS: [(&str, &str); 11] = [
+        ("Microsoft.Storage", "Storage"),
+        ("Microsoft.Storage.Global", "Storage"),
+        ("Microsoft.Sql", "Sql"),
+        ("Microsoft.KeyVault", "AzureKeyVault"),
+        ("Microsoft.AzureCosmosDB", "AzureCosmosDB"),
+        ("Microsoft.ServiceBus", "ServiceBus"),
+        ("Microsoft.EventHub", "EventHub"),
+        ("Microsoft.Web", "AppService"),
+        ("Microsoft.ContainerRegistry", "AzureContainerRegistry"),
+        ("Microsoft.CognitiveServices", "CognitiveServicesManagement"),
+        ("Microsoft.AzureActiveDirectory", "AzureActiveDirectory"),
+    ];
+    PAIRS.iter().find(|(name, _)| name.eq_ignore_ascii_case(service)).map(|(_, tag)| *tag)
+}
+
+fn endpoint_ranges(tags: &TagCatalog, endpoints: &[ServiceEndpoint]) -> AddressField {
+    let mut known = AddressSet::empty();
+    let mut doubts = Vec::new();
+    let all = Arc::new(AddressSet::all());
+    for endpoint in endpoints {
+        let name = endpoint_tag(&endpoint.service).unwrap_or(&endpoint.service);
+        let everywhere = endpoint.locations.is_empty()
+            || endpoint.locations.iter().any(|location| location == "*")
+            || endpoint.service.eq_ignore_ascii_case("Microsoft.Storage.Global");
+        let names: Vec<TagName> = if everywhere {
+            vec![TagName::new(name)]
+        } else {
+            endpoint.locations.iter().map(|location| TagName::new(&format!("{name}.{location}"))).collect()
+        };
+        for tag in names {
+            match tags.get(&tag) {
+                Some(entry) => {
+                    known = known.union(&AddressSet::from_prefixes(entry.prefixes.iter().copied()));
+                }
+                None => doubts.push(AddressDoubt {
+                    scope: Arc::clone(&all),
+                    about: Doubt::Tag(tag),
+                    negated: false,
+                }),
+            }
+        }
+    }
+    AddressField { known: Arc::new(known), doubts }
+}

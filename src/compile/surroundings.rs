@@ -1,0 +1,164 @@
+//! What `VirtualNetwork` and `Internet` stand for at the interfaces of one subnet (TAG-8 to TAG-10).
+
+use std::sync::Arc;
+
+use super::address_set::AddressSet;
+use super::field::{AddressDoubt, AddressField, Doubt};
+use super::peerings::{self, Learned};
+use crate::model::id::ResourceId;
+use crate::model::index::{Reference, SubnetIndex};
+use crate::model::network::Network;
+use crate::model::prefix::Prefix;
+use crate::model::routing::{NextHop, RouteDestination};
+use crate::model::tag::TagCatalog;
+
+/// The address that stands for the platform: host agent, name resolution, probes.
+pub const PLATFORM: &str = "168.63.129.16/32";
+
+/// Ranges that are never `Internet` (TAG-10).
+///
+/// SOURCE: the expanded list in Microsoft's network-watcher-security-group-view-rest article.
+const NEVER_INTERNET: [&str; 11] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "25.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.2.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/3",
+];
+
+/// The two tags that differ from subnet to subnet.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// `VirtualNetwork` (TAG-8, TAG-9).
+    pub virtual_network: AddressField,
+    /// `Internet` (TAG-10).
+    pub internet: AddressField,
+}
+
+impl Surroundings {
+    /// Whether nothing about them is open: then equal ones can be shared between subnets.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.virtual_network.doubts.is_empty() && self.internet.doubts.is_empty()
+    }
+}
+
+/// Reads a prefix of our own tables.
+pub(crate) fn fixed(text: &str) -> Prefix {
+    text.parse().expect("prefixes in our own tables are well-formed")
+}
+
+/// The `Internet` of a network that is connected to nothing (TAG-10): public IPv4 space and 2000::/3.
+#[must_use]
+pub fn internet_base() -> AddressSet {
+    let never = AddressSet::from_prefixes(NEVER_INTERNET.map(fixed));
+    AddressSet::from_prefixes([fixed("0.0.0.0/0"), fixed("2000::/3")]).difference(&never)
+}
+
+/// Surroundings of a subnet of the inventory.
+#[must_use]
+pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> Surroundings {
+    let subnet = &network.subnets[subnet.get()];
+    let mut connected =
+        AddressSet::from_prefixes(network.vnets[subnet.vnet.get()].address_space.iter().copied());
+    let mut doubts = Vec::new();
+    let connected_doubt = |missing: String| Doubt::Connected { subnet: subnet.id.clone(), missing };
+
+    for peering in peerings::connected(network, subnet.vnet) {
+        if peering.side.allow_virtual_network_access {
+            match peering.prefixes(network) {
+                Ok(prefixes) => {
+                    connected = connected.union(&AddressSet::from_prefixes(prefixes.iter().copied()));
+                }
+                Err(missing) => doubts.push(connected_doubt(missing.to_string())),
+            }
+        }
+    }
+    for learned in peerings::gateway_prefixes(network, subnet.vnet) {
+        match learned {
+            Learned::Prefix(prefix, _) => connected.insert(prefix),
+            Learned::Unknown(missing) => doubts.push(connected_doubt(missing)),
+        }
+    }
+
+    let mut virtual_network = connected.clone();
+    virtual_network.insert(fixed(PLATFORM));
+    let mut route_doubts = Vec::new();
+    match &subnet.route_table {
+        None => {}
+        Some(Reference::Missing(table)) => route_doubts.push(connected_doubt(table.to_string())),
+        Some(Reference::Here(table)) => {
+            for route in &network.route_tables[table.get()].routes {
+                match route.next_hop {
+                    NextHop::VirtualAppliance(_) | NextHop::VirtualNetworkGateway | NextHop::VnetLocal => {}
+                    NextHop::Internet | NextHop::None => continue,
+                    NextHop::Other(ref word) => {
+                        route_doubts.push(connected_doubt(format!("route {} to {word}", route.name)));
+                        continue;
+                    }
+                }
+                match &route.destination {
+                    RouteDestination::Prefix(prefix) => virtual_network.insert(*prefix),
+                    RouteDestination::Tag(tag) => match tags.get(tag) {
+                        Some(tag) => {
+                            virtual_network = virtual_network
+                                .union(&AddressSet::from_prefixes(tag.prefixes.iter().copied()));
+                        }
+                        None => route_doubts.push(connected_doubt(tag.to_string())),
+                    },
+                    RouteDestination::Invalid(text) => route_doubts.push(connected_doubt(text.clone())),
+                }
+            }
+        }
+    }
+
+    let all = Arc::new(AddressSet::all());
+    let rest = Arc::new(internet_base().difference(&connected));
+    let doubtful = |about: Doubt, scope: &Arc<AddressSet>, negated| AddressDoubt {
+        scope: Arc::clone(scope),
+        about,
+        negated,
+    };
+    // What may be connected is in `VirtualNetwork` if it is, and in `Internet` if it is not; routes add to the one
+    // and take nothing from the other (TAG-10).
+    let internet = match doubts.first() {
+        None => AddressField { known: rest, doubts: Vec::new() },
+        Some(first) => AddressField {
+            known: Arc::new(AddressSet::empty()),
+            doubts: vec![doubtful(first.clone(), &rest, true)],
+        },
+    };
+    let virtual_network = AddressField {
+        known: Arc::new(virtual_network),
+        doubts: doubts.into_iter().chain(route_doubts).map(|about| doubtful(about, &all, false)).collect(),
+    };
+    Surroundings { virtual_network, internet }
+}
+
+/// Surroundings of an interface whose subnet the inventory lacks: the platform's address is in `VirtualNetwork`,
+/// all else is open.
+#[must_use]
+pub fn of_missing_subnet(subnet: &ResourceId) -> Surroundings {
+    let about = Doubt::Connected { subnet: subnet.clone(), missing: subnet.to_string() };
+    let platform = AddressSet::from_prefixes([fixed(PLATFORM)]);
+    Surroundings {
+        virtual_network: AddressField {
+            known: Arc::new(platform),
+            doubts: vec![AddressDoubt {
+                scope: Arc::new(AddressSet::all()),
+                about: about.clone(),
+                negated: false,
+            }],
+        },
+        internet: AddressField {
+            known: Arc::new(AddressSet::empty()),
+            doubts: vec![AddressDoubt { scope: Arc::new(internet_base()), about, negated: true }],
+        },
+    }
+}

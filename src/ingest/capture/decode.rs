@@ -1,0 +1,320 @@
+//! From the captured bytes of one record to what filters look at: the link layer.
+//!
+//! Written out by hand, for what filters look at is little, and a packet that is cut behind its ports still counts; held
+//! against `etherparse` by a property test (`tests/decoding.rs`).
+//!
+//! PERF: 39 ns a packet, against 60 ns for `etherparse` read laxly and 48 ns strictly (frames of 96 captured bytes, one
+//! core of a busy 2-core machine, `cargo bench --bench parse`, 2026-11).
+
+use std::fmt;
+
+use pcap_file::DataLink;
+
+use super::ip;
+use crate::model::record::Content;
+use crate::model::verdict::ReasonCode;
+
+/// How the first bytes of a record are to be read: a number of the registry at <https://www.tcpdump.org/linktypes.html>.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// BSD loopback: an address family in the byte order of the capturing machine.
+    pub const NULL: Self = Self(0);
+    /// Ethernet.
+    pub const ETHERNET: Self = Self(1);
+    /// Raw IP, as some systems number it in files.
+    pub const RAW_12: Self = Self(12);
+    /// Raw IP, as OpenBSD numbers it in files.
+    pub const RAW_14: Self = Self(14);
+    /// Raw IP.
+    pub const RAW: Self = Self(101);
+    /// OpenBSD loopback: an address family in network byte order.
+    pub const LOOP: Self = Self(108);
+    /// Linux "cooked" capture.
+    pub const LINUX_SLL: Self = Self(113);
+    /// Raw IPv4.
+    pub const IPV4: Self = Self(228);
+    /// Raw IPv6.
+    pub const IPV6: Self = Self(229);
+    /// Linux "cooked" capture, version 2.
+    pub const LINUX_SLL2: Self = Self(276);
+
+    /// The link type of a file or interface.
+    ///
+    /// The upper half of the field in a classic pcap's header has flags, such as the length of a frame check sequence.
+    pub(super) fn of(link: DataLink) -> Self {
+        Self((u32::from(link) & 0xffff) as u16)
+    }
+}
+
+impl fmt::Display for LinkType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Which IP version something announces.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Version {
+    V4,
+    V6,
+}
+
+/// What a record held.
+///
+/// `captured` are the bytes that the capture kept, `original_len` is the length that the packet had. Only the outermost
+/// IP header counts: Azure does not look into tunnels (GRE, IP in IP, VXLAN and their like).
+#[must_use]
+pub fn decode(link_type: LinkType, captured: &[u8], original_len: u32) -> Content {
+    // A frame is never shorter than what was captured of it, whatever its record says.
+    let original_len = captured.len().max(original_len as usize);
+    let frame = Part { captured, original_len };
+    let content = match link_type {
+        LinkType::ETHERNET => ether_type(frame, 12),
+        LinkType::LINUX_SLL => cooked(frame),
+        LinkType::LINUX_SLL2 => cooked_2(frame),
+        LinkType::NULL | LinkType::LOOP => loopback(frame),
+        LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14 => raw(frame),
+        LinkType::IPV4 => ip::packet(Version::V4, frame),
+        LinkType::IPV6 => ip::packet(Version::V6, frame),
+        _ => Ok(Content::OutOfScope(ReasonCode::UnsupportedLinkType)),
+    };
+    content.unwrap_or_else(Content::Skipped)
+}
+
+/// A packet from one of its layers on: what of it was captured, and how long it was.
+///
+/// INVARIANT: no more was captured than there was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub(super) captured: &'a [u8],
+    pub(super) original_len: usize,
+}
+
+impl<'a> Part<'a> {
+    /// `N` bytes at `at`. Where the packet had them and the capture has not, it was cut short; where the packet itself
+    /// ended before, its headers contradict its length.
+    pub(super) fn bytes<const N: usize>(self, at: usize) -> Result<&'a [u8; N], ReasonCode> {
+        match self.captured.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(bytes) => Ok(bytes),
+            None => Err(self.missing(at + N)),
+        }
+    }
+
+    /// Why the bytes up to `end`, of which some were not captured, cannot be had.
+    #[cold]
+    pub(super) fn missing(self, end: usize) -> ReasonCode {
+        if end <= self.original_len { ReasonCode::CutShort } else { ReasonCode::DamagedHeader }
+    }
+
+    pub(super) fn u16(self, at: usize) -> Result<u16, ReasonCode> {
+        self.bytes(at).map(|bytes| u16::from_be_bytes(*bytes))
+    }
+
+    pub(super) fn u8(self, at: usize) -> Result<u8, ReasonCode> {
+        self.bytes::<1>(at).map(|[byte]| *byte)
+    }
+
+    /// The packet from the byte at `at` on.
+    pub(super) fn from(self, at: usize) -> Self {
+        Self {
+            captured: self.captured.get(at..).unwrap_or_default(),
+            original_len: self.original_len.saturating_sub(at),
+        }
+    }
+}
+
+/// A content, or why the record is skipped.
+pub(super) type Decoded = Result<Content, ReasonCode>;
+
+/// Reads the ether type at `at` with any number of VLAN tags, and what it announces behind it.
+fn ether_type(frame: Part<'_>, mut at: usize) -> Decoded {
+    loop {
+        let kind = frame.u16(at)?;
+        at += 2;
+        match kind {
+            0x0800 => return ip::packet(Version::V4, frame.from(at)),
+            0x86dd => return ip::packet(Version::V6, frame.from(at)),
+            // 802.1Q, 802.1ad, and the number that QinQ had before: two bytes of tag, then the next ether type.
+            0x8100 | 0x88a8 | 0x9100 => at += 2,
+            // ARP, PPPoE, MPLS, and the lengths of LLC frames (below 0x0600).
+            _ => return Ok(Content::OutOfScope(ReasonCode::NotIp)),
+        }
+    }
+}
+
+/// The device type of a netlink monitor: what stands for the ether type is a netlink family there.
+const ARPHRD_NETLINK: u16 = 824;
+
+fn cooked(frame: Part<'_>) -> Decoded {
+    if frame.u16(2)? == ARPHRD_NETLINK {
+        return Ok(Content::OutOfScope(ReasonCode::NotIp));
+    }
+    ether_type(frame, 14)
+}
+
+/// The ether type comes first in version 2, the packet behind 20 bytes of header.
+fn cooked_2(frame: Part<'_>) -> Decoded {
+    const HEADER: usize = 20;
+    let (kind, device) = (frame.u16(0)?, frame.u16(8)?);
+    match kind {
+        _ if device == ARPHRD_NETLINK => Ok(Content::OutOfScope(ReasonCode::NotIp)),
+        0x0800 => ip::packet(Version::V4, frame.from(HEADER)),
+        0x86dd => ip::packet(Version::V6, frame.from(HEADER)),
+        0x8100 | 0x88a8 | 0x9100 => ether_type(frame, HEADER + 2),
+        _ => Ok(Content::OutOfScope(ReasonCode::NotIp)),
+    }
+}
+
+/// The families are small numbers, so the byte order shows: link type 0 has the capturing machine's, 108 the network's.
+fn loopback(frame: Part<'_>) -> Decoded {
+    const HEADER: usize = 4;
+    let bytes = *frame.bytes::<HEADER>(0)?;
+    let family = u32::from_le_bytes(bytes).min(u32::from_be_bytes(bytes));
+    match family {
+        2 => ip::packet(Version::V4, frame.from(HEADER)),
+        // Windows; NetBSD and OpenBSD; FreeBSD; macOS.
+        23 | 24 | 28 | 30 => ip::packet(Version::V6, frame.from(HEADER)),
+        _ => Ok(Content::OutOfScope(ReasonCode::NotIp)),
+    }
+}
+
+/// Nothing but the packet's first four bits says which version it is.
+fn raw(frame: Part<'_>) -> Decoded {
+    match frame.u8(0)? >> 4 {
+        4 => ip::packet(Version::V4, frame),
+        6 => ip::packet(Version::V6, frame),
+        _ => Err(ReasonCode::DamagedHeader),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::*;
+    use super::{LinkType, decode};
+    use crate::model::record::Content;
+    use crate::model::verdict::ReasonCode;
+
+    const NOT_IP: Content = Content::OutOfScope(ReasonCode::NotIp);
+    const DAMAGED: Content = Content::Skipped(ReasonCode::DamagedHeader);
+    const CUT: Content = Content::Skipped(ReasonCode::CutShort);
+
+    fn whole(link_type: LinkType, frame: &[u8]) -> Content {
+        decode(link_type, frame, u32::try_from(frame.len()).unwrap())
+    }
+
+    #[test]
+    fn ethernet_carries_both_versions() {
+        let v4 = ethernet(0x0800, &ipv4(6, &syn()));
+        assert_eq!(whole(LinkType::ETHERNET, &v4), Content::Packet(syn_packet()));
+        let v6 = ethernet(0x86dd, &ipv6(6, &syn()));
+        assert_eq!(whole(LinkType::ETHERNET, &v6), Content::Packet(syn_packet_6()));
+    }
+
+    #[test]
+    fn vlan_tags_of_any_depth_are_passed_over() {
+        let tags: [&[u16]; 6] = [
+            &[0x8100],
+            &[0x88a8, 0x8100],
+            &[0x9100, 0x8100],
+            &[0x8100, 0x8100],
+            &[0x88a8, 0x88a8, 0x8100],
+            &[0x8100; 40],
+        ];
+        for tags in tags {
+            let mut payload = [&0x0800u16.to_be_bytes()[..], &ipv4(6, &syn())].concat();
+            for (depth, tag) in tags.iter().rev().enumerate() {
+                payload = [&[0x20, u8::try_from(depth).unwrap()], &payload[..]].concat();
+                if depth + 1 < tags.len() {
+                    payload = [&tag.to_be_bytes()[..], &payload].concat();
+                }
+            }
+            let frame = ethernet(tags[0], &payload);
+            assert_eq!(whole(LinkType::ETHERNET, &frame), Content::Packet(syn_packet()), "{tags:x?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_ip_is_out_of_scope() {
+        // ARP, MPLS, PPPoE, LLC (a length), LLDP; and ARP behind a VLAN tag.
+        for kind in [0x0806, 0x8847, 0x8864, 0x0026, 0x88cc] {
+            assert_eq!(whole(LinkType::ETHERNET, &ethernet(kind, &[0; 46])), NOT_IP, "{kind:x}");
+        }
+        assert_eq!(whole(LinkType::ETHERNET, &ethernet(0x8100, &[0, 1, 0x08, 0x06, 0, 1])), NOT_IP);
+    }
+
+    #[test]
+    fn a_frame_without_its_ether_type_is_cut_or_damaged() {
+        let frame = ethernet(0x8100, &[0, 1, 0x08, 0x00]);
+        for length in [0, 13, 17] {
+            assert_eq!(decode(LinkType::ETHERNET, &frame[..length], 60), CUT, "{length}");
+            assert_eq!(whole(LinkType::ETHERNET, &frame[..length]), DAMAGED, "{length}");
+        }
+    }
+
+    #[test]
+    fn raw_ip_tells_its_version_itself() {
+        let (v4, v6) = (ipv4(6, &syn()), ipv6(6, &syn()));
+        for link_type in [LinkType::RAW, LinkType::RAW_12, LinkType::RAW_14] {
+            assert_eq!(whole(link_type, &v4), Content::Packet(syn_packet()));
+            assert_eq!(whole(link_type, &v6), Content::Packet(syn_packet_6()));
+            assert_eq!(whole(link_type, &[0x55; 40]), DAMAGED);
+            assert_eq!(decode(link_type, &[], 40), CUT);
+        }
+        assert_eq!(whole(LinkType::IPV4, &v4), Content::Packet(syn_packet()));
+        assert_eq!(whole(LinkType::IPV6, &v6), Content::Packet(syn_packet_6()));
+        assert_eq!(whole(LinkType::IPV4, &v6), DAMAGED);
+        assert_eq!(whole(LinkType::IPV6, &v4), DAMAGED);
+    }
+
+    #[test]
+    fn linux_cooked_captures_are_read() {
+        let sll = |device: u16, kind: u16, payload: &[u8]| {
+            let header = [&[0, 0][..], &device.to_be_bytes(), &[0, 6, 1, 2, 3, 4, 5, 6, 0, 0]].concat();
+            [&header[..], &kind.to_be_bytes(), payload].concat()
+        };
+        let sll2 = |device: u16, kind: u16, payload: &[u8]| {
+            let header = [&kind.to_be_bytes()[..], &[0, 0, 0, 0, 0, 2], &device.to_be_bytes()].concat();
+            [&header[..], &[0, 6, 1, 2, 3, 4, 5, 6, 0, 0], payload].concat()
+        };
+        let tagged = [&[0, 7, 0x08, 0x00][..], &ipv4(6, &syn())].concat();
+        for (link_type, frame) in [
+            (LinkType::LINUX_SLL, &sll as &dyn Fn(u16, u16, &[u8]) -> Vec<u8>),
+            (LinkType::LINUX_SLL2, &sll2),
+        ] {
+            let read = |frame: Vec<u8>| whole(link_type, &frame);
+            assert_eq!(read(frame(1, 0x0800, &ipv4(6, &syn()))), Content::Packet(syn_packet()));
+            assert_eq!(read(frame(772, 0x86dd, &ipv6(6, &syn()))), Content::Packet(syn_packet_6()));
+            assert_eq!(read(frame(1, 0x8100, &tagged)), Content::Packet(syn_packet()));
+            assert_eq!(read(frame(1, 0x0806, &[0; 28])), NOT_IP);
+            assert_eq!(read(frame(1, 4, &[0; 28])), NOT_IP);
+            assert_eq!(read(frame(824, 0x0800, &[0; 28])), NOT_IP);
+            assert_eq!(decode(link_type, &frame(1, 0x0800, &[])[..9], 60), CUT);
+        }
+    }
+
+    #[test]
+    fn bsd_loopback_is_read_in_either_byte_order() {
+        let (v4, v6) = (ipv4(6, &syn()), ipv6(6, &syn()));
+        for link_type in [LinkType::NULL, LinkType::LOOP] {
+            for order in [u32::to_be_bytes, u32::to_le_bytes] {
+                let frame = |family: u32, payload: &[u8]| [&order(family)[..], payload].concat();
+                assert_eq!(whole(link_type, &frame(2, &v4)), Content::Packet(syn_packet()));
+                for family in [23, 24, 28, 30] {
+                    assert_eq!(whole(link_type, &frame(family, &v6)), Content::Packet(syn_packet_6()));
+                }
+                assert_eq!(whole(link_type, &frame(7, &v4)), NOT_IP);
+                assert_eq!(whole(link_type, &frame(2, &v6)), DAMAGED);
+            }
+        }
+    }
+
+    #[test]
+    fn other_link_types_are_out_of_scope() {
+        for number in [9, 105, 127, 228 + 256, 65535] {
+            let content = whole(LinkType(number), &ipv4(6, &syn()));
+            assert_eq!(content, Content::OutOfScope(ReasonCode::UnsupportedLinkType), "{number}");
+        }
+    }
+}

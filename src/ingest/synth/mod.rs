@@ -1,0 +1,201 @@
+//! Seeded traffic for a network, drawn from its own addresses, tags and rule boundaries.
+//!
+//! In: a [`Network`], a [`TagCatalog`] and a seed. Out: packets in time order, and the capture that holds them. Uniformly
+//! random packets hardly ever meet a rule; these go to the edges of what rules name, and to their neighbours.
+
+mod ends;
+mod pcap;
+mod script;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use thiserror::Error;
+
+use crate::model::flow::Packet;
+use crate::model::network::Network;
+use crate::model::tag::TagCatalog;
+use ends::{Conversation, Ends};
+pub use pcap::write_pcap;
+
+/// What traffic to make. The same options and inputs give the same packets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SynthOptions {
+    /// How many flows.
+    pub flows: u64,
+    /// Where chance begins.
+    pub seed: u64,
+    /// How unevenly flows spread over conversations: the exponent of Zipf's law, 0 for evenly. `None`: each flow is a
+    /// conversation of its own.
+    pub skew: Option<f64>,
+    /// When the first flow may begin, in nanoseconds since 1970-01-01.
+    pub start_ns: u64,
+}
+
+/// A packet with its time and the bytes that follow its transport header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SynthPacket {
+    /// Nanoseconds since 1970-01-01.
+    pub time_ns: u64,
+    /// What filters look at.
+    pub packet: Packet,
+    /// Bytes behind the transport header; behind the IP header for protocols other than TCP, UDP and ICMP.
+    pub payload_bytes: u16,
+}
+
+/// Why no traffic can be made.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+pub enum SynthError {
+    /// Nobody in the network can send or receive.
+    #[error("the network has no interface with an address: expected at least one")]
+    NoInterface,
+    /// An exponent that spreads nothing.
+    #[error("skew `{0}`: expected a number from 0 to 10")]
+    Skew(f64),
+}
+
+/// Flows begin this far apart at most, and half of it on average.
+const LONGEST_PAUSE_NS: u64 = 2_000_000;
+
+/// With a skew, how many conversations there are at most.
+const CONVERSATIONS: u64 = 1 << 14;
+
+/// Packets of seeded flows, in time order.
+///
+/// Memory holds the flows that overlap, never all: a flow lasts seconds at most.
+///
+/// # Errors
+///
+/// Fails if no interface of the network has an address, or if the skew is no exponent.
+pub fn flows<'a>(
+    network: &'a Network,
+    tags: &'a TagCatalog,
+    options: &SynthOptions,
+) -> Result<impl Iterator<Item = SynthPacket> + 'a, SynthError> {
+    let ends = Ends::of(network, tags).ok_or(SynthError::NoInterface)?;
+    let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+    let ranks = match options.skew {
+        Some(skew) => Some(Ranks::new(skew, options.flows, &ends, &mut random)?),
+        None => None,
+    };
+    Ok(Flows {
+        ends,
+        ranks,
+        random,
+        flows_left: options.flows,
+        next_start_ns: options.start_ns,
+        pending: BinaryHeap::new(),
+        order: 0,
+        script: Vec::new(),
+    })
+}
+
+/// A fixed set of conversations, the first the most frequent.
+struct Ranks {
+    conversations: Vec<Conversation>,
+    /// The share of all flows that a rank and those before it have, times an arbitrary constant.
+    shares: Vec<f64>,
+}
+
+impl Ranks {
+    fn new(skew: f64, flows: u64, ends: &Ends, random: &mut ChaCha8Rng) -> Result<Self, SynthError> {
+        if !(0.0..=10.0).contains(&skew) {
+            return Err(SynthError::Skew(skew));
+        }
+        let mut sum = 0.0;
+        let mut ranks = Self { conversations: Vec::new(), shares: Vec::new() };
+        for rank in 1..=flows.clamp(1, CONVERSATIONS) {
+            ranks.conversations.push(ends.conversation(random));
+            // LIMIT: the last bit of `powf` may differ between platforms, and with it, once in 2^50 flows, a rank.
+            sum += (rank as f64).powf(-skew);
+            ranks.shares.push(sum);
+        }
+        Ok(ranks)
+    }
+
+    fn draw(&self, random: &mut ChaCha8Rng) -> Conversation {
+        let last = self.shares.len() - 1;
+        let point = random.random::<f64>() * self.shares[last];
+        self.conversations[self.shares.partition_point(|share| *share <= point).min(last)]
+    }
+}
+
+/// The packets of overlapping flows, merged by time.
+struct Flows {
+    ends: Ends,
+    ranks: Option<Ranks>,
+    random: ChaCha8Rng,
+    flows_left: u64,
+    next_start_ns: u64,
+    /// INVARIANT: holds every packet of the flows that have begun and that was not handed out.
+    pending: BinaryHeap<Reverse<Pending>>,
+    /// Numbers the packets as they were made, so that equal times have an order.
+    order: u64,
+    script: Vec<SynthPacket>,
+}
+
+#[derive(Clone, Copy)]
+struct Pending {
+    order: u64,
+    packet: SynthPacket,
+}
+
+impl Pending {
+    fn key(&self) -> (u64, u64) {
+        (self.packet.time_ns, self.order)
+    }
+}
+
+impl PartialEq for Pending {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Pending {}
+
+impl PartialOrd for Pending {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Pending {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl Flows {
+    fn begin_flow(&mut self) {
+        let conversation = match &self.ranks {
+            Some(ranks) => ranks.draw(&mut self.random),
+            None => self.ends.conversation(&mut self.random),
+        };
+        self.script.clear();
+        script::write(&conversation, self.next_start_ns, &mut self.random, &mut self.script);
+        for packet in &self.script {
+            self.order += 1;
+            self.pending.push(Reverse(Pending { order: self.order, packet: *packet }));
+        }
+        self.flows_left -= 1;
+        let pause_ns = self.random.random_range(0..=LONGEST_PAUSE_NS);
+        self.next_start_ns = self.next_start_ns.saturating_add(pause_ns);
+    }
+}
+
+impl Iterator for Flows {
+    type Item = SynthPacket;
+
+    fn next(&mut self) -> Option<SynthPacket> {
+        // A packet may go out once no flow can begin before it.
+        while self.flows_left > 0
+            && self.pending.peek().is_none_or(|Reverse(first)| first.packet.time_ns >= self.next_start_ns)
+        {
+            self.begin_flow();
+        }
+        self.pending.pop().map(|Reverse(first)| first.packet)
+    }
+}

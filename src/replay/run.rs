@@ -1,0 +1,168 @@
+//! Many records at once: cut into batches, shared out by flow, judged in parallel, added up in a fixed order.
+
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::ledger::Ledger;
+use super::shard::{Conversation, Processed, Shard};
+use super::tally::Tally;
+use crate::compile::network::CompiledNetwork;
+use crate::compile::places::PublicOwner;
+use crate::model::flow::{Icmp, Packet};
+use crate::model::index::NicIndex;
+use crate::model::record::{Content, Record};
+use crate::model::verdict::Answer;
+use crate::simulate::{Ends, SimulatorOptions};
+
+/// How many shares the flows are cut into. It does not depend on the number of threads, so neither does any result.
+const SHARDS: usize = 64;
+
+/// Records in one batch: enough that sharing them out pays, little enough that memory stays small.
+pub const BATCH: usize = 1 << 16;
+
+/// How to replay.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReplayOptions {
+    /// How to judge. `most_flows` is shared by all.
+    pub simulator: SimulatorOptions,
+    /// Evaluate at this interface alone, for captures that were taken there.
+    pub at: Option<NicIndex>,
+    /// Hand out the flows that end.
+    pub flows: bool,
+    /// Hand out what became of each record.
+    pub records: bool,
+}
+
+/// A replay under way.
+pub struct Replay {
+    compiled: Arc<CompiledNetwork>,
+    shards: Vec<Shard>,
+    options: ReplayOptions,
+    clock_ns: u64,
+    handed_in: u64,
+}
+
+/// What a batch led to.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Flows that ended, in the order of their first packets.
+    pub flows: Vec<Conversation>,
+    /// What became of each record that was judged, by its position in the batch, in order.
+    pub records: Vec<(usize, Processed)>,
+}
+
+/// What a replay came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Totals {
+    /// Where records went.
+    pub ledger: Ledger,
+    /// What was counted.
+    pub tally: Tally,
+}
+
+impl Replay {
+    /// A replay that has seen nothing yet.
+    #[must_use]
+    pub fn new(compiled: Arc<CompiledNetwork>, options: ReplayOptions) -> Self {
+        let mut simulator = options.simulator;
+        simulator.most_flows = (simulator.most_flows / SHARDS).max(1);
+        let shard = || Shard::new(Arc::clone(&compiled), simulator, options.at, options.flows);
+        let shards = (0..SHARDS).map(|_| shard()).collect();
+        Self { compiled, shards, options, clock_ns: 0, handed_in: 0 }
+    }
+
+    /// Judges a batch of records, which follow those of the batches before it.
+    pub fn feed(&mut self, records: &[Record]) -> Progress {
+        let shared = share(&self.compiled, records, &mut self.clock_ns);
+        self.handed_in += records.len() as u64;
+        let keep = self.options.records;
+        let judged: Vec<Vec<(usize, Processed)>> = self
+            .shards
+            .par_iter_mut()
+            .zip(&shared)
+            .map(|(shard, own)| {
+                let mut kept = Vec::new();
+                for (position, now_ns) in own {
+                    let processed = shard.process(&records[*position], *now_ns);
+                    if keep {
+                        kept.extend(processed.map(|processed| (*position, processed)));
+                    }
+                }
+                kept
+            })
+            .collect();
+        let mut records: Vec<_> = judged.into_iter().flatten().collect();
+        records.sort_unstable_by_key(|(position, _)| *position);
+        Progress { flows: self.ended(), records }
+    }
+
+    /// Judges one packet whose start is known.
+    pub fn feed_from(&mut self, ends: Ends, record: &Record, packet: &Packet) -> Answer {
+        self.clock_ns = record.time_ns.unwrap_or(self.clock_ns);
+        self.handed_in += 1;
+        let own = shard_of(&self.compiled, packet);
+        self.shards[own].process_from(ends, record, packet, self.clock_ns)
+    }
+
+    /// Puts a changed network in place between two batches (STATE-4, STATE-5).
+    pub fn change(&mut self, compiled: &Arc<CompiledNetwork>) {
+        self.compiled = Arc::clone(compiled);
+        self.shards.par_iter_mut().for_each(|shard| shard.change(Arc::clone(compiled)));
+    }
+
+    /// Ends the replay and adds everything up. The last flows to end come with it.
+    pub fn finish(mut self) -> (Totals, Vec<Conversation>) {
+        let (mut ledger, mut tally) = (Ledger::default(), Tally::default());
+        for shard in &mut self.shards {
+            shard.finish();
+            ledger.merge(&shard.ledger);
+            tally.merge(&shard.tally);
+        }
+        ledger.assert_adds_up(self.handed_in);
+        let flows = self.ended();
+        (Totals { ledger, tally }, flows)
+    }
+
+    fn ended(&mut self) -> Vec<Conversation> {
+        let mut flows: Vec<_> = self.shards.iter_mut().flat_map(|shard| shard.ended.drain(..)).collect();
+        flows.sort_unstable_by_key(|flow| flow.location);
+        flows
+    }
+}
+
+/// Positions of a batch's records by the shard that owns their flow, each with its time; a record without a time has
+/// that of the one before it.
+pub fn share(compiled: &CompiledNetwork, records: &[Record], clock_ns: &mut u64) -> Vec<Vec<(usize, u64)>> {
+    let mut shared: Vec<Vec<(usize, u64)>> = vec![Vec::new(); SHARDS];
+    for (position, record) in records.iter().enumerate() {
+        *clock_ns = record.time_ns.unwrap_or(*clock_ns);
+        let own = match &record.content {
+            Content::Packet(packet) => shard_of(compiled, packet),
+            Content::OutOfScope(_) | Content::Skipped(_) => 0,
+        };
+        shared[own].push((position, *clock_ns));
+    }
+    shared
+}
+
+/// The shard that owns a packet's flow: the same for both directions, for all fragments of a datagram (which carry no
+/// ports), for an error and the packet that it quotes, and for an address and its translation.
+fn shard_of(compiled: &CompiledNetwork, packet: &Packet) -> usize {
+    let tuple = match packet.icmp {
+        Some(Icmp::Error { quoted: Some(quoted) }) => quoted,
+        _ => packet.five_tuple,
+    };
+    let private = |address: IpAddr| match compiled.places.public(address) {
+        Some((_, PublicOwner::Nic(nic, place))) => {
+            compiled.network.nics[nic.get()].ip_configurations[place as usize].address.unwrap_or(address)
+        }
+        _ => address,
+    };
+    let (one, other) = (private(tuple.source), private(tuple.destination));
+    let hash = foldhash::fast::FixedState::default().hash_one((one.min(other), one.max(other)));
+    // The remainder of a constant fits.
+    usize::try_from(hash % SHARDS as u64).expect("a remainder is below its divisor")
+}

@@ -1,0 +1,209 @@
+//! Counts of packets, bytes and flows by what decided about them.
+
+use std::collections::BTreeMap;
+
+use crate::model::flow::FiveTuple;
+use crate::model::index::{NatGatewayIndex, NsgIndex, PublicIpIndex};
+use crate::model::rule::{Direction, Protocol};
+use crate::model::verdict::{Reason, ReasonCode, RouteEnd, Verdict, VerdictKind};
+use std::net::IpAddr;
+
+/// What decided, whatever interface it decided at.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Decider {
+    /// A rule of an NSG, by its position.
+    Rule {
+        /// The NSG.
+        nsg: NsgIndex,
+        /// Which list.
+        direction: Direction,
+        /// Position of the rule.
+        rule: u32,
+    },
+    /// Nothing was asked.
+    NoSecurityGroup,
+    /// The record of a flow whose first packet was not counted with it.
+    FlowState,
+    /// The gate of a public address.
+    PublicIpGate(PublicIpIndex),
+    /// A route of type None.
+    RouteNone,
+    /// Nobody has the address.
+    NoEndpoint,
+    /// A public address that nobody uses.
+    NoPublicIp,
+    /// No gateway that leads there.
+    NoGatewayTransit,
+    /// A foreign address at an interface that does not forward.
+    IpForwarding,
+    /// No way out to the internet.
+    OutboundConnectivity,
+    /// What virtual networks do not carry.
+    UnsupportedTraffic,
+    /// A NAT gateway.
+    NatGateway(NatGatewayIndex),
+    /// Nothing: it is undetermined.
+    Open(ReasonCode),
+}
+
+impl From<&Verdict> for Decider {
+    fn from(verdict: &Verdict) -> Self {
+        let reason = match verdict {
+            Verdict::Undetermined(unknown) => return Self::Open(unknown.code()),
+            Verdict::Allow(reason) | Verdict::Deny(reason) => reason,
+        };
+        match *reason {
+            Reason::SecurityRule(hit) => {
+                Self::Rule { nsg: hit.nsg, direction: hit.direction, rule: hit.rule }
+            }
+            Reason::NoSecurityGroup => Self::NoSecurityGroup,
+            Reason::FlowState { .. } => Self::FlowState,
+            Reason::PublicIpGate { public_ip, .. } => Self::PublicIpGate(public_ip),
+            Reason::Route(RouteEnd::None { .. }) => Self::RouteNone,
+            Reason::Route(RouteEnd::NoEndpoint) => Self::NoEndpoint,
+            Reason::Route(RouteEnd::NoPublicIp) => Self::NoPublicIp,
+            Reason::Route(RouteEnd::NoGatewayTransit { .. }) => Self::NoGatewayTransit,
+            Reason::IpForwarding { .. } => Self::IpForwarding,
+            Reason::OutboundConnectivity { .. } => Self::OutboundConnectivity,
+            Reason::UnsupportedTraffic { .. } => Self::UnsupportedTraffic,
+            Reason::NatGateway(gateway) => Self::NatGateway(gateway),
+        }
+    }
+}
+
+/// How much of something there was, and when.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Hits {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Flows: first packets, with their retransmissions.
+    pub flows: u64,
+    /// First and last time, in nanoseconds since 1970-01-01.
+    pub span: Option<(u64, u64)>,
+}
+
+impl Hits {
+    /// Counts one packet.
+    pub fn add(&mut self, wire_bytes: u32, time_ns: Option<u64>, opens_flow: bool) {
+        self.packets += 1;
+        self.bytes += u64::from(wire_bytes);
+        self.flows += u64::from(opens_flow);
+        if let Some(time_ns) = time_ns {
+            self.widen((time_ns, time_ns));
+        }
+    }
+
+    /// Adds other counts to these.
+    pub fn merge(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.flows += other.flows;
+        if let Some(span) = other.span {
+            self.widen(span);
+        }
+    }
+
+    fn widen(&mut self, (first, last): (u64, u64)) {
+        self.span = Some(match self.span {
+            None => (first, last),
+            Some((earliest, latest)) => (earliest.min(first), latest.max(last)),
+        });
+    }
+}
+
+/// Denied packets that look alike but for their source port.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DeniedGroup {
+    /// Sender.
+    pub source: IpAddr,
+    /// Receiver.
+    pub destination: IpAddr,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Receiver's port.
+    pub destination_port: Option<u16>,
+    /// What denied them.
+    pub decider: Decider,
+}
+
+impl DeniedGroup {
+    /// The group of a denied packet.
+    #[must_use]
+    pub fn new(tuple: &FiveTuple, decider: Decider) -> Self {
+        Self {
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: tuple.protocol,
+            destination_port: tuple.destination_port.number(),
+            decider,
+        }
+    }
+}
+
+/// How many groups of denied packets one shard tells apart.
+const MOST_GROUPS: usize = 1024;
+
+/// Everything that is counted. Tallies add up in any order and grouping.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// By verdict.
+    pub verdicts: BTreeMap<VerdictKind, Hits>,
+    /// By what decided, and how.
+    pub deciders: BTreeMap<(Decider, VerdictKind), Hits>,
+    /// Denied packets by what they look like.
+    pub denied: BTreeMap<DeniedGroup, Hits>,
+    /// Denied packets beyond the groups that are told apart.
+    pub denied_beyond: Hits,
+    /// Over all records that carry a time, judged or not.
+    pub span: Option<(u64, u64)>,
+}
+
+impl Tally {
+    /// Counts a packet.
+    pub fn add(
+        &mut self,
+        tuple: &FiveTuple,
+        (decider, kind): (Decider, VerdictKind),
+        wire_bytes: u32,
+        time_ns: Option<u64>,
+        opens_flow: bool,
+    ) {
+        self.verdicts.entry(kind).or_default().add(wire_bytes, time_ns, opens_flow);
+        self.deciders.entry((decider, kind)).or_default().add(wire_bytes, time_ns, opens_flow);
+        if kind == VerdictKind::Deny {
+            let group = DeniedGroup::new(tuple, decider);
+            let hits = if self.denied.len() < MOST_GROUPS || self.denied.contains_key(&group) {
+                self.denied.entry(group).or_default()
+            } else {
+                &mut self.denied_beyond
+            };
+            hits.add(wire_bytes, time_ns, opens_flow);
+        }
+    }
+
+    /// Notes when a record was.
+    pub fn see(&mut self, time_ns: u64) {
+        let (first, last) = self.span.unwrap_or((time_ns, time_ns));
+        self.span = Some((first.min(time_ns), last.max(time_ns)));
+    }
+
+    /// Adds another tally to this one.
+    pub fn merge(&mut self, other: &Self) {
+        for (kind, hits) in &other.verdicts {
+            self.verdicts.entry(*kind).or_default().merge(hits);
+        }
+        for (decider, hits) in &other.deciders {
+            self.deciders.entry(*decider).or_default().merge(hits);
+        }
+        for (group, hits) in &other.denied {
+            self.denied.entry(*group).or_default().merge(hits);
+        }
+        self.denied_beyond.merge(&other.denied_beyond);
+        if let Some((first, last)) = other.span {
+            self.see(first);
+            self.see(last);
+        }
+    }
+}

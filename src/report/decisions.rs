@@ -1,0 +1,169 @@
+//! One row for each flow or record that was judged.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::names::{Names, ReasonJson};
+use super::time::rfc3339;
+use crate::model::flow::FiveTuple;
+use crate::model::network::Network;
+use crate::model::record::{Location, Record};
+use crate::model::rule::Direction;
+use crate::model::verdict::{Layer, Verdict, VerdictKind};
+use crate::replay::shard::{Conversation, Processed};
+
+/// The formats of rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RowFormat {
+    /// With a header line.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// One row. Empty members are members that have no meaning for it.
+#[derive(Debug, Serialize)]
+pub struct Row<'a> {
+    time: Option<String>,
+    source: String,
+    source_port: Option<u16>,
+    destination: String,
+    destination_port: Option<u16>,
+    protocol: String,
+    verdict: VerdictKind,
+    kind: &'static str,
+    layer: Option<Layer>,
+    nsg: Option<String>,
+    rule: Option<String>,
+    direction: Option<Direction>,
+    nic: Option<String>,
+    name: Option<String>,
+    code: Option<String>,
+    packets: u64,
+    bytes: u64,
+    file: &'a str,
+    record: u64,
+}
+
+/// Makes rows.
+pub struct Rows<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// The inputs' names, by their positions.
+    pub files: &'a [String],
+}
+
+impl<'a> Rows<'a> {
+    /// A flow's row.
+    #[must_use]
+    pub fn flow(&self, flow: &Conversation) -> Row<'a> {
+        let time = Some(rfc3339(flow.first_ns));
+        self.row(&flow.tuple, &flow.verdict, flow.location, time, (flow.packets, flow.bytes))
+    }
+
+    /// A record's row.
+    #[must_use]
+    pub fn record(&self, record: &Record, processed: &Processed) -> Row<'a> {
+        let time = record.time_ns.map(rfc3339);
+        let amount = (1, u64::from(record.wire_bytes));
+        self.row(&processed.packet, &processed.verdict, record.location, time, amount)
+    }
+
+    fn row(
+        &self,
+        tuple: &FiveTuple,
+        verdict: &Verdict,
+        location: Location,
+        time: Option<String>,
+        (packets, bytes): (u64, u64),
+    ) -> Row<'a> {
+        let names = Names { network: self.network };
+        let (reason, code) = match verdict {
+            Verdict::Allow(reason) | Verdict::Deny(reason) => (names.reason(reason), None),
+            Verdict::Undetermined(unknown) => {
+                let open = ReasonJson { kind: "Undetermined", ..ReasonJson::default() };
+                (open, Some(unknown.code().to_string()))
+            }
+        };
+        Row {
+            time,
+            source: tuple.source.to_string(),
+            source_port: tuple.source_port.number(),
+            destination: tuple.destination.to_string(),
+            destination_port: tuple.destination_port.number(),
+            protocol: tuple.protocol.to_string(),
+            verdict: verdict.kind(),
+            kind: reason.kind,
+            layer: reason.layer,
+            nsg: reason.nsg,
+            rule: reason.rule,
+            direction: reason.direction,
+            nic: reason.nic,
+            name: reason.name,
+            code,
+            packets,
+            bytes,
+            file: self.files.get(location.file as usize).map_or("", String::as_str),
+            record: location.number,
+        }
+    }
+}
+
+/// Writes rows in one format.
+pub enum RowWriter<W: Write> {
+    /// CSV.
+    Csv(Box<csv::Writer<W>>),
+    /// NDJSON.
+    Ndjson(W),
+}
+
+impl<W: Write> RowWriter<W> {
+    /// A writer onto `out`.
+    #[must_use]
+    pub fn new(format: RowFormat, out: W) -> Self {
+        match format {
+            RowFormat::Csv => Self::Csv(Box::new(csv::Writer::from_writer(out))),
+            RowFormat::Ndjson => Self::Ndjson(out),
+        }
+    }
+
+    /// Writes a row.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be written.
+    pub fn write(&mut self, row: &Row<'_>) -> io::Result<()> {
+        match self {
+            Self::Csv(writer) => writer.serialize(row).map_err(io::Error::other),
+            Self::Ndjson(out) => {
+                serde_json::to_writer(&mut *out, row).map_err(io::Error::from)?;
+                out.write_all(b"\n")
+            }
+        }
+    }
+
+    /// Writes out what is held back.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Csv(writer) => writer.flush(),
+            Self::Ndjson(out) => out.flush(),
+        }
+    }
+
+    /// The output behind the rows, everything written.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it cannot be written.
+    pub fn into_inner(self) -> io::Result<W> {
+        match self {
+            Self::Csv(writer) => writer.into_inner().map_err(|error| io::Error::from(error.error().kind())),
+            Self::Ndjson(out) => Ok(out),
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! One packet, every step, and why.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::inputs::Inputs;
+use super::names::{self, FieldsJson, Names, ReasonJson};
+use super::style::Style;
+use crate::model::flow::FiveTuple;
+use crate::model::network::Network;
+use crate::model::rule::{Access, Direction, Rule};
+use crate::model::verdict::{
+    Answer, Layer, NextHopKind, Reason, RouteSource, Snat, Step, StepAnswer, Verdict, VerdictKind,
+};
+
+/// What `explain` found.
+pub struct Explanation<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// The packet.
+    pub packet: FiveTuple,
+    /// The answer.
+    pub answer: &'a Answer,
+    /// The rule that would decide next, were the deciding one not there.
+    pub next_in_line: Option<&'a Rule>,
+    /// For each step that a rule answered, the rules that were tried before it and which of their fields matched.
+    pub tried: Vec<Vec<(&'a Rule, [bool; 5])>>,
+    /// What it was made from.
+    pub inputs: Inputs,
+}
+
+#[derive(Serialize)]
+struct ExplainJson {
+    schema: &'static str,
+    packet: PacketJson,
+    verdict: VerdictKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<ReasonJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undetermined: Option<UndeterminedJson>,
+    steps: Vec<StepJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_in_line: Option<NextJson>,
+    route: Vec<RouteJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    translation: Option<TranslationJson>,
+    notes: Vec<NoteJson>,
+    inputs: Inputs,
+}
+
+#[derive(Serialize)]
+struct PacketJson {
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_port: Option<u16>,
+    destination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_port: Option<u16>,
+    protocol: String,
+}
+
+#[derive(Serialize)]
+struct UndeterminedJson {
+    code: String,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct StepJson {
+    nic: String,
+    direction: Direction,
+    layer: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nsg: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_log_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u32>,
+    access: Access,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched: Option<FieldsJson>,
+    seen: PacketJson,
+}
+
+#[derive(Serialize)]
+struct NextJson {
+    rule: String,
+    priority: u32,
+    access: Access,
+}
+
+#[derive(Serialize)]
+struct RouteJson {
+    nic: String,
+    prefix: String,
+    source: RouteSource,
+    next_hop: NextHopKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_hop_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TranslationJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snat: Option<Snat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+#[derive(Serialize)]
+struct NoteJson {
+    clause: &'static str,
+    text: String,
+}
+
+impl Explanation<'_> {
+    fn names(&self) -> Names<'_> {
+        Names { network: self.network }
+    }
+
+    /// The answer as `nsgsim/explain/1`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the shape holds nothing that JSON cannot.
+    #[must_use]
+    pub fn json(self) -> String {
+        let names = self.names();
+        let undetermined = match &self.answer.verdict {
+            Verdict::Undetermined(unknown) => {
+                Some(UndeterminedJson { code: unknown.code().to_string(), text: names.unknown(unknown) })
+            }
+            Verdict::Allow(_) | Verdict::Deny(_) => None,
+        };
+        let translation = self.answer.translation;
+        let json = ExplainJson {
+            schema: "nsgsim/explain/1",
+            packet: packet_json(&self.packet),
+            verdict: self.answer.verdict.kind(),
+            decided_by: self.answer.verdict.reason().map(|reason| names.reason(reason)),
+            undetermined,
+            steps: self.answer.steps.iter().map(|step| step_json(names, step)).collect(),
+            next_in_line: self.next_in_line.map(|rule| NextJson {
+                rule: rule.name.clone(),
+                priority: rule.priority.0,
+                access: rule.access,
+            }),
+            route: self
+                .answer
+                .routes
+                .iter()
+                .map(|route| RouteJson {
+                    nic: names.interface(route.interface),
+                    prefix: route.prefix.to_string(),
+                    source: route.source,
+                    next_hop: route.next_hop,
+                    next_hop_address: route.next_hop_address.map(|address| address.to_string()),
+                    name: route.name.clone(),
+                })
+                .collect(),
+            translation: (translation != Default::default()).then(|| TranslationJson {
+                destination: translation.destination.map(|(address, _)| address.to_string()),
+                destination_port: translation.destination.and_then(|(_, port)| port),
+                snat: translation.snat,
+                source: translation.source.map(|address| address.to_string()),
+            }),
+            notes: self
+                .answer
+                .notes
+                .iter()
+                .map(|note| {
+                    let (clause, text) = names.note(note);
+                    NoteJson { clause, text }
+                })
+                .collect(),
+            inputs: self.inputs,
+        };
+        serde_json::to_string_pretty(&json).expect("the shape holds nothing that JSON cannot") + "\n"
+    }
+
+    /// The answer for people: the verdict, then each step, numbered.
+    ///
+    /// # Panics
+    ///
+    /// Never: writing to a string works.
+    #[must_use]
+    pub fn table(&self, style: Style, verbose: bool) -> String {
+        let names = self.names();
+        let mut text = String::new();
+        let write = "writing to a string works";
+        let verdict = style.verdict(self.answer.verdict.kind());
+        writeln!(text, "{verdict}  {}", names::tuple(&self.packet)).expect(write);
+        let rows: Vec<[String; 5]> = self.answer.steps.iter().map(|step| step_row(names, step)).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..5).map(width).collect();
+        for (number, row) in rows.iter().enumerate() {
+            let mut line = format!("  {}", number + 1);
+            for (cell, width) in row.iter().zip(&widths) {
+                write!(line, "  {cell:<width$}").expect(write);
+            }
+            writeln!(text, "{}", line.trim_end()).expect(write);
+            if verbose {
+                for (rule, fields) in self.tried.get(number).into_iter().flatten() {
+                    let failed = failed_fields(*fields);
+                    writeln!(text, "       {:>5}  {}: {failed}", rule.priority.0, rule.name).expect(write);
+                }
+                if let StepAnswer::Rule(hit) = &self.answer.steps[number].answer {
+                    let rule = names.rule(hit);
+                    let fields = names.fields(rule);
+                    writeln!(
+                        text,
+                        "       {:>5}  {}: matches {} {}:{} -> {}:{}",
+                        rule.priority.0,
+                        rule.name,
+                        fields.protocol,
+                        fields.source,
+                        fields.source_port,
+                        fields.destination,
+                        fields.destination_port
+                    )
+                    .expect(write);
+                }
+            }
+        }
+        for route in &self.answer.routes {
+            let hop = route.next_hop_address.map(|address| format!(" {address}")).unwrap_or_default();
+            let name = route.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+            writeln!(
+                text,
+                "  route at {}: {} to {:?}{hop}{name}",
+                names.interface(route.interface),
+                route.prefix,
+                route.next_hop
+            )
+            .expect(write);
+        }
+        let translation = self.answer.translation;
+        if let Some((address, _)) = translation.destination {
+            writeln!(text, "  destination becomes {address}").expect(write);
+        }
+        if let Some(snat) = translation.snat {
+            let by = match snat {
+                Snat::NatGateway => "the NAT gateway",
+                Snat::InstancePublicIp => "its own public address",
+                Snat::DefaultOutboundAccess => "default outbound access",
+            };
+            let source = translation.source.map(|address| format!(" as {address}")).unwrap_or_default();
+            writeln!(text, "  leaves by {by}{source}").expect(write);
+        }
+        match &self.answer.verdict {
+            Verdict::Undetermined(unknown) => {
+                writeln!(text, "  {}: {}", unknown.code(), names.unknown(unknown)).expect(write);
+            }
+            Verdict::Allow(reason) | Verdict::Deny(reason) => {
+                if !matches!(reason, Reason::SecurityRule(_)) {
+                    let reason = names.reason(reason);
+                    let rule = reason.rule.map(|rule| format!(" {rule}")).unwrap_or_default();
+                    let name = reason.name.map(|name| format!(" {name}")).unwrap_or_default();
+                    let nic = reason.nic.map(|nic| format!(" at {nic}")).unwrap_or_default();
+                    writeln!(text, "  decided by {}{rule}{name}{nic}", reason.kind).expect(write);
+                }
+            }
+        }
+        if let Some(rule) = self.next_in_line {
+            let access = names::access(rule.access);
+            writeln!(text, "  next in line: {} {} ({access})", rule.priority.0, rule.name).expect(write);
+        }
+        for note in &self.answer.notes {
+            let (clause, note) = names.note(note);
+            writeln!(text, "  note {clause}: {note}").expect(write);
+        }
+        text
+    }
+}
+
+fn packet_json(tuple: &FiveTuple) -> PacketJson {
+    PacketJson {
+        source: tuple.source.to_string(),
+        source_port: tuple.source_port.number(),
+        destination: tuple.destination.to_string(),
+        destination_port: tuple.destination_port.number(),
+        protocol: tuple.protocol.to_string(),
+    }
+}
+
+fn step_json(names: Names<'_>, step: &Step) -> StepJson {
+    let plain = |layer| StepJson {
+        nic: names.interface(step.interface),
+        direction: step.direction,
+        layer,
+        nsg: None,
+        rule: None,
+        flow_log_name: None,
+        priority: None,
+        access: step.access,
+        matched: None,
+        seen: packet_json(&step.seen),
+    };
+    match &step.answer {
+        StepAnswer::FlowTable => plain("FlowTable"),
+        StepAnswer::PublicIpGate(_) => plain("PublicIpGate"),
+        StepAnswer::Rule(hit) => {
+            let rule = names.rule(hit);
+            StepJson {
+                nsg: Some(names.network.nsg_name(hit.nsg).to_owned()),
+                rule: Some(rule.name.clone()),
+                flow_log_name: Some(rule.flow_log_name()),
+                priority: Some(rule.priority.0),
+                matched: Some(names.fields(rule)),
+                ..plain(match hit.layer {
+                    Layer::SubnetNsg => "SubnetNsg",
+                    Layer::NicNsg => "NicNsg",
+                })
+            }
+        }
+    }
+}
+
+fn step_row(names: Names<'_>, step: &Step) -> [String; 5] {
+    let direction = step.direction.to_string();
+    let access = names::access(step.access).to_owned();
+    match &step.answer {
+        StepAnswer::Rule(hit) => {
+            let rule = names.rule(hit);
+            let kind = if rule.is_default { "default" } else { "custom" };
+            let nsg = names.network.nsg_name(hit.nsg);
+            [
+                direction,
+                names.filter(hit),
+                access,
+                rule.name.clone(),
+                format!("{:>5}  {kind}  {nsg}", rule.priority.0),
+            ]
+        }
+        StepAnswer::FlowTable => [
+            direction,
+            format!("nic {}", names.interface(step.interface)),
+            access,
+            "flow already open".to_owned(),
+            String::new(),
+        ],
+        StepAnswer::PublicIpGate(public_ip) => [
+            direction,
+            format!("nic {}", names.interface(step.interface)),
+            access,
+            format!("public address {}, no NSG behind it", names.network.public_ip_name(*public_ip)),
+            String::new(),
+        ],
+    }
+}
+
+fn failed_fields(fields: [bool; 5]) -> String {
+    const NAMES: [&str; 5] = ["protocol", "source", "source port", "destination", "destination port"];
+    let failed: Vec<&str> =
+        NAMES.iter().zip(fields).filter(|(_, matched)| !matched).map(|(name, _)| *name).collect();
+    if failed.is_empty() { "open".to_owned() } else { format!("no match on {}", failed.join(", ")) }
+}

@@ -1,0 +1,11 @@
+//! From answers to bytes. Alone chooses words, columns and colours.
+//!
+//! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines.
+
+pub mod decisions;
+pub mod explain;
+pub mod inputs;
+pub mod names;
+pub mod replay;
+pub mod style;
+pub mod time;

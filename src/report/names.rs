@@ -1,0 +1,408 @@
+//! How resources, rules and reasons are called.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::model::flow::{FiveTuple, Port};
+use crate::model::index::Reference;
+use crate::model::network::Network;
+use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, ProtocolMatch, Rule};
+use crate::model::verdict::{Feature, Interface, Layer, Note, Reason, RouteEnd, RuleHit, Unknown};
+use crate::replay::tally::Decider;
+
+/// A rule's fields as they were written.
+#[derive(Clone, Debug, Serialize)]
+pub struct FieldsJson {
+    /// Protocol.
+    pub protocol: String,
+    /// Source addresses.
+    pub source: String,
+    /// Source ports.
+    pub source_port: String,
+    /// Destination addresses.
+    pub destination: String,
+    /// Destination ports.
+    pub destination_port: String,
+}
+
+/// What settled a verdict.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReasonJson {
+    /// One of the kinds of SIM-1.
+    pub kind: &'static str,
+    /// The interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nic: Option<String>,
+    /// Which way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// Which of the interface's filters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<Layer>,
+    /// The NSG.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nsg: Option<String>,
+    /// The rule, or how routing ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The rule's priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// The public address or NAT gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Names things of one network.
+#[derive(Clone, Copy)]
+pub struct Names<'n> {
+    /// The network.
+    pub network: &'n Network,
+}
+
+impl<'n> Names<'n> {
+    /// The rule of a hit.
+    #[must_use]
+    pub fn rule(self, hit: &RuleHit) -> &'n Rule {
+        &self.network.nsgs[hit.nsg.get()].rules[hit.rule as usize]
+    }
+
+    /// An interface: its name, or the subnet of one that is not listed.
+    #[must_use]
+    pub fn interface(self, interface: Interface) -> String {
+        match interface {
+            Interface::Nic(nic) => self.network.nic_name(nic).to_owned(),
+            Interface::Unlisted(subnet) => {
+                format!("(unlisted, in {})", self.network.subnet_name(subnet))
+            }
+        }
+    }
+
+    /// Where a filter stands: `nic web-1`, `subnet db`.
+    #[must_use]
+    pub fn filter(self, hit: &RuleHit) -> String {
+        match (hit.layer, hit.interface) {
+            (Layer::NicNsg, interface) => format!("nic {}", self.interface(interface)),
+            (Layer::SubnetNsg, Interface::Unlisted(subnet)) => {
+                format!("subnet {}", self.network.subnet_name(subnet))
+            }
+            (Layer::SubnetNsg, Interface::Nic(nic)) => match self.network.subnet_of(nic) {
+                Some(subnet) => format!("subnet {}", self.network.subnet_name(subnet)),
+                None => format!("subnet of {}", self.network.nic_name(nic)),
+            },
+        }
+    }
+
+    /// A reason as JSON has it.
+    #[must_use]
+    pub fn reason(self, reason: &Reason) -> ReasonJson {
+        let kind = |kind| ReasonJson { kind, ..ReasonJson::default() };
+        let at = |kind, interface, direction| ReasonJson {
+            kind,
+            nic: Some(self.interface(interface)),
+            direction: Some(direction),
+            ..ReasonJson::default()
+        };
+        match reason {
+            Reason::SecurityRule(hit) => {
+                let rule = self.rule(hit);
+                ReasonJson {
+                    layer: Some(hit.layer),
+                    nsg: Some(self.network.nsg_name(hit.nsg).to_owned()),
+                    rule: Some(rule.name.clone()),
+                    priority: Some(rule.priority.0),
+                    ..at("SecurityRule", hit.interface, hit.direction)
+                }
+            }
+            Reason::NoSecurityGroup => kind("NoSecurityGroup"),
+            Reason::FlowState { interface, direction } => at("FlowState", *interface, *direction),
+            Reason::PublicIpGate { public_ip, nic } => ReasonJson {
+                name: Some(self.network.public_ip_name(*public_ip).to_owned()),
+                ..at("PublicIpGate", Interface::Nic(*nic), Direction::Inbound)
+            },
+            Reason::Route(end) => self.route_end(end),
+            Reason::IpForwarding { nic, direction } => at("IpForwarding", Interface::Nic(*nic), *direction),
+            Reason::OutboundConnectivity { interface } => {
+                at("OutboundConnectivity", *interface, Direction::Outbound)
+            }
+            Reason::UnsupportedTraffic { interface, direction } => {
+                at("UnsupportedTraffic", *interface, *direction)
+            }
+            Reason::NatGateway(gateway) => ReasonJson {
+                name: Some(self.network.nat_gateways[gateway.get()].id.name().to_owned()),
+                ..kind("NatGateway")
+            },
+        }
+    }
+
+    fn route_end(self, end: &RouteEnd) -> ReasonJson {
+        let route = |rule: &str, interface: Option<Interface>| ReasonJson {
+            kind: "Route",
+            rule: Some(rule.to_owned()),
+            nic: interface.map(|interface| self.interface(interface)),
+            direction: interface.map(|_| Direction::Outbound),
+            ..ReasonJson::default()
+        };
+        match end {
+            RouteEnd::None { interface, user_route } => {
+                let name = user_route.and_then(|position| self.user_route(*interface, position));
+                route(name.unwrap_or("None"), Some(*interface))
+            }
+            RouteEnd::NoEndpoint => route("noEndpoint", None),
+            RouteEnd::NoPublicIp => route("noPublicIp", None),
+            RouteEnd::NoGatewayTransit { interface } => route("noGatewayTransit", *interface),
+        }
+    }
+
+    /// Name of a user-defined route of the interface's subnet.
+    #[must_use]
+    pub fn user_route(self, interface: Interface, position: u32) -> Option<&'n str> {
+        let subnet = match interface {
+            Interface::Nic(nic) => self.network.subnet_of(nic)?,
+            Interface::Unlisted(subnet) => subnet,
+        };
+        let table = self.network.subnets[subnet.get()].route_table.as_ref()?.here()?;
+        let route = self.network.route_tables[table.get()].routes.get(position as usize)?;
+        Some(&route.name)
+    }
+
+    /// A rule's fields as they were written.
+    #[must_use]
+    pub fn fields(self, rule: &Rule) -> FieldsJson {
+        FieldsJson {
+            protocol: match &rule.protocol {
+                ProtocolMatch::Any => "*".to_owned(),
+                ProtocolMatch::Is(protocol) => protocol.to_string(),
+                ProtocolMatch::Invalid(text) => text.clone(),
+            },
+            source: self.addresses(&rule.source),
+            source_port: ports(&rule.source_ports),
+            destination: self.addresses(&rule.destination),
+            destination_port: ports(&rule.destination_ports),
+        }
+    }
+
+    fn addresses(self, terms: &[AddressTerm]) -> String {
+        let mut text = String::new();
+        for term in terms {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            match term {
+                AddressTerm::Any => text.push('*'),
+                AddressTerm::Prefix(prefix) => write!(text, "{prefix}").expect("writing to a string works"),
+                AddressTerm::Tag(tag) => text.push_str(tag.as_str()),
+                AddressTerm::Asg(Reference::Here(asg)) => {
+                    text.push_str(self.network.asgs[asg.get()].id.name());
+                }
+                AddressTerm::Asg(Reference::Missing(asg)) => text.push_str(asg.name()),
+                AddressTerm::Invalid(written) => text.push_str(written),
+            }
+        }
+        text
+    }
+
+    /// What decided, in a few words: `nsg-db inbound DenyWeb`.
+    #[must_use]
+    pub fn decider(self, decider: &Decider) -> DeciderWords {
+        let plain = |kind: &'static str, rule: Option<String>| DeciderWords {
+            kind,
+            nsg: None,
+            direction: None,
+            rule,
+            priority: None,
+        };
+        match decider {
+            Decider::Rule { nsg, direction, rule } => {
+                let written = &self.network.nsgs[nsg.get()].rules[*rule as usize];
+                DeciderWords {
+                    kind: "SecurityRule",
+                    nsg: Some(self.network.nsg_name(*nsg).to_owned()),
+                    direction: Some(*direction),
+                    rule: Some(written.name.clone()),
+                    priority: Some(written.priority.0),
+                }
+            }
+            Decider::NoSecurityGroup => plain("NoSecurityGroup", None),
+            Decider::FlowState => plain("FlowState", None),
+            Decider::PublicIpGate(public_ip) => {
+                plain("PublicIpGate", Some(self.network.public_ip_name(*public_ip).to_owned()))
+            }
+            Decider::RouteNone => plain("Route", Some("None".to_owned())),
+            Decider::NoEndpoint => plain("Route", Some("noEndpoint".to_owned())),
+            Decider::NoPublicIp => plain("Route", Some("noPublicIp".to_owned())),
+            Decider::NoGatewayTransit => plain("Route", Some("noGatewayTransit".to_owned())),
+            Decider::IpForwarding => plain("IpForwarding", None),
+            Decider::OutboundConnectivity => plain("OutboundConnectivity", None),
+            Decider::UnsupportedTraffic => plain("UnsupportedTraffic", None),
+            Decider::NatGateway(gateway) => {
+                plain("NatGateway", Some(self.network.nat_gateways[gateway.get()].id.name().to_owned()))
+            }
+            Decider::Open(code) => plain("Undetermined", Some(code.to_string())),
+        }
+    }
+
+    /// A note in words, with the clause behind it.
+    #[must_use]
+    pub fn note(self, note: &Note) -> (&'static str, String) {
+        match note {
+            Note::NoEndpoint { address } => {
+                ("SIM-7", format!("nothing in the network has the address {address}"))
+            }
+            Note::DidNotMatter(unknown) => ("SIM-5", format!("did not matter: {}", self.unknown(unknown))),
+            Note::NoPublicAddress { nic } => (
+                "PIP-1",
+                format!(
+                    "{} has no public address: the packet is judged as it was seen, after translation",
+                    self.network.nic_name(*nic)
+                ),
+            ),
+        }
+    }
+
+    /// An open question in words.
+    #[must_use]
+    pub fn unknown(self, unknown: &Unknown) -> String {
+        match unknown {
+            Unknown::TagHolds { tag, address } => {
+                format!("whether the service tag `{tag}`, which no loaded file has, holds {address}")
+            }
+            Unknown::ConnectedSpaceHolds { subnet, missing, address } => format!(
+                "whether {address} is connected to subnet {} through `{missing}`, which the export lacks",
+                subnet.name()
+            ),
+            Unknown::AsgHolds { asg, address } => {
+                format!("whether {address} is a member of `{}`, which the export lacks", asg.name())
+            }
+            Unknown::FieldMatches { nsg, rule, text } => format!(
+                "whether `{text}`, which Azure does not take, matches in rule {} of {}",
+                self.network.nsgs[nsg.get()].rules[*rule as usize].name,
+                self.network.nsg_name(*nsg)
+            ),
+            Unknown::PortMatches { nsg, rule, source } => format!(
+                "which {} port is meant: rule {} of {} looks at it",
+                if *source { "source" } else { "destination" },
+                self.network.nsgs[nsg.get()].rules[*rule as usize].name,
+                self.network.nsg_name(*nsg)
+            ),
+            Unknown::NsgAllows { nsg, direction } => {
+                format!("what `{}`, which the export lacks, says {direction}", nsg.name())
+            }
+            Unknown::UnlistedNicAllows { address } => {
+                format!("what the interface of {address}, which the export lacks, lets through")
+            }
+            Unknown::ResourceAllows { resource } => {
+                format!("what `{resource}`, which the export lacks, leads to")
+            }
+            Unknown::OwnerAllows { address } => format!("who has the address {address}"),
+            Unknown::FeatureAllows { feature, resource } => {
+                let what = feature_words(*feature);
+                match resource {
+                    Some(resource) => format!("{what} ({}), which is not simulated", resource.name()),
+                    None => format!("{what}, which is not simulated"),
+                }
+            }
+            Unknown::FlowIsOpen { because } => {
+                format!("whether the flow was let in earlier: {}", self.unknown(because))
+            }
+            Unknown::TranslatedSource { address } => {
+                format!("which public address Azure picks for {address}")
+            }
+            Unknown::AmbiguousPlace { address } => {
+                format!("which of several networks {address} is in")
+            }
+            Unknown::TooManyUnknowns => "too many open questions at once".to_owned(),
+        }
+    }
+}
+
+/// What decided, in words.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct DeciderWords {
+    /// One of the kinds of SIM-1, or `Undetermined`.
+    pub kind: &'static str,
+    /// The NSG, for a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nsg: Option<String>,
+    /// Which list, for a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// The rule, or what else names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// The rule's priority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+}
+
+impl DeciderWords {
+    /// In one line: `nsg-db inbound DenyWeb`, `Route noEndpoint`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        match (&self.nsg, self.direction, &self.rule) {
+            (Some(nsg), Some(direction), Some(rule)) => format!("{nsg} {direction} {rule}"),
+            (_, _, Some(rule)) => format!("{} {rule}", self.kind),
+            _ => self.kind.to_owned(),
+        }
+    }
+}
+
+fn feature_words(feature: Feature) -> &'static str {
+    match feature {
+        Feature::AdminRules => "security admin rules",
+        Feature::PlatformTraffic => "traffic with the platform's own addresses",
+        Feature::UnsupportedTraffic => "multicast, broadcast or a tunnel",
+        Feature::LoadBalancer => "a load balancer",
+        Feature::PrivateEndpoint => "a private endpoint or Private Link service",
+        Feature::ApplianceHop => "forwarding by an appliance",
+        Feature::ServiceEndpoint => "a service endpoint",
+        Feature::GatewayRoutes => "user-defined routes at a gateway",
+        Feature::ServicePublicIp => "the public address of a service",
+        Feature::UnknownRoute => "a route of an unknown kind",
+    }
+}
+
+fn ports(terms: &[PortTerm]) -> String {
+    let texts: Vec<String> = terms
+        .iter()
+        .map(|term| match term {
+            PortTerm::Range(range) => range.to_string(),
+            PortTerm::Invalid(text) => text.clone(),
+        })
+        .collect();
+    texts.join(",")
+}
+
+/// An address with its port: `10.0.1.4:443`, `[2001:db8::1]:443`, `10.0.1.4`.
+#[must_use]
+pub fn socket(address: IpAddr, port: Port) -> String {
+    match (address, port) {
+        (_, Port::None) => address.to_string(),
+        (IpAddr::V4(_), Port::Number(port)) => format!("{address}:{port}"),
+        (IpAddr::V6(_), Port::Number(port)) => format!("[{address}]:{port}"),
+        (IpAddr::V4(_), Port::NotGiven) => format!("{address}:*"),
+        (IpAddr::V6(_), Port::NotGiven) => format!("[{address}]:*"),
+    }
+}
+
+/// A five-tuple in one line: `10.0.1.4:50000 -> 10.0.2.4:443 tcp`.
+#[must_use]
+pub fn tuple(tuple: &FiveTuple) -> String {
+    format!(
+        "{} -> {} {}",
+        socket(tuple.source, tuple.source_port),
+        socket(tuple.destination, tuple.destination_port),
+        tuple.protocol
+    )
+}
+
+/// What a rule said, as a verdict's word.
+#[must_use]
+pub fn access(access: Access) -> &'static str {
+    match access {
+        Access::Allow => "allow",
+        Access::Deny => "deny",
+    }
+}

@@ -1,0 +1,475 @@
+//! What became of captured traffic: verdicts, rules, the ledger.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::inputs::Inputs;
+use super::names::{Names, socket};
+use super::style::{Style, lines, plain};
+use super::time::{counted, grouped, rfc3339};
+use crate::model::flow::Port;
+use crate::model::network::Network;
+use crate::model::record::Location;
+use crate::model::rule::Direction;
+use crate::model::verdict::VerdictKind;
+use crate::replay::ledger::Bucket;
+use crate::replay::run::Totals;
+use crate::replay::tally::{Decider, Hits};
+
+/// How many groups of denied flows the table shows.
+const DENIED_SHOWN: usize = 20;
+
+/// What counts are grouped by.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum By {
+    /// The deciding rule.
+    #[default]
+    Rule,
+    /// The NSG of the deciding rule.
+    Nsg,
+}
+
+/// Where a file stopped making sense.
+#[derive(Clone, Debug, Serialize)]
+pub struct DamageJson {
+    /// The file.
+    pub file: String,
+    /// The last whole record before it.
+    pub after_record: u64,
+    /// Where, in bytes of the unpacked stream.
+    pub offset: u64,
+    /// How many bytes from there on were not read; nothing where they could not be counted.
+    pub unread_bytes: Option<u64>,
+    /// What stands there.
+    pub message: String,
+}
+
+/// How long it took.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Timing {
+    /// Seconds from opening the first capture to the end of the last.
+    pub elapsed_s: f64,
+    /// Records a second.
+    pub records_per_s: f64,
+}
+
+/// A replay to report on.
+pub struct ReplayReport<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// The counts.
+    pub totals: &'a Totals,
+    /// The inputs' names, by their positions.
+    pub files: &'a [String],
+    /// Files whose framing was lost.
+    pub damage: &'a [DamageJson],
+    /// Files of a folder that are no captures.
+    pub ignored: &'a [String],
+    /// How long it took; nothing to leave it out.
+    pub timing: Option<Timing>,
+    /// What counts are grouped by.
+    pub by: By,
+    /// What it was made from.
+    pub inputs: Inputs,
+}
+
+#[derive(Serialize)]
+struct ReplayJson {
+    schema: &'static str,
+    ledger: LedgerJson,
+    verdicts: VerdictsJson,
+    rules: Vec<RuleJson>,
+    other_reasons: Vec<RuleJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nsgs: Vec<NsgJson>,
+    denied: Vec<DeniedJson>,
+    denied_beyond: HitsJson,
+    span: SpanJson,
+    files: Vec<String>,
+    damage: Vec<DamageJson>,
+    ignored_files: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timing: Option<Timing>,
+    inputs: Inputs,
+}
+
+#[derive(Serialize)]
+struct LedgerJson {
+    read: u64,
+    evaluated: u64,
+    out_of_scope: BucketJson,
+    undetermined: BucketJson,
+    skipped: BucketJson,
+    evicted_flows: u64,
+}
+
+#[derive(Serialize)]
+struct BucketJson {
+    total: u64,
+    by_reason: BTreeMap<String, OccurrencesJson>,
+}
+
+#[derive(Serialize)]
+struct OccurrencesJson {
+    count: u64,
+    first: PlaceJson,
+}
+
+#[derive(Serialize)]
+struct PlaceJson {
+    file: String,
+    record: u64,
+}
+
+#[derive(Serialize)]
+struct VerdictsJson {
+    allow: HitsJson,
+    deny: HitsJson,
+    undetermined: HitsJson,
+}
+
+#[derive(Default, Serialize)]
+struct HitsJson {
+    packets: u64,
+    bytes: u64,
+    flows: u64,
+}
+
+#[derive(Serialize)]
+struct RuleJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nsg: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<Direction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_log_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u32>,
+    access: VerdictKind,
+    #[serde(flatten)]
+    hits: HitsJson,
+    first: Option<String>,
+    last: Option<String>,
+}
+
+#[derive(Serialize)]
+struct NsgJson {
+    nsg: String,
+    access: VerdictKind,
+    #[serde(flatten)]
+    hits: HitsJson,
+}
+
+#[derive(Serialize)]
+struct DeniedJson {
+    source: String,
+    destination: String,
+    protocol: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_port: Option<u16>,
+    decided_by: super::names::DeciderWords,
+    #[serde(flatten)]
+    hits: HitsJson,
+    first: Option<String>,
+    last: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SpanJson {
+    first: Option<String>,
+    last: Option<String>,
+}
+
+impl From<&Hits> for HitsJson {
+    fn from(hits: &Hits) -> Self {
+        Self { packets: hits.packets, bytes: hits.bytes, flows: hits.flows }
+    }
+}
+
+impl<'a> ReplayReport<'a> {
+    fn names(&self) -> Names<'a> {
+        Names { network: self.network }
+    }
+
+    fn hits(&self, kind: VerdictKind) -> Hits {
+        self.totals.tally.verdicts.get(&kind).copied().unwrap_or_default()
+    }
+
+    fn place(&self, location: Location) -> PlaceJson {
+        let file = self.files.get(location.file as usize).cloned().unwrap_or_default();
+        PlaceJson { file, record: location.number }
+    }
+
+    fn bucket(&self, bucket: &Bucket) -> BucketJson {
+        let reason = |(reason, occurrences): (&crate::model::verdict::ReasonCode, &_)| {
+            let occurrences: &crate::replay::ledger::Occurrences = occurrences;
+            let first = self.place(occurrences.first);
+            (reason.to_string(), OccurrencesJson { count: occurrences.count, first })
+        };
+        BucketJson { total: bucket.total(), by_reason: bucket.by_reason.iter().map(reason).collect() }
+    }
+
+    /// Deciding rules in the order of their NSGs and priorities, and then what else decided.
+    fn rules(&self) -> (Vec<RuleJson>, Vec<RuleJson>) {
+        let names = self.names();
+        let rows = self.totals.tally.deciders.iter().map(|((decider, access), hits)| {
+            let words = names.decider(decider);
+            let flow_log_name = match decider {
+                Decider::Rule { nsg, rule, .. } => {
+                    Some(self.network.nsgs[nsg.get()].rules[*rule as usize].flow_log_name())
+                }
+                _ => None,
+            };
+            let is_rule = flow_log_name.is_some();
+            let row = RuleJson {
+                nsg: words.nsg,
+                direction: words.direction,
+                kind: (!is_rule).then_some(words.kind),
+                rule: words.rule,
+                flow_log_name,
+                priority: words.priority,
+                access: *access,
+                hits: hits.into(),
+                first: hits.span.map(|(first, _)| rfc3339(first)),
+                last: hits.span.map(|(_, last)| rfc3339(last)),
+            };
+            (is_rule, row)
+        });
+        let (rules, others): (Vec<_>, Vec<_>) = rows.partition(|(is_rule, _)| *is_rule);
+        let rows = |list: Vec<(bool, RuleJson)>| list.into_iter().map(|(_, row)| row).collect();
+        (rows(rules), rows(others))
+    }
+
+    fn nsgs(&self) -> Vec<NsgJson> {
+        let names = self.names();
+        let mut sums: BTreeMap<(String, VerdictKind), Hits> = BTreeMap::new();
+        for ((decider, access), hits) in &self.totals.tally.deciders {
+            let words = names.decider(decider);
+            let nsg = words.nsg.unwrap_or_else(|| format!("({})", words.kind));
+            sums.entry((nsg, *access)).or_default().merge(hits);
+        }
+        let row = |((nsg, access), hits): ((String, VerdictKind), Hits)| NsgJson {
+            nsg,
+            access,
+            hits: (&hits).into(),
+        };
+        sums.into_iter().map(row).collect()
+    }
+
+    /// Groups of denied packets, the largest first.
+    fn denied(&self) -> Vec<DeniedJson> {
+        let names = self.names();
+        let mut groups: Vec<_> = self.totals.tally.denied.iter().collect();
+        groups.sort_by_key(|(group, hits)| (std::cmp::Reverse(hits.packets), **group));
+        groups
+            .into_iter()
+            .map(|(group, hits)| DeniedJson {
+                source: group.source.to_string(),
+                destination: group.destination.to_string(),
+                protocol: group.protocol.to_string(),
+                destination_port: group.destination_port,
+                decided_by: names.decider(&group.decider),
+                hits: hits.into(),
+                first: hits.span.map(|(first, _)| rfc3339(first)),
+                last: hits.span.map(|(_, last)| rfc3339(last)),
+            })
+            .collect()
+    }
+
+    /// The report as `nsgsim/replay/1`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the shape holds nothing that JSON cannot.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let ledger = &self.totals.ledger;
+        let tally = &self.totals.tally;
+        let (rules, other_reasons) = self.rules();
+        let json = ReplayJson {
+            schema: "nsgsim/replay/1",
+            ledger: LedgerJson {
+                read: ledger.read,
+                evaluated: ledger.evaluated,
+                out_of_scope: self.bucket(&ledger.out_of_scope),
+                undetermined: self.bucket(&ledger.undetermined),
+                skipped: self.bucket(&ledger.skipped),
+                evicted_flows: ledger.evicted_flows,
+            },
+            verdicts: VerdictsJson {
+                allow: (&self.hits(VerdictKind::Allow)).into(),
+                deny: (&self.hits(VerdictKind::Deny)).into(),
+                undetermined: (&self.hits(VerdictKind::Undetermined)).into(),
+            },
+            rules,
+            other_reasons,
+            nsgs: if self.by == By::Nsg { self.nsgs() } else { Vec::new() },
+            denied: self.denied(),
+            denied_beyond: (&tally.denied_beyond).into(),
+            span: SpanJson {
+                first: tally.span.map(|(first, _)| rfc3339(first)),
+                last: tally.span.map(|(_, last)| rfc3339(last)),
+            },
+            files: self.files.to_vec(),
+            damage: self.damage.to_vec(),
+            ignored_files: self.ignored.to_vec(),
+            timing: self.timing,
+            inputs: self.inputs.clone(),
+        };
+        serde_json::to_string_pretty(&json).expect("the shape holds nothing that JSON cannot") + "\n"
+    }
+
+    /// The report for people.
+    ///
+    /// # Panics
+    ///
+    /// Never: writing to a string works.
+    #[must_use]
+    pub fn table(&self, style: Style) -> String {
+        let mut text = String::new();
+        match self.by {
+            By::Rule => self.rules_table(&mut text, style),
+            By::Nsg => self.nsgs_table(&mut text, style),
+        }
+        self.denied_table(&mut text, style);
+        self.ledger_table(&mut text, style);
+        text
+    }
+
+    fn rules_table(&self, text: &mut String, style: Style) {
+        heading(text, style, "Verdicts by rule");
+        let header = ["verdict", "packets", "flows", "bytes", "priority", "decided by"];
+        let mut table = plain(&header, &[1, 2, 3, 4]);
+        let (rules, others) = self.rules();
+        for row in rules.iter().chain(&others) {
+            let by = match (&row.nsg, row.direction, &row.rule) {
+                (Some(nsg), Some(direction), Some(rule)) => format!("{nsg} {direction} {rule}"),
+                (_, _, Some(rule)) => format!("{} {rule}", row.kind.unwrap_or_default()),
+                _ => row.kind.unwrap_or_default().to_owned(),
+            };
+            table.add_row([
+                style.verdict(row.access),
+                grouped(row.hits.packets),
+                grouped(row.hits.flows),
+                grouped(row.hits.bytes),
+                row.priority.map(|priority| priority.to_string()).unwrap_or_default(),
+                by,
+            ]);
+        }
+        text.push_str(&lines(&table));
+    }
+
+    fn nsgs_table(&self, text: &mut String, style: Style) {
+        heading(text, style, "Verdicts by NSG");
+        let mut table = plain(&["verdict", "packets", "flows", "bytes", "decided by"], &[1, 2, 3]);
+        for row in self.nsgs() {
+            table.add_row([
+                style.verdict(row.access),
+                grouped(row.hits.packets),
+                grouped(row.hits.flows),
+                grouped(row.hits.bytes),
+                row.nsg,
+            ]);
+        }
+        text.push_str(&lines(&table));
+    }
+
+    fn denied_table(&self, text: &mut String, style: Style) {
+        let groups: Vec<_> = self.totals.tally.denied.iter().collect();
+        if groups.is_empty() {
+            return;
+        }
+        heading(text, style, "Denied flows");
+        let names = self.names();
+        let header = ["packets", "flows", "source", "destination", "protocol", "decided by"];
+        let mut table = plain(&header, &[0, 1]);
+        let mut sorted = groups;
+        sorted.sort_by_key(|(group, hits)| (std::cmp::Reverse(hits.packets), **group));
+        for (group, hits) in sorted.iter().take(DENIED_SHOWN) {
+            let port = group.destination_port.map_or(Port::None, Port::Number);
+            table.add_row([
+                grouped(hits.packets),
+                grouped(hits.flows),
+                group.source.to_string(),
+                socket(group.destination, port),
+                group.protocol.to_string(),
+                names.decider(&group.decider).line(),
+            ]);
+        }
+        text.push_str(&lines(&table));
+        let beyond = self.totals.tally.denied_beyond.flows;
+        let left: u64 = sorted.iter().skip(DENIED_SHOWN).map(|(_, hits)| hits.flows).sum::<u64>() + beyond;
+        if left > 0 {
+            writeln!(text, "  and {}: --decisions FILE lists every one", counted(left, "more flow"))
+                .expect("writing to a string works");
+        }
+    }
+
+    fn ledger_table(&self, text: &mut String, style: Style) {
+        let write = "writing to a string works";
+        heading(text, style, "Ledger");
+        let ledger = &self.totals.ledger;
+        let width = grouped(ledger.read).len();
+        let mut line = |name: &str, count: u64, indent: usize, tail: &str| {
+            let pad = 16 - indent;
+            writeln!(text, "  {:indent$}{name:<pad$}{:>width$}{tail}", "", grouped(count)).expect(write);
+        };
+        line("read", ledger.read, 0, "");
+        line("evaluated", ledger.evaluated, 0, "");
+        for kind in [VerdictKind::Allow, VerdictKind::Deny] {
+            line(&kind.to_string(), self.hits(kind).packets, 2, "");
+        }
+        let buckets = [
+            ("out of scope", &ledger.out_of_scope),
+            ("undetermined", &ledger.undetermined),
+            ("skipped", &ledger.skipped),
+        ];
+        for (name, bucket) in buckets {
+            line(name, bucket.total(), 0, "");
+            for (reason, occurrences) in &bucket.by_reason {
+                let first = self.place(occurrences.first);
+                let tail = format!("  {reason}, first at {} record {}", first.file, first.record);
+                line("", occurrences.count, 2, &tail);
+            }
+        }
+        if ledger.evicted_flows > 0 {
+            line("evicted flows", ledger.evicted_flows, 0, "  (--max-flows)");
+        }
+        for damage in self.damage {
+            let unread = damage
+                .unread_bytes
+                .map(|bytes| format!(", {} not read", counted(bytes, "byte")))
+                .unwrap_or_default();
+            writeln!(
+                text,
+                "  damaged: {} after record {} at byte {}{unread}: {}",
+                damage.file, damage.after_record, damage.offset, damage.message
+            )
+            .expect(write);
+        }
+        if let Some((first, last)) = self.totals.tally.span {
+            writeln!(text, "  from {} to {}", rfc3339(first), rfc3339(last)).expect(write);
+        }
+        if let Some(timing) = self.timing {
+            // Rounded to whole records: a rate of fractions says nothing.
+            let rate = format!("{:.0}", timing.records_per_s);
+            let tail = format!("{:.3} s, {rate} records/s", timing.elapsed_s);
+            writeln!(text, "  {}", style.faint(&tail)).expect(write);
+        }
+        writeln!(text, "  {}", style.faint(&self.inputs.tags_shown())).expect(write);
+    }
+}
+
+fn heading(text: &mut String, style: Style, words: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&style.heading(words));
+    text.push('\n');
+}

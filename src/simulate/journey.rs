@@ -1,0 +1,598 @@
+//! The way from one place to another, before any packet takes it: which filters, which route, which translation.
+//!
+//! A journey depends on where a packet starts and on the addresses at its two ends, not on its ports or its time, so
+//! it is made once for all packets between the same places.
+
+use std::net::IpAddr;
+
+use crate::compile::field::Doubt;
+use crate::compile::network::CompiledNetwork;
+use crate::compile::peerings;
+use crate::compile::places::{Owner, PublicOwner, within};
+use crate::compile::routes::{EffectiveRoute, Hop};
+use crate::model::id::ResourceId;
+use crate::model::index::{GatewayIndex, NicIndex, PublicIpIndex, Reference, SubnetIndex, VnetIndex};
+use crate::model::network::PublicIpSku;
+use crate::model::rule::Direction;
+use crate::model::verdict::{
+    Feature, Interface, Note, Reason, RouteEnd, RouteStep, Snat, Translation, Unknown,
+};
+
+use super::ends::Ends;
+use crate::model::flow::Origin;
+
+/// A way through the network.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    /// What happens on the way, in order.
+    pub stages: Vec<Stage>,
+    /// How it ends if no stage ends it.
+    pub end: End,
+    /// The routes that are taken.
+    pub routes: Vec<RouteStep>,
+    /// Destination after inbound rewriting.
+    pub rewritten_destination: Option<IpAddr>,
+    /// What a reader should know.
+    pub notes: Vec<Note>,
+}
+
+/// One thing that happens on the way.
+#[derive(Clone, Debug)]
+pub enum Stage {
+    /// The filters of an interface.
+    Filter(Filter),
+    /// The packet leaves to the internet.
+    Exit(Exit),
+    /// The packet goes on only if the answer is yes.
+    OnlyIf(Unknown),
+    /// The packet is delivered if the answer is yes, and goes on otherwise.
+    DeliveredIf(Unknown),
+}
+
+/// The filters of one interface in one direction (EVAL-1).
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Where.
+    pub interface: Interface,
+    /// Which way.
+    pub direction: Direction,
+    /// The source that they see, where it is not the packet's own.
+    pub source: Option<IpAddr>,
+    /// The destination that they see, where it is not the packet's own (NSG-18).
+    pub destination: Option<IpAddr>,
+    /// What stands in front of an interface without an NSG (EVAL-11).
+    pub gate: Gate,
+}
+
+/// What stands in front of an interface without an NSG, for a packet that comes through a public address.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Gate {
+    /// Nothing: the packet does not come through a public address, or through a Basic one.
+    Open,
+    /// A Standard public address.
+    Closed(PublicIpIndex),
+    /// The inventory does not tell.
+    Unknown(Unknown),
+}
+
+/// How packets of an interface leave to the internet (OUT-1).
+#[derive(Clone, Copy, Debug)]
+pub struct Exit {
+    /// Where they start.
+    pub interface: Interface,
+    /// By what; nothing: there is no way out.
+    pub by: Option<Snat>,
+    /// The source after translation, where it is known.
+    pub source: Option<IpAddr>,
+    /// The sender's own public address: replies to flows that came in by it leave by it (OUT-5).
+    pub own_public: Option<IpAddr>,
+}
+
+/// How a journey ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// The packet arrives, or leaves the simulated boundary in the normal way.
+    Arrives,
+    /// It does not.
+    Lost(Reason),
+}
+
+impl Journey {
+    /// A journey that is nothing but one interface's filters: IP flow verify's view (SIM-6).
+    #[must_use]
+    pub fn at(interface: Interface, direction: Direction) -> Self {
+        let mut journey = Self::new();
+        journey.filter(interface, direction);
+        journey
+    }
+
+    /// The way of packets between these ends.
+    #[must_use]
+    pub fn between(compiled: &CompiledNetwork, ends: Ends, source: IpAddr, destination: IpAddr) -> Self {
+        let mut builder = Builder { compiled, journey: Self::new() };
+        builder.start(ends, source, destination);
+        builder.journey
+    }
+
+    /// The translations of a packet whose exit, if it has one, is `exit`.
+    #[must_use]
+    pub fn translation(
+        &self,
+        destination_port: Option<u16>,
+        exit: Option<(Snat, Option<IpAddr>)>,
+    ) -> Translation {
+        Translation {
+            destination: self.rewritten_destination.map(|address| (address, destination_port)),
+            snat: exit.map(|(snat, _)| snat),
+            source: exit.and_then(|(_, source)| source),
+        }
+    }
+
+    fn new() -> Self {
+        Self {
+            stages: Vec::new(),
+            end: End::Arrives,
+            routes: Vec::new(),
+            rewritten_destination: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn filter(&mut self, interface: Interface, direction: Direction) -> &mut Filter {
+        self.stages.push(Stage::Filter(Filter {
+            interface,
+            direction,
+            source: None,
+            destination: None,
+            gate: Gate::Open,
+        }));
+        match self.stages.last_mut() {
+            Some(Stage::Filter(filter)) => filter,
+            _ => unreachable!("a filter was just pushed"),
+        }
+    }
+}
+
+struct Builder<'c> {
+    compiled: &'c CompiledNetwork,
+    journey: Journey,
+}
+
+impl Builder<'_> {
+    fn start(&mut self, ends: Ends, source: IpAddr, destination: IpAddr) {
+        let network = &self.compiled.network;
+        match ends.origin {
+            Origin::Nic(nic) => self.start_at_nic(nic, source, destination),
+            Origin::Unlisted(subnet) => {
+                let vnet = network.subnets[subnet.get()].vnet;
+                match self.compiled.places.owner(vnet, source) {
+                    Some(Owner::PrivateEndpoint(endpoint)) => {
+                        let id = network.private_endpoints[endpoint.get()].id.clone();
+                        self.feature(Feature::PrivateEndpoint, Some(id));
+                    }
+                    Some(Owner::LoadBalancer(balancer)) => {
+                        let id = network.load_balancers[balancer.get()].id.clone();
+                        self.feature(Feature::LoadBalancer, Some(id));
+                    }
+                    Some(Owner::PrivateLinkService) => self.feature(Feature::PrivateEndpoint, None),
+                    // An interface of the inventory starts its packets itself; this is one that is not listed.
+                    Some(Owner::Nic(..)) | None => {
+                        self.filters(Interface::Unlisted(subnet), Direction::Outbound);
+                    }
+                }
+                self.route(Interface::Unlisted(subnet), subnet, source, destination);
+            }
+            Origin::Internet => self.start_outside(ends.vnet, destination),
+            Origin::OnPremises(gateway) => self.start_on_premises(gateway, destination),
+            Origin::Platform => self.feature(Feature::PlatformTraffic, None),
+        }
+    }
+
+    fn start_at_nic(&mut self, nic: NicIndex, source: IpAddr, destination: IpAddr) {
+        let compiled = self.compiled;
+        let resource = &compiled.network.nics[nic.get()];
+        let own = |address: IpAddr| {
+            resource.ip_configurations.iter().any(|configuration| configuration.address == Some(address))
+        };
+        // The spoof check comes before the rules (ROUTE-13).
+        if !own(source) && !resource.ip_forwarding {
+            self.lost(Reason::IpForwarding { nic, direction: Direction::Outbound });
+            return;
+        }
+        // A packet to itself does not leave the guest (EVAL-9).
+        if own(destination) {
+            return;
+        }
+        self.filters(Interface::Nic(nic), Direction::Outbound);
+        match &resource.subnet {
+            Some(Reference::Here(subnet)) => {
+                self.route(Interface::Nic(nic), *subnet, source, destination);
+            }
+            // Without its subnet nobody knows its routes.
+            Some(Reference::Missing(subnet)) => self.missing(subnet.clone()),
+            None => self.missing(resource.id.clone()),
+        }
+    }
+
+    /// The filters of an interface, and what else decides there.
+    fn filters(&mut self, interface: Interface, direction: Direction) -> &mut Filter {
+        let network = &self.compiled.network;
+        let subnet = match interface {
+            Interface::Nic(nic) => network.subnet_of(nic),
+            Interface::Unlisted(subnet) => Some(subnet),
+        };
+        if let Some(subnet) = subnet {
+            let vnet = &network.vnets[network.subnets[subnet.get()].vnet.get()].id;
+            if self.has_admin_rules(vnet) {
+                // An admin rule may deny, or deliver past the NSGs, or leave it to them (ADM-3).
+                let rules = |action: &str| Unknown::FeatureAllows {
+                    feature: Feature::AdminRules,
+                    resource: Some(vnet.child("securityAdminRules", action)),
+                };
+                self.journey.stages.push(Stage::OnlyIf(rules("deny")));
+                self.journey.stages.push(Stage::DeliveredIf(rules("alwaysAllow")));
+            }
+        }
+        self.journey.filter(interface, direction)
+    }
+
+    fn has_admin_rules(&self, vnet: &ResourceId) -> bool {
+        let network = &self.compiled.network;
+        let managed = network.network_managers.iter().any(|manager| {
+            manager.configurations.iter().any(|configuration| {
+                configuration.deployed != Some(false)
+                    && configuration.collections.iter().any(|collection| !collection.rules.is_empty())
+            })
+        });
+        let effective = network.effective_admin_rules.iter().any(|rules| {
+            !rules.rules.is_empty() && rules.vnet.as_ref().is_none_or(|concerned| concerned == vnet)
+        });
+        managed || effective
+    }
+
+    /// Routing at the sender's subnet (ROUTE-1).
+    fn route(&mut self, from: Interface, subnet: SubnetIndex, source: IpAddr, destination: IpAddr) {
+        let compiled = self.compiled;
+        let network = &compiled.network;
+        let vnet = network.subnets[subnet.get()].vnet;
+        let table = &compiled.routes[subnet.get()];
+        // A private endpoint in reach has a route of its own that beats shorter ones (PE-6).
+        let reach = std::iter::once(vnet)
+            .chain(peerings::connected(network, vnet).filter_map(|peering| peering.remote));
+        for near in reach {
+            if let Some(Owner::PrivateEndpoint(endpoint)) = compiled.places.owner(near, destination) {
+                let id = network.private_endpoints[endpoint.get()].id.clone();
+                self.feature(Feature::PrivateEndpoint, Some(id));
+                return;
+            }
+        }
+        if table.service_endpoints.may_hold(destination) {
+            self.feature(Feature::ServiceEndpoint, Some(network.subnets[subnet.get()].id.clone()));
+            return;
+        }
+        if let Some(table) = &table.unknown_table {
+            self.missing(table.clone());
+            return;
+        }
+        let chosen = table.choose(destination);
+        let settled = chosen.is_some_and(|route| match route.source {
+            // Gateway routes never beat these (ROUTE-6, ROUTE-7)...
+            crate::model::verdict::RouteSource::System => {
+                matches!(route.hop, Hop::VnetLocal | Hop::Peering(_))
+            }
+            crate::model::verdict::RouteSource::User => false,
+            // ... and between two of them both lead to the gateway.
+            crate::model::verdict::RouteSource::Gateway => true,
+        });
+        if !settled && let Some(Doubt::Connected { subnet, missing }) = &table.unknown_gateway {
+            // A longer route that the gateway learned may take the packet out of the boundary (GW-3).
+            self.journey.stages.push(Stage::DeliveredIf(Unknown::ConnectedSpaceHolds {
+                subnet: subnet.clone(),
+                missing: missing.clone(),
+                address: destination,
+            }));
+        }
+        let Some(chosen) = chosen else {
+            self.lost(Reason::Route(RouteEnd::None { interface: from, user_route: None }));
+            return;
+        };
+        self.journey.routes.push(self.step(from, subnet, chosen));
+        match &chosen.hop {
+            Hop::VnetLocal => self.arrive(vnet, destination, None, Gate::Open),
+            Hop::Peering(Reference::Here(remote)) => self.arrive(*remote, destination, None, Gate::Open),
+            Hop::Peering(Reference::Missing(remote)) => self.missing(remote.clone()),
+            Hop::Gateway(known) => {
+                if known.is_none() && peerings::gateways_of(network, vnet).is_empty() {
+                    self.lost(Reason::Route(RouteEnd::NoGatewayTransit { interface: Some(from) }));
+                }
+            }
+            Hop::Appliance(_) => self.feature(Feature::ApplianceHop, None),
+            Hop::Internet => self.leave_to_internet(from, subnet, source, destination),
+            Hop::None => {
+                self.lost(Reason::Route(RouteEnd::None { interface: from, user_route: chosen.user }));
+            }
+            Hop::Other => self.feature(Feature::UnknownRoute, None),
+        }
+    }
+
+    fn step(&self, from: Interface, subnet: SubnetIndex, route: &EffectiveRoute) -> RouteStep {
+        let network = &self.compiled.network;
+        let table = network.subnets[subnet.get()].route_table.as_ref().and_then(Reference::here);
+        let name = route.user.zip(table).map(|(position, table)| {
+            network.route_tables[table.get()].routes[position as usize].name.clone()
+        });
+        RouteStep {
+            interface: from,
+            prefix: route.prefix,
+            source: route.source,
+            next_hop: route.hop.kind(),
+            next_hop_address: match route.hop {
+                Hop::Appliance(address) => address,
+                _ => None,
+            },
+            name,
+        }
+    }
+
+    /// Arrival at an address inside a network, seen there as `destination`.
+    fn arrive(&mut self, vnet: VnetIndex, destination: IpAddr, source: Option<IpAddr>, gate: Gate) {
+        let network = &self.compiled.network;
+        match self.compiled.places.owner(vnet, destination) {
+            Some(Owner::Nic(nic, _)) => {
+                let filter = self.filters(Interface::Nic(nic), Direction::Inbound);
+                filter.destination = Some(destination);
+                filter.source = source;
+                filter.gate = gate;
+            }
+            Some(Owner::LoadBalancer(balancer)) => {
+                let id = network.load_balancers[balancer.get()].id.clone();
+                self.feature(Feature::LoadBalancer, Some(id));
+            }
+            Some(Owner::PrivateEndpoint(endpoint)) => {
+                let id = network.private_endpoints[endpoint.get()].id.clone();
+                self.feature(Feature::PrivateEndpoint, Some(id));
+            }
+            Some(Owner::PrivateLinkService) => self.feature(Feature::PrivateEndpoint, None),
+            None if self.compiled.partial_inventory => {
+                self.journey.stages.push(Stage::OnlyIf(Unknown::OwnerAllows { address: destination }));
+            }
+            None => {
+                self.journey.notes.push(Note::NoEndpoint { address: destination });
+                self.lost(Reason::Route(RouteEnd::NoEndpoint));
+            }
+        }
+    }
+
+    /// Out to the internet, by the first means that applies (OUT-1), and back in where a public address of the
+    /// inventory is called.
+    fn leave_to_internet(
+        &mut self,
+        from: Interface,
+        subnet: SubnetIndex,
+        source: IpAddr,
+        destination: IpAddr,
+    ) {
+        let exit = match self.exit(from, subnet, source) {
+            Ok(exit) => exit,
+            Err(question) => {
+                self.journey.stages.push(Stage::OnlyIf(question));
+                return;
+            }
+        };
+        self.journey.stages.push(Stage::Exit(exit));
+        if self.compiled.places.public(destination).is_some() {
+            match exit.source {
+                Some(source) => self.enter_by_public_address(destination, Some(source)),
+                // Rules of the receiver see a source that Azure picks.
+                None => self.unknown(Unknown::TranslatedSource { address: source }),
+            }
+        }
+    }
+
+    /// How an interface's packets leave.
+    fn exit(&self, from: Interface, subnet: SubnetIndex, source: IpAddr) -> Result<Exit, Unknown> {
+        let network = &self.compiled.network;
+        let subnet = &network.subnets[subnet.get()];
+        let nic = from.nic().map(|nic| &network.nics[nic.get()]);
+        let configuration = nic.and_then(|nic| {
+            nic.ip_configurations.iter().find(|configuration| configuration.address == Some(source))
+        });
+        let own = configuration.and_then(|configuration| configuration.public_ip.as_ref());
+        let address_of = |public_ip: PublicIpIndex| network.public_ips[public_ip.get()].address;
+        let own_public = own.and_then(Reference::here).and_then(address_of);
+        let exit = |by, source| Exit { interface: from, by, source, own_public };
+
+        match &subnet.nat_gateway {
+            Some(Reference::Here(gateway)) => {
+                let gateway = &network.nat_gateways[gateway.get()];
+                let only = match gateway.public_ips.as_slice() {
+                    [Reference::Here(one)] if gateway.public_prefixes.is_empty() => address_of(*one),
+                    _ => None,
+                };
+                return Ok(exit(Some(Snat::NatGateway), only));
+            }
+            Some(Reference::Missing(_)) => return Ok(exit(Some(Snat::NatGateway), None)),
+            None => {}
+        }
+        let Some(nic) = nic else {
+            return Err(Unknown::UnlistedNicAllows { address: source });
+        };
+        if own.is_some() {
+            return Ok(exit(Some(Snat::InstancePublicIp), own_public));
+        }
+        let balanced = nic.ip_configurations.iter().flat_map(|configuration| &configuration.backend_pools);
+        for pool in balanced {
+            let balancer = pool.parent(1);
+            let known = network.load_balancers.iter().find(|known| Some(&known.id) == balancer.as_ref());
+            // A load balancer with private frontends alone gives no way out.
+            if known.is_none_or(|known| known.frontends.iter().any(|frontend| frontend.public_ip.is_some())) {
+                return Err(Unknown::FeatureAllows { feature: Feature::LoadBalancer, resource: balancer });
+            }
+        }
+        // Any interface of the machine with a Standard address takes default outbound access away (OUT-2).
+        let machine = |other: &&crate::model::network::Nic| {
+            other.id == nic.id || (nic.machine.is_some() && other.machine == nic.machine)
+        };
+        let mut addresses = network
+            .nics
+            .iter()
+            .filter(machine)
+            .flat_map(|nic| &nic.ip_configurations)
+            .filter_map(|configuration| configuration.public_ip.as_ref());
+        let standard = addresses.any(|public_ip| match public_ip {
+            Reference::Here(public_ip) => {
+                network.public_ips[public_ip.get()].sku == Some(PublicIpSku::Standard)
+            }
+            Reference::Missing(_) => false,
+        });
+        let by = (subnet.default_outbound_access && !standard).then_some(Snat::DefaultOutboundAccess);
+        Ok(exit(by, None))
+    }
+
+    fn start_outside(&mut self, vnet: Option<VnetIndex>, destination: IpAddr) {
+        let compiled = self.compiled;
+        if compiled.places.public(destination).is_some() {
+            self.enter_by_public_address(destination, None);
+            return;
+        }
+        // Seen after translation: addressed to a private address.
+        if let Some(nic) = compiled.places.stray(destination).first() {
+            self.filters(Interface::Nic(*nic), Direction::Inbound);
+            return;
+        }
+        let Some(vnet) = vnet else {
+            self.lost(Reason::Route(RouteEnd::NoPublicIp));
+            return;
+        };
+        let mut gate = Gate::Open;
+        if let Some(Owner::Nic(nic, place)) = compiled.places.owner(vnet, destination) {
+            gate = self.gate(nic, place);
+            let nic_resource = &compiled.network.nics[nic.get()];
+            if nic_resource.ip_configurations[place as usize].public_ip.is_none() {
+                self.journey.notes.push(Note::NoPublicAddress { nic });
+            }
+        }
+        self.arrive(vnet, destination, None, gate);
+    }
+
+    /// What stands in front of an IP configuration without an NSG.
+    fn gate(&self, nic: NicIndex, place: u32) -> Gate {
+        let network = &self.compiled.network;
+        let configuration = &network.nics[nic.get()].ip_configurations[place as usize];
+        let balanced = configuration.backend_pools.iter().chain(&configuration.inbound_nat_rules).next();
+        match (&configuration.public_ip, balanced) {
+            (None, None) => Gate::Open,
+            // Behind a load balancer the balancer's SKU decides, which is not followed yet.
+            (None, Some(pool)) => Gate::Unknown(Unknown::FeatureAllows {
+                feature: Feature::LoadBalancer,
+                resource: pool.parent(1),
+            }),
+            (Some(Reference::Missing(public_ip)), _) => {
+                Gate::Unknown(Unknown::ResourceAllows { resource: public_ip.clone() })
+            }
+            (Some(Reference::Here(index)), _) => {
+                let public_ip = &network.public_ips[index.get()];
+                match public_ip.sku {
+                    Some(PublicIpSku::Basic) => Gate::Open,
+                    Some(PublicIpSku::Standard) => Gate::Closed(*index),
+                    None => {
+                        Gate::Unknown(Unknown::ResourceAllows { resource: public_ip.id.child("sku", "name") })
+                    }
+                }
+            }
+        }
+    }
+
+    /// Arrival at a public address of the inventory.
+    fn enter_by_public_address(&mut self, destination: IpAddr, source: Option<IpAddr>) {
+        let network = &self.compiled.network;
+        let Some((public_ip, owner)) = self.compiled.places.public(destination) else { return };
+        match owner {
+            PublicOwner::Nic(nic, place) => {
+                let Some(private) = network.nics[nic.get()].ip_configurations[place as usize].address else {
+                    self.lost(Reason::Route(RouteEnd::NoEndpoint));
+                    return;
+                };
+                let gate = self.gate(nic, place);
+                self.journey.rewritten_destination = Some(private);
+                let filter = self.filters(Interface::Nic(nic), Direction::Inbound);
+                filter.destination = Some(private);
+                filter.source = source;
+                filter.gate = gate;
+            }
+            PublicOwner::LoadBalancer(balancer) => {
+                let id = network.load_balancers[balancer.get()].id.clone();
+                self.feature(Feature::LoadBalancer, Some(id));
+            }
+            PublicOwner::NatGateway(gateway) => self.lost(Reason::NatGateway(gateway)),
+            PublicOwner::Service => {
+                let id = network.public_ips[public_ip.get()].id.clone();
+                self.feature(Feature::ServicePublicIp, Some(id));
+            }
+            PublicOwner::Nobody => self.lost(Reason::Route(RouteEnd::NoPublicIp)),
+        }
+    }
+
+    /// From on-premises a packet enters at the gateway's network; only the destination filters (GW-2).
+    fn start_on_premises(&mut self, gateway: GatewayIndex, destination: IpAddr) {
+        let compiled = self.compiled;
+        let network = &compiled.network;
+        let resource = &network.gateways[gateway.get()];
+        let vnet = match &resource.vnet {
+            Some(Reference::Here(vnet)) => *vnet,
+            Some(Reference::Missing(vnet)) => return self.missing(vnet.clone()),
+            None => return self.missing(resource.id.clone()),
+        };
+        if let Some(subnet) = resource.subnet.as_ref().and_then(Reference::here) {
+            let table = &compiled.routes[subnet.get()];
+            if let Some(table) = &table.unknown_table {
+                return self.missing(table.clone());
+            }
+            let diverted =
+                table.routes.iter().any(|route| route.user.is_some() && route.prefix.contains(&destination));
+            if diverted {
+                self.feature(Feature::GatewayRoutes, Some(network.subnets[subnet.get()].id.clone()));
+                return;
+            }
+        }
+        if within(&network.vnets[vnet.get()].address_space, destination) {
+            self.arrive(vnet, destination, None, Gate::Open);
+            return;
+        }
+        // Peers that use this gateway (PEER-5).
+        for peering in peerings::connected(network, vnet).filter(|peering| peering.side.allow_gateway_transit)
+        {
+            if !peering.prefixes(network).is_ok_and(|space| within(space, destination)) {
+                continue;
+            }
+            match (peering.remote, peering.back) {
+                (Some(remote), Some(back)) if back.use_remote_gateways => {
+                    return self.arrive(remote, destination, None, Gate::Open);
+                }
+                (None, _) => {
+                    if let Reference::Missing(remote) = &peering.side.remote {
+                        return self.missing(remote.clone());
+                    }
+                }
+                (Some(_), _) => {}
+            }
+        }
+        self.lost(Reason::Route(RouteEnd::NoGatewayTransit { interface: None }));
+    }
+
+    fn lost(&mut self, reason: Reason) {
+        self.journey.end = End::Lost(reason);
+    }
+
+    fn feature(&mut self, feature: Feature, resource: Option<ResourceId>) {
+        self.unknown(Unknown::FeatureAllows { feature, resource });
+    }
+
+    fn missing(&mut self, resource: ResourceId) {
+        self.unknown(Unknown::ResourceAllows { resource });
+    }
+
+    fn unknown(&mut self, question: Unknown) {
+        self.journey.stages.push(Stage::OnlyIf(question));
+    }
+}

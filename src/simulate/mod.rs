@@ -1,0 +1,13 @@
+//! One packet's journey: source filters, routes, translation, destination filters, state.
+//!
+//! In: a [`CompiledNetwork`](crate::compile::network::CompiledNetwork) and a packet that is already a value. Out: a
+//! [`Verdict`](crate::model::verdict::Verdict) with what settled it. Knows nothing of files, formats or words.
+
+pub mod ends;
+pub mod journey;
+pub mod simulator;
+pub mod state;
+mod walk;
+
+pub use ends::{Ends, OutOfScope};
+pub use simulator::{Judged, Simulator, SimulatorOptions};

@@ -1,0 +1,369 @@
+//! The judge: packets in, verdicts out, with the flows that are open in between.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::ends::{Ends, OutOfScope, Placing, placings};
+use super::journey::{Journey, Stage};
+use super::state::{FlowTable, Fragments};
+use super::walk::{Outcome, Trace, Walk};
+use crate::compile::cells::Cell;
+use crate::compile::network::{CompiledNetwork, MULTICAST, PLATFORM_ADDRESSES, PolicyReference};
+use crate::compile::policy::Engine;
+use crate::compile::surroundings::fixed;
+use crate::compile::world::World;
+use crate::model::flow::{FiveTuple, Fragment, Origin, Packet, Port};
+use crate::model::index::{NicIndex, VnetIndex};
+use crate::model::prefix::Prefix;
+use crate::model::rule::{Access, Direction, Protocol};
+use crate::model::verdict::{
+    Answer, Feature, Interface, Reason, ReasonCode, RuleHit, Translation, Unknown, Verdict,
+};
+
+/// How many pairs of places a simulator remembers the journeys of.
+const MOST_PLANS: usize = 1 << 16;
+
+/// How to judge.
+#[derive(Clone, Copy, Debug)]
+pub struct SimulatorOptions {
+    /// Which engine.
+    pub engine: Engine,
+    /// Flows stay open (STATE-1); otherwise every packet stands alone.
+    pub stateful: bool,
+    /// The network in which addresses are looked for, where several hold them.
+    pub vnet: Option<VnetIndex>,
+    /// How many flow records are kept at most.
+    pub most_flows: usize,
+}
+
+impl Default for SimulatorOptions {
+    fn default() -> Self {
+        Self { engine: Engine::Compiled, stateful: true, vnet: None, most_flows: 1 << 20 }
+    }
+}
+
+/// A verdict about a captured packet.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What became of it.
+    pub answer: Answer,
+    /// It was let through by records of open flows alone.
+    pub continued: bool,
+    /// The packet with its source as it was before translation.
+    pub packet: Packet,
+}
+
+/// All ways that packets between two address classes can take.
+enum Plan {
+    Ways(Vec<(Placing, Journey)>),
+    OutOfScope(OutOfScope),
+}
+
+/// Judges packets against one network, one after the other.
+pub struct Simulator {
+    compiled: Arc<CompiledNetwork>,
+    options: SimulatorOptions,
+    flows: FlowTable,
+    fragments: Fragments<Verdict>,
+    plans: HashMap<(Cell, Cell), Arc<Plan>, foldhash::fast::FixedState>,
+    platform: Vec<Prefix>,
+    multicast: Vec<Prefix>,
+}
+
+impl Simulator {
+    /// A simulator without open flows.
+    #[must_use]
+    pub fn new(compiled: Arc<CompiledNetwork>, options: SimulatorOptions) -> Self {
+        Self {
+            compiled,
+            options,
+            flows: FlowTable::new(options.most_flows),
+            fragments: Fragments::new(options.most_flows.min(1 << 16)),
+            plans: HashMap::with_hasher(foldhash::fast::FixedState::default()),
+            platform: PLATFORM_ADDRESSES.map(fixed).to_vec(),
+            multicast: MULTICAST.map(fixed).to_vec(),
+        }
+    }
+
+    /// The network that it judges by.
+    #[must_use]
+    pub fn compiled(&self) -> &Arc<CompiledNetwork> {
+        &self.compiled
+    }
+
+    /// Live flow records that had to leave because the table was full.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.flows.evicted
+    }
+
+    /// The journey of a packet whose start is known (SIM-6, `path`).
+    pub fn path(&mut self, ends: Ends, packet: &Packet, time_ns: u64) -> Answer {
+        self.place_and_take(ends, packet, time_ns).0
+    }
+
+    /// One interface's filters alone, without state: what IP flow verify answers (SIM-6, NW-1).
+    #[must_use]
+    pub fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
+        let journey = Journey::at(Interface::Nic(nic), direction);
+        self.walk(packet, 0, false).take(&journey).answer
+    }
+
+    /// One interface's filters alone, for a packet that was captured there.
+    ///
+    /// # Errors
+    ///
+    /// Fails where neither end of the packet is the interface.
+    pub fn at(&mut self, nic: NicIndex, packet: &Packet, time_ns: u64) -> Result<Judged, OutOfScope> {
+        let network = Arc::clone(&self.compiled.network);
+        let own = |address: IpAddr| {
+            let configurations = &network.nics[nic.get()].ip_configurations;
+            configurations.iter().any(|configuration| configuration.address == Some(address))
+        };
+        let direction = if own(packet.five_tuple.source) {
+            Direction::Outbound
+        } else if own(packet.five_tuple.destination) {
+            Direction::Inbound
+        } else {
+            return Err(OutOfScope(ReasonCode::NotAtNic));
+        };
+        let journey = Journey::at(Interface::Nic(nic), direction);
+        let (answer, continued) = self.take_fragment(&journey, packet, time_ns);
+        Ok(Judged { answer, continued, packet: *packet })
+    }
+
+    /// The journey of a captured packet: its ends are found by its addresses.
+    ///
+    /// # Errors
+    ///
+    /// Fails where neither end is in the network.
+    pub fn judge(&mut self, packet: &Packet, time_ns: u64) -> Result<Judged, OutOfScope> {
+        let FiveTuple { source, destination, .. } = packet.five_tuple;
+        let plan = self.plan(source, destination);
+        let ways = match &*plan {
+            Plan::OutOfScope(out) => return Err(*out),
+            Plan::Ways(ways) => ways,
+        };
+        let mut judged: Option<Judged> = None;
+        for (placing, journey) in ways {
+            let mut packet = *packet;
+            packet.five_tuple.source = placing.source.unwrap_or(packet.five_tuple.source);
+            let (answer, continued) = self.take_checked(placing.ends.origin, journey, &packet, time_ns);
+            match &mut judged {
+                None => judged = Some(Judged { answer, continued, packet }),
+                // Networks that agree leave nothing open.
+                Some(first) if first.answer.verdict.kind() == answer.verdict.kind() => {}
+                Some(first) => {
+                    let address = destination;
+                    first.answer.verdict = Verdict::Undetermined(Unknown::AmbiguousPlace { address });
+                }
+            }
+        }
+        Ok(judged.expect("a plan has at least one way"))
+    }
+
+    /// Puts a changed network in place: open flows stay open, but for those under an NSG that flushes (STATE-4, STATE-5).
+    ///
+    /// The networks may differ in the rules of their NSGs only: interfaces and subnets keep their indices.
+    pub fn change(&mut self, compiled: Arc<CompiledNetwork>) {
+        let before = std::mem::replace(&mut self.compiled, compiled);
+        self.plans.clear();
+        let after = Arc::clone(&self.compiled);
+        self.flows.review(|key, record| {
+            let packet = Packet::new(key.opener(record.opened));
+            revoked(&before, &after, key.interface(), record.opened, &packet)
+        });
+    }
+
+    fn walk<'a>(&'a self, packet: &'a Packet, time_ns: u64, stateful: bool) -> Walk<'a> {
+        let flows = stateful.then_some(&self.flows);
+        Walk { compiled: &self.compiled, engine: self.options.engine, flows, packet, time_ns }
+    }
+
+    fn plan(&mut self, source: IpAddr, destination: IpAddr) -> Arc<Plan> {
+        let cells = (self.compiled.cell(source), self.compiled.cell(destination));
+        if let Some(plan) = self.plans.get(&cells) {
+            return Arc::clone(plan);
+        }
+        let compiled = &self.compiled;
+        let plan = match placings(compiled, source, destination, self.options.vnet) {
+            Err(out) => Plan::OutOfScope(out),
+            Ok(placings) => Plan::Ways(
+                placings
+                    .into_iter()
+                    .map(|placing| {
+                        let source = placing.source.unwrap_or(source);
+                        (placing, Journey::between(compiled, placing.ends, source, destination))
+                    })
+                    .collect(),
+            ),
+        };
+        let plan = Arc::new(plan);
+        // A plan that names an address of the packet is not another packet's of the same classes.
+        if plan.is_shared() {
+            if self.plans.len() >= MOST_PLANS {
+                self.plans.clear();
+            }
+            self.plans.insert(cells, Arc::clone(&plan));
+        }
+        plan
+    }
+
+    fn place_and_take(&mut self, ends: Ends, packet: &Packet, time_ns: u64) -> (Answer, bool) {
+        let FiveTuple { source, destination, .. } = packet.five_tuple;
+        let journey = Journey::between(&self.compiled, ends, source, destination);
+        self.take_checked(ends.origin, &journey, packet, time_ns)
+    }
+
+    /// What the platform exempts, and what networks do not carry, comes before everything else (EVAL-12).
+    fn take_checked(
+        &mut self,
+        origin: Origin,
+        journey: &Journey,
+        packet: &Packet,
+        time_ns: u64,
+    ) -> (Answer, bool) {
+        let feature = |feature| Unknown::FeatureAllows { feature, resource: None };
+        if origin != Origin::Platform && self.is_platform_traffic(&packet.five_tuple) {
+            let verdict = Verdict::Undetermined(feature(Feature::PlatformTraffic));
+            return (bare(verdict, journey), false);
+        }
+        if self.is_unsupported(&packet.five_tuple) {
+            let mut journey = journey.clone();
+            journey.stages.insert(0, Stage::OnlyIf(feature(Feature::UnsupportedTraffic)));
+            return self.take_fragment(&journey, packet, time_ns);
+        }
+        self.take_fragment(journey, packet, time_ns)
+    }
+
+    /// Traffic of PLAT-1 to PLAT-7: to or from an address of the platform, or DHCP.
+    fn is_platform_traffic(&self, tuple: &FiveTuple) -> bool {
+        let platform = |address: IpAddr| self.platform.iter().any(|prefix| prefix.contains(&address));
+        let dhcp = |port: Port| matches!(port, Port::Number(67 | 68));
+        platform(tuple.source)
+            || platform(tuple.destination)
+            || (tuple.protocol == Protocol::UDP && dhcp(tuple.source_port) && dhcp(tuple.destination_port))
+    }
+
+    /// Traffic of PLAT-9 but for DHCP.
+    fn is_unsupported(&self, tuple: &FiveTuple) -> bool {
+        const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
+        const HOST_PORT: Port = Port::Number(65330);
+        TUNNELS.contains(&tuple.protocol)
+            || (tuple.protocol == Protocol::UDP && tuple.source_port == HOST_PORT)
+            || self.multicast.iter().any(|prefix| prefix.contains(&tuple.destination))
+    }
+
+    /// Later fragments follow their first one (STATE-11).
+    fn take_fragment(&mut self, journey: &Journey, packet: &Packet, time_ns: u64) -> (Answer, bool) {
+        let seen = &packet.five_tuple;
+        match packet.fragment {
+            Fragment::Whole => self.take(journey, packet, time_ns),
+            Fragment::First { identification } => {
+                let (answer, continued) = self.take(journey, packet, time_ns);
+                self.fragments.first(seen, identification, time_ns, answer.verdict.clone());
+                (answer, continued)
+            }
+            Fragment::Later { identification } => {
+                let filter = journey.stages.iter().find_map(|stage| match stage {
+                    Stage::Filter(filter) => Some((filter.interface, filter.direction)),
+                    _ => None,
+                });
+                let Some((interface, direction)) = filter else { return self.take(journey, packet, time_ns) };
+                let unseen = Verdict::Deny(Reason::UnsupportedTraffic { interface, direction });
+                let verdict = self.fragments.later(seen, identification, time_ns).unwrap_or(unseen);
+                (bare(verdict, journey), false)
+            }
+        }
+    }
+
+    fn take(&mut self, journey: &Journey, packet: &Packet, time_ns: u64) -> (Answer, bool) {
+        let Outcome { answer, traces, continued } =
+            self.walk(packet, time_ns, self.options.stateful).take(journey);
+        if self.options.stateful {
+            let compiled = &self.compiled;
+            for trace in traces {
+                match trace {
+                    Trace::Continued(key, direction) => {
+                        self.flows.pass(&key, direction, time_ns, packet.tcp);
+                    }
+                    Trace::Opened(key, record) => {
+                        let timeout = |interface| compiled.idle_timeout_ns(interface);
+                        self.flows.open(key, record, packet.tcp, timeout);
+                    }
+                }
+            }
+        }
+        (answer, continued)
+    }
+}
+
+impl Plan {
+    /// Whether nothing in it is about one address alone: then packets of the same address classes share it.
+    fn is_shared(&self) -> bool {
+        match self {
+            Self::OutOfScope(_) => true,
+            Self::Ways(ways) => ways.iter().all(|(_, journey)| {
+                journey.notes.is_empty()
+                    && !journey.stages.iter().any(|stage| {
+                        matches!(stage, Stage::DeliveredIf(Unknown::ConnectedSpaceHolds { .. }))
+                            || matches!(
+                                stage,
+                                Stage::OnlyIf(
+                                    Unknown::OwnerAllows { .. }
+                                        | Unknown::TranslatedSource { .. }
+                                        | Unknown::UnlistedNicAllows { .. }
+                                )
+                            )
+                    })
+            }),
+        }
+    }
+}
+
+/// An answer that no filter gave.
+fn bare(verdict: Verdict, journey: &Journey) -> Answer {
+    Answer {
+        verdict,
+        steps: Vec::new(),
+        routes: Vec::new(),
+        translation: Translation::default(),
+        notes: journey.notes.clone(),
+    }
+}
+
+/// The rule that now denies the flow that `packet` opened, if one of the interface's NSGs flushes (STATE-5).
+fn revoked(
+    before: &CompiledNetwork,
+    after: &CompiledNetwork,
+    interface: Interface,
+    direction: Direction,
+    packet: &Packet,
+) -> Option<Reason> {
+    let seen = &packet.five_tuple;
+    let cells = (after.cell(seen.source), after.cell(seen.destination));
+    for layer in after.layers(interface, direction) {
+        let PolicyReference::Compiled(position) = layer.policy else { continue };
+        let policy = &after.policies[position];
+        let nsg = &after.network.nsgs[policy.nsg.get()];
+        let earlier = before.network.nsgs.iter().find(|earlier| earlier.id == nsg.id);
+        let changed = earlier.is_none_or(|earlier| earlier.rules != nsg.rules || !earlier.flush_connection);
+        if !nsg.flush_connection || !changed {
+            continue;
+        }
+        // An open question revokes nothing: a flow that was let in stays until it certainly would not be.
+        let Ok(decision) = policy.decide(Engine::Compiled, seen, cells, &World::default()) else { continue };
+        if decision.access == Access::Deny {
+            return Some(Reason::SecurityRule(RuleHit {
+                interface,
+                direction,
+                layer: layer.layer,
+                nsg: policy.nsg,
+                rule: decision.rule,
+            }));
+        }
+    }
+    None
+}

@@ -1,0 +1,367 @@
+//! A packet takes its journey, stage by stage, in one world or in all that are possible.
+
+use std::net::IpAddr;
+
+use super::journey::{End, Exit, Filter, Gate, Journey, Stage};
+use super::state::{FlowKey, FlowRecord, FlowTable};
+use crate::compile::network::{CompiledNetwork, PolicyReference};
+use crate::compile::policy::Engine;
+use crate::compile::world::{Open, World};
+use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet};
+use crate::model::rule::{Access, Direction, Protocol};
+use crate::model::verdict::{Answer, Note, Reason, RuleHit, Snat, Step, StepAnswer, Unknown, Verdict};
+
+/// How many worlds are tried for one packet.
+const MOST_WORLDS: usize = 64;
+
+/// A packet on its way.
+pub(super) struct Walk<'a> {
+    pub(super) compiled: &'a CompiledNetwork,
+    pub(super) engine: Engine,
+    /// Open flows; nothing: every packet stands alone.
+    pub(super) flows: Option<&'a FlowTable>,
+    pub(super) packet: &'a Packet,
+    pub(super) time_ns: u64,
+}
+
+/// How a packet fared in one world.
+struct Leaf {
+    end: LeafEnd,
+    passed: Vec<Passed>,
+    steps: Vec<Step>,
+    exit: Option<(Snat, Option<IpAddr>)>,
+}
+
+/// How a packet ended in one world.
+enum LeafEnd {
+    Arrived(Reason),
+    Denied(Reason),
+    /// The answer to a question itself ended it.
+    Refused,
+}
+
+/// A filter that the packet passed.
+#[derive(Clone)]
+struct Passed {
+    stage: usize,
+    key: FlowKey,
+    direction: Direction,
+    by_record: bool,
+}
+
+/// What a packet leaves behind in the flow table.
+pub(super) enum Trace {
+    /// It passed by a record.
+    Continued(FlowKey, Direction),
+    /// It opened a flow.
+    Opened(FlowKey, FlowRecord),
+}
+
+/// What became of a packet, and what it leaves behind.
+pub(super) struct Outcome {
+    pub(super) answer: Answer,
+    pub(super) traces: Vec<Trace>,
+    /// No rule was asked: every filter on the way passed it by a record.
+    pub(super) continued: bool,
+}
+
+impl Walk<'_> {
+    /// Takes the journey in all worlds that are possible.
+    pub(super) fn take(&self, journey: &Journey) -> Outcome {
+        let mut leaves = Vec::new();
+        let mut waiting = vec![World::default()];
+        let mut first_question = None;
+        while let Some(world) = waiting.pop() {
+            match self.in_world(journey, &world) {
+                Ok(leaf) => leaves.push((world, leaf)),
+                Err(open) => {
+                    let Open(question) = *open;
+                    first_question.get_or_insert_with(|| question.clone());
+                    if leaves.len() + waiting.len() + 2 > MOST_WORLDS {
+                        return self.too_many(journey);
+                    }
+                    // The world in which the answer is no is looked at first.
+                    waiting.push(world.with(question.clone(), true));
+                    waiting.push(world.with(question, false));
+                }
+            }
+        }
+        self.summarise(journey, leaves, first_question)
+    }
+
+    fn too_many(&self, journey: &Journey) -> Outcome {
+        let answer = Answer {
+            verdict: Verdict::Undetermined(Unknown::TooManyUnknowns),
+            steps: Vec::new(),
+            routes: journey.routes.clone(),
+            translation: journey.translation(None, None),
+            notes: journey.notes.clone(),
+        };
+        Outcome { answer, traces: Vec::new(), continued: false }
+    }
+
+    /// A verdict stands if all worlds agree on it; its reason is that of the first world that has one.
+    fn summarise(
+        &self,
+        journey: &Journey,
+        leaves: Vec<(World, Leaf)>,
+        first_question: Option<Unknown>,
+    ) -> Outcome {
+        let traces = self.traces(&leaves, first_question.as_ref());
+        let arrived = leaves.iter().filter(|(_, leaf)| matches!(leaf.end, LeafEnd::Arrived(_))).count();
+        let agreed = arrived == 0 || arrived == leaves.len();
+        let mut notes = journey.notes.clone();
+        if agreed {
+            for question in leaves.iter().flat_map(|(world, _)| world.questions()) {
+                let note = Note::DidNotMatter(question.clone());
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+        }
+        let chosen = leaves.iter().position(|(_, leaf)| !matches!(leaf.end, LeafEnd::Refused)).unwrap_or(0);
+        let (_, leaf) = leaves.into_iter().nth(chosen).expect("a walk ends in at least one world");
+        let reason = match leaf.end {
+            LeafEnd::Arrived(reason) => Some(Verdict::Allow(reason)),
+            LeafEnd::Denied(reason) => Some(Verdict::Deny(reason)),
+            LeafEnd::Refused => None,
+        };
+        let verdict = reason.filter(|_| agreed).unwrap_or_else(|| {
+            Verdict::Undetermined(first_question.expect("worlds differ only by the answers to questions"))
+        });
+        let asked = leaf.steps.iter().any(|step| step.answer != StepAnswer::FlowTable);
+        let port = self.packet.five_tuple.destination_port.number();
+        let continued = !asked && leaf.passed.iter().any(|passed| passed.by_record);
+        let answer = Answer {
+            verdict,
+            steps: leaf.steps,
+            routes: journey.routes.clone(),
+            translation: journey.translation(port, leaf.exit),
+            notes,
+        };
+        Outcome { answer, traces, continued }
+    }
+
+    /// A filter that was passed in every world has a certain record, one passed in some a doubtful one.
+    fn traces(&self, leaves: &[(World, Leaf)], first_question: Option<&Unknown>) -> Vec<Trace> {
+        let mut stages: Vec<&Passed> = Vec::new();
+        for passed in leaves.iter().flat_map(|(_, leaf)| &leaf.passed) {
+            if !stages.iter().any(|known| known.stage == passed.stage) {
+                stages.push(passed);
+            }
+        }
+        stages
+            .into_iter()
+            .map(|stage| {
+                let times = leaves
+                    .iter()
+                    .filter(|(_, leaf)| leaf.passed.iter().any(|passed| passed.stage == stage.stage))
+                    .count();
+                let by_record = leaves
+                    .iter()
+                    .flat_map(|(_, leaf)| &leaf.passed)
+                    .any(|passed| passed.stage == stage.stage && passed.by_record);
+                if by_record {
+                    return Trace::Continued(stage.key, stage.direction);
+                }
+                let doubt = if times < leaves.len() { first_question.cloned() } else { None };
+                let record = FlowRecord::new(stage.direction, self.time_ns, doubt);
+                Trace::Opened(stage.key, record)
+            })
+            .collect()
+    }
+
+    fn in_world(&self, journey: &Journey, world: &World) -> Result<Leaf, Box<Open>> {
+        let mut leaf = Leaf {
+            end: LeafEnd::Arrived(Reason::NoSecurityGroup),
+            passed: Vec::new(),
+            steps: Vec::new(),
+            exit: None,
+        };
+        let mut last = Reason::NoSecurityGroup;
+        let mut opened_inbound = false;
+        for (number, stage) in journey.stages.iter().enumerate() {
+            let refused = match stage {
+                Stage::OnlyIf(question) => {
+                    if world.ask(|| question.clone())? {
+                        continue;
+                    }
+                    Some(LeafEnd::Refused)
+                }
+                Stage::DeliveredIf(question) => {
+                    if world.ask(|| question.clone())? {
+                        break;
+                    }
+                    None
+                }
+                Stage::Filter(filter) => {
+                    let passed = self.filter(number, filter, world, &mut leaf, &mut last)?;
+                    opened_inbound = passed.1;
+                    passed.0
+                }
+                Stage::Exit(exit) => self.leave(exit, opened_inbound, &mut leaf),
+            };
+            if let Some(end) = refused {
+                leaf.end = end;
+                return Ok(leaf);
+            }
+        }
+        leaf.end = match journey.end {
+            End::Arrives => LeafEnd::Arrived(last),
+            End::Lost(reason) => LeafEnd::Denied(reason),
+        };
+        Ok(leaf)
+    }
+
+    /// Asks the filters of one interface. Says how the packet ended there, if it did, and whether it passed by the
+    /// record of a flow that was opened from outside.
+    fn filter(
+        &self,
+        number: usize,
+        filter: &Filter,
+        world: &World,
+        leaf: &mut Leaf,
+        last: &mut Reason,
+    ) -> Result<(Option<LeafEnd>, bool), Box<Open>> {
+        let Filter { interface, direction, .. } = *filter;
+        let seen = FiveTuple {
+            source: filter.source.unwrap_or(self.packet.five_tuple.source),
+            destination: filter.destination.unwrap_or(self.packet.five_tuple.destination),
+            ..self.packet.five_tuple
+        };
+        let step = |answer, access| Step { interface, direction, answer, access, seen };
+        let key = FlowKey::new(interface, direction, &seen, self.packet.icmp);
+
+        if let Some((key, record)) = self.record(key, &seen, direction) {
+            if let Some(reason) = record.revoked {
+                if let Reason::SecurityRule(hit) = reason {
+                    leaf.steps.push(step(StepAnswer::Rule(hit), Access::Deny));
+                }
+                // Its packets keep it from idling out.
+                leaf.passed.push(Passed { stage: number, key, direction, by_record: true });
+                return Ok((Some(LeafEnd::Denied(reason)), false));
+            }
+            let open = match &record.doubt {
+                None => true,
+                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
+            };
+            if open {
+                leaf.steps.push(step(StepAnswer::FlowTable, Access::Allow));
+                leaf.passed.push(Passed { stage: number, key, direction, by_record: true });
+                *last = Reason::FlowState { interface, direction };
+                return Ok((None, record.opened == Direction::Inbound));
+            }
+        }
+
+        let layers = self.compiled.layers(interface, direction);
+        if layers.is_empty() {
+            match &filter.gate {
+                Gate::Open => {}
+                Gate::Closed(public_ip) => {
+                    leaf.steps.push(step(StepAnswer::PublicIpGate(*public_ip), Access::Deny));
+                    let nic = interface.nic().expect("public addresses stand before listed interfaces");
+                    let reason = Reason::PublicIpGate { public_ip: *public_ip, nic };
+                    return Ok((Some(LeafEnd::Denied(reason)), false));
+                }
+                Gate::Unknown(question) => {
+                    if !world.ask(|| question.clone())? {
+                        return Ok((Some(LeafEnd::Refused), false));
+                    }
+                }
+            }
+        }
+        let cells = (self.compiled.cell(seen.source), self.compiled.cell(seen.destination));
+        for layer in layers {
+            let question = match &layer.policy {
+                PolicyReference::Compiled(position) => {
+                    let policy = &self.compiled.policies[*position];
+                    let decision = policy.decide(self.engine, &seen, cells, world)?;
+                    let hit = RuleHit {
+                        interface,
+                        direction,
+                        layer: layer.layer,
+                        nsg: policy.nsg,
+                        rule: decision.rule,
+                    };
+                    leaf.steps.push(step(StepAnswer::Rule(hit), decision.access));
+                    match decision.access {
+                        Access::Allow => *last = Reason::SecurityRule(hit),
+                        Access::Deny => {
+                            return Ok((Some(LeafEnd::Denied(Reason::SecurityRule(hit))), false));
+                        }
+                    }
+                    continue;
+                }
+                PolicyReference::Missing(nsg) => Unknown::NsgAllows { nsg: nsg.clone(), direction },
+                PolicyReference::MissingSubnet(subnet) => {
+                    Unknown::NsgAllows { nsg: subnet.clone(), direction }
+                }
+                PolicyReference::Unlisted => {
+                    let address = match direction {
+                        Direction::Inbound => seen.destination,
+                        Direction::Outbound => seen.source,
+                    };
+                    Unknown::UnlistedNicAllows { address }
+                }
+            };
+            if !world.ask(|| question)? {
+                return Ok((Some(LeafEnd::Refused), false));
+            }
+        }
+        leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+        Ok((None, false))
+    }
+
+    /// The live record that a packet passes by: its own flow's, or that of the packet which an ICMP error quotes
+    /// (STATE-10).
+    fn record(&self, key: FlowKey, seen: &FiveTuple, direction: Direction) -> Option<(FlowKey, &FlowRecord)> {
+        let flows = self.flows?;
+        let timeout_ns = self.compiled.idle_timeout_ns(key.interface());
+        if let Some(record) = flows.live(&key, self.packet, self.time_ns, timeout_ns) {
+            return Some((key, record));
+        }
+        let Some(Icmp::Error { quoted: Some(quoted) }) = self.packet.icmp else { return None };
+        // The error goes against the packet that it quotes. The quoted addresses are rewritten like the error's own:
+        // the end that is the interface's is seen under the address that the interface has.
+        let mut quoted = quoted;
+        match direction {
+            Direction::Inbound => quoted.source = seen.destination,
+            Direction::Outbound => quoted.destination = seen.source,
+        }
+        let against = match direction {
+            Direction::Inbound => Direction::Outbound,
+            Direction::Outbound => Direction::Inbound,
+        };
+        let key = FlowKey::new(key.interface(), against, &quoted, None);
+        flows.alive(&key, self.time_ns, timeout_ns).map(|record| (key, record))
+    }
+
+    /// Out to the internet: which packets the way out carries (OUT-1 to OUT-3, STATE-11).
+    fn leave(&self, exit: &Exit, opened_inbound: bool, leaf: &mut Leaf) -> Option<LeafEnd> {
+        // A reply leaves by the address that the request came in by (OUT-5).
+        if opened_inbound {
+            leaf.exit = exit.own_public.map(|public| (Snat::InstancePublicIp, Some(public)));
+            return None;
+        }
+        let protocol = self.packet.five_tuple.protocol;
+        let interface = exit.interface;
+        let no_way = Some(LeafEnd::Denied(Reason::OutboundConnectivity { interface }));
+        let Some(by) = exit.by else { return no_way };
+        match by {
+            Snat::NatGateway if !protocol.has_ports() => return no_way,
+            Snat::DefaultOutboundAccess => {
+                let other_message = matches!(self.packet.icmp, Some(Icmp::Error { .. } | Icmp::Other));
+                if protocol == Protocol::ICMP && !other_message {
+                    return no_way;
+                }
+                if self.packet.fragment != Fragment::Whole {
+                    let direction = Direction::Outbound;
+                    return Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction }));
+                }
+            }
+            Snat::NatGateway | Snat::InstancePublicIp => {}
+        }
+        leaf.exit = Some((by, exit.source));
+        None
+    }
+}
