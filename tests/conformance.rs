@@ -1,0 +1,146 @@
+//! Every conformance case through every evaluator.
+//!
+//! The cases stand in `conformance/cases`; further folders may be named in the environment variable
+//! `NSGSIM_CONFORMANCE`, separated by `:`. `conformance/pending.txt` names the cases that wait for semantics that are
+//! not written yet: one of them that passes fails the test as much as another one that does not.
+
+#[path = "conformance/case.rs"]
+mod case;
+#[path = "conformance/engine.rs"]
+mod engine;
+mod oracle;
+#[path = "conformance/spelling.rs"]
+mod spelling;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::Path;
+
+use nsgsim::model::network::Network;
+use nsgsim::model::tag::TagCatalog;
+use serde_json::{Value, json};
+
+use crate::case::{Case, cases_in, change, errors_of, expected_errors, load, tags_of};
+use crate::engine::{ENGINES, Engine, Make};
+use crate::spelling::{differences, direction, nic, origin, packet, spell};
+
+#[test]
+fn every_case_is_answered_as_it_says() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let mut folders = vec![own.join("cases")];
+    let more = env::var_os("NSGSIM_CONFORMANCE").unwrap_or_default();
+    folders.extend(env::split_paths(&more).filter(|folder| folder != Path::new("")));
+    let pending = pending(&own.join("pending.txt"));
+    let (mut passed, mut waiting, mut wrong) = (0, 0, Vec::new());
+    for case in folders.iter().flat_map(|folder| cases_in(folder)) {
+        let failure = run(&case).err();
+        let line = format!("{} {}", case.id, case.title);
+        match (failure, pending.get(&case.id)) {
+            (None, None) => {
+                passed += 1;
+                println!("ok       {line}");
+            }
+            (Some(_), Some(reason)) => {
+                waiting += 1;
+                println!("pending  {line} ({reason})");
+            }
+            (None, Some(_)) => wrong.push(format!("{line}: passes, but is listed as pending")),
+            (Some(failure), None) => wrong.push(format!("{line}: {failure}")),
+        }
+    }
+    for line in &wrong {
+        println!("FAILED   {line}");
+    }
+    println!("{passed} passed, {waiting} pending, {} failed", wrong.len());
+    assert!(passed > 0 && wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_pending_case_is_one_of_the_cases() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+    let cases = cases_in(&own.join("cases"));
+    for id in pending(&own.join("pending.txt")).keys() {
+        assert!(cases.iter().any(|case| case.id == *id), "{id} is no case");
+    }
+}
+
+/// The pending cases, each with what it waits for.
+fn pending(list: &Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(list).unwrap_or_else(|error| panic!("{}: {error}", list.display()));
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let pending = lines.map(|line| {
+        let (id, reason) = line.split_once(' ').unwrap_or_else(|| panic!("`{line}` gives no reason"));
+        (id.to_owned(), reason.trim().to_owned())
+    });
+    pending.collect()
+}
+
+/// Runs a case; fails with what was found instead.
+fn run(case: &Case) -> Result<(), String> {
+    match case.content.get("kind").and_then(Value::as_str) {
+        None => {
+            for (name, make) in ENGINES {
+                packets(case, *make).map_err(|failure| format!("{name}: {failure}"))?;
+            }
+            Ok(())
+        }
+        Some("validate") => validate(case),
+        Some("flowLog") => Err("flow logs are not read".to_owned()),
+        Some(other) => Err(format!("no kind of case `{other}`")),
+    }
+}
+
+/// A case of packets and changes.
+fn packets(case: &Case, make: Make) -> Result<(), String> {
+    let mut inventory = case.content["inventory"].clone();
+    let tags = tags_of(&inventory)?.unwrap_or_default();
+    let read = |inventory: &Value| load(inventory, Some(&tags)).map(|loaded| loaded.network);
+    let mut network = read(&inventory)?;
+    let mut engine = make(network.clone(), &tags);
+    for step in case.content["steps"].as_array().ok_or("the case has no steps")? {
+        if let Some(wanted) = step.get("change") {
+            change(&mut inventory, wanted)?;
+            network = read(&inventory)?;
+            engine.change(network.clone());
+            continue;
+        }
+        let found = answer(&mut *engine, step, &network)?;
+        let differences = differences(&step["expect"], &found);
+        if !differences.is_empty() {
+            return Err(format!("at {} s: {}", step["t"], differences.join("; ")));
+        }
+    }
+    Ok(())
+}
+
+/// What an evaluator says to one packet, in the spelling of the cases.
+fn answer(engine: &mut dyn Engine, step: &Value, network: &Network) -> Result<Value, String> {
+    let asked = &step["packet"];
+    let seconds = step["t"].as_f64().ok_or("the step has no time")?;
+    // Times of cases are small whole or decimal numbers; one day keeps them clear of zero.
+    let time_ns = ((86_400.0 + seconds) * 1e9) as u64;
+    if !asked["dstResource"].is_null() {
+        return Err("the service's own firewall is not evaluated".to_owned());
+    }
+    let answer = match asked["mode"].as_str() {
+        Some("path") => engine.path(origin(asked, network)?, &packet(asked)?, time_ns),
+        Some("ipFlow") => {
+            let nic = nic(spelling::text(asked, "nic")?, network)?;
+            engine.ip_flow(nic, direction(asked)?, &packet(asked)?)
+        }
+        other => return Err(format!("mode {other:?} is not answered")),
+    };
+    Ok(spell(&answer, network))
+}
+
+/// A case of rules that Azure refuses.
+fn validate(case: &Case) -> Result<(), String> {
+    let inventory = &case.content["inventory"];
+    let tags: Option<TagCatalog> = tags_of(inventory)?;
+    let found = errors_of(&load(inventory, tags.as_ref())?);
+    let expected = expected_errors(&case.content);
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!("expected {}, found {}", json!(expected), json!(found)))
+}

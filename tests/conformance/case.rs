@@ -1,0 +1,130 @@
+//! A case file, and how its inventory becomes a network.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nsgsim::ingest::azure::tags;
+use nsgsim::ingest::azure::{Document, Loaded, from_documents};
+use nsgsim::model::finding::FindingCode;
+use nsgsim::model::tag::TagCatalog;
+use serde_json::{Value, json};
+
+/// One case.
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) content: Value,
+}
+
+/// The cases of a folder, in the order of their names.
+pub(crate) fn cases_in(folder: &Path) -> Vec<Case> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("a folder can be listed").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let content: Value =
+            serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text = |member: &str| content[member].as_str().unwrap_or_default().to_owned();
+        Case { id: text("id"), title: text("title"), content }
+    };
+    paths.iter().map(read).collect()
+}
+
+/// The tags of a case; a case without any knows the computed ones only.
+pub(crate) fn tags_of(inventory: &Value) -> Result<Option<TagCatalog>, String> {
+    match inventory.get("serviceTags") {
+        None | Some(Value::Null) => Ok(None),
+        Some(tags) => {
+            let bytes = serde_json::to_vec(tags).expect("a JSON value can be written");
+            tags::parse("serviceTags", &bytes)
+                .map(|(catalog, _)| Some(catalog))
+                .map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Reads an inventory as the program reads exports.
+pub(crate) fn load(inventory: &Value, tags: Option<&TagCatalog>) -> Result<Loaded, String> {
+    let mut resources = inventory.clone();
+    if let Some(members) = resources.as_object_mut() {
+        members.remove("serviceTags");
+    }
+    let bytes = serde_json::to_vec(&resources).expect("a JSON value can be written");
+    from_documents(vec![Document { name: "inventory.json".to_owned(), bytes }], tags)
+        .map_err(|error| error.to_string())
+}
+
+/// Makes a change of a case in its inventory.
+pub(crate) fn change(inventory: &mut Value, change: &Value) -> Result<(), String> {
+    let id = change["nsg"].as_str().ok_or("the change names no NSG")?;
+    let nsgs = inventory["networkSecurityGroups"].as_array_mut().ok_or("the inventory lists no NSG")?;
+    let nsg =
+        nsgs.iter_mut().find(|nsg| nsg["id"].as_str().is_some_and(|other| other.eq_ignore_ascii_case(id)));
+    let nsg = nsg.ok_or(format!("the inventory has no NSG `{id}`"))?;
+    let rules = if nsg.get("properties").is_some() {
+        &mut nsg["properties"]["securityRules"]
+    } else {
+        &mut nsg["securityRules"]
+    };
+    let rules = rules.as_array_mut().ok_or("the NSG lists no rule")?;
+    match change["op"].as_str() {
+        Some("addRule") => rules.push(change["value"].clone()),
+        Some("removeRule") => {
+            let before = rules.len();
+            rules.retain(|rule| rule["name"] != change["rule"]);
+            if rules.len() == before {
+                return Err(format!("the NSG has no rule {}", change["rule"]));
+            }
+        }
+        other => return Err(format!("no change `{other:?}`")),
+    }
+    Ok(())
+}
+
+/// What the validator found, as `expectErrors` spells it: the codes of NSG-21 that Azure refuses.
+pub(crate) fn errors_of(loaded: &Loaded) -> BTreeSet<String> {
+    let refused = |code: FindingCode| NSG_21.contains(&code.as_str());
+    let found = loaded.findings.iter().filter(|finding| refused(finding.code));
+    found
+        .map(|finding| {
+            json!({"code": finding.code.as_str(), "nsg": finding.nsg, "rule": finding.rule}).to_string()
+        })
+        .collect()
+}
+
+/// The errors that a case expects.
+pub(crate) fn expected_errors(case: &Value) -> BTreeSet<String> {
+    let expected = case["expectErrors"].as_array().into_iter().flatten();
+    expected
+        .map(|error| json!({"code": error["code"], "nsg": error["nsg"], "rule": error["rule"]}).to_string())
+        .collect()
+}
+
+/// The codes of NSG-21 less its warning.
+const NSG_21: [&str; 21] = [
+    "DuplicatePriority",
+    "PriorityOutOfRange",
+    "DuplicateRuleName",
+    "InvalidRuleName",
+    "InvalidProtocol",
+    "InvalidPortRange",
+    "InvalidAddressPrefix",
+    "UnknownServiceTag",
+    "MultipleServiceTags",
+    "TagMixedWithPrefixes",
+    "AsgMixedWithPrefixes",
+    "TooManyAsgs",
+    "AsgDifferentVirtualNetworks",
+    "MixedAddressFamilies",
+    "SingularAndPlural",
+    "MissingField",
+    "PlatformTagShape",
+    "DescriptionTooLong",
+    "TooManyRules",
+    "TooManyPrefixes",
+    "MissingRequiredRule",
+];

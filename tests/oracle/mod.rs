@@ -1,0 +1,256 @@
+//! The oracle: what Azure does with a packet, as plainly as the specification can be written down.
+//!
+//! In: a network, a tag catalogue and packets in time order. Out: an [`Answer`] for each. Linear scans over lists, no
+//! caches, every function with its clause. It imports nothing of nsgsim but the model: the engines are held against
+//! it.
+//!
+//! What the inputs do not hold is asked as a question ([`world`]). All worlds of answers are tried: if they give the
+//! same verdict, that is the verdict, else it hangs on the first question. Reason and steps are those of the world in
+//! which every question is answered "no", or, where a denial there has no reason in the inventory, of the first world
+//! whose denial has one. An undetermined answer lists the steps that all worlds share.
+#![allow(dead_code, reason = "each test target uses its part of the oracle")]
+
+mod filter;
+mod journey;
+mod route;
+mod rules;
+mod space;
+mod state;
+mod world;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use nsgsim::model::flow::{Fragment, Origin, Packet};
+use nsgsim::model::index::{NicIndex, NsgIndex, Reference};
+use nsgsim::model::network::Network;
+use nsgsim::model::nsg::Nsg;
+use nsgsim::model::rule::{AddressTerm, Direction, Protocol};
+use nsgsim::model::tag::TagCatalog;
+use nsgsim::model::verdict::{Answer, Interface, Note, Reason, RouteStep, Translation, Unknown, Verdict};
+
+use self::journey::{End, Stop, Walk};
+use self::rules::Seen;
+use self::space::View;
+use self::state::{Records, merge};
+use self::world::{Asked, Worlds, worlds};
+
+/// What tells datagrams apart (STATE-11).
+type Datagram = (String, IpAddr, IpAddr, Protocol, u32);
+
+/// The evaluator, with the flows that are open.
+pub(crate) struct Oracle {
+    network: Network,
+    tags: TagCatalog,
+    partial_inventory: bool,
+    records: Records,
+    first_fragments: BTreeMap<Datagram, Answer>,
+}
+
+impl Oracle {
+    pub(crate) fn new(network: Network, tags: TagCatalog) -> Self {
+        let (records, first_fragments) = (Records::new(), BTreeMap::new());
+        Self { network, tags, partial_inventory: false, records, first_fragments }
+    }
+
+    /// The inventory is said to hold a part of the network only (`--partial-inventory`).
+    pub(crate) fn partial(mut self) -> Self {
+        self.partial_inventory = true;
+        self
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The whole journey of a packet, with state (SIM-6, `path`).
+    pub(crate) fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
+        let tuple = &packet.five_tuple;
+        let datagram = |identification| {
+            (format!("{origin:?}"), tuple.source, tuple.destination, tuple.protocol, identification)
+        };
+        // STATE-11: later fragments follow their first.
+        if let Fragment::Later { identification } = packet.fragment
+            && let Some(answer) = self.first_fragments.get(&datagram(identification))
+        {
+            return answer.clone();
+        }
+        let found = worlds(|world| {
+            let mut walk = self.walk(View { network: &self.network, tags: &self.tags, world }, time_ns);
+            let end = walk.run(origin, packet)?;
+            Ok((Leaf::new(end, &walk), walk.records))
+        });
+        let because = found.questions.first().cloned();
+        let mut records: Vec<Records> = found.results.iter().map(|(_, records)| records.clone()).collect();
+        if found.too_many {
+            records.push(self.records.clone());
+        }
+        self.records = merge(&records, because.as_ref());
+        let Worlds { results, questions, too_many } = found;
+        let leaves = results.into_iter().map(|(leaf, _)| leaf).collect();
+        let answer = settle(Worlds { results: leaves, questions, too_many });
+        if let Fragment::First { identification } = packet.fragment {
+            self.first_fragments.insert(datagram(identification), answer.clone());
+        }
+        answer
+    }
+
+    /// Admin rules and NSGs of one NIC in one direction, without state, routes or platform (SIM-6, `ipFlow`).
+    pub(crate) fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
+        let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
+        settle(worlds(|world| {
+            let mut walk = self.walk(View { network: &self.network, tags: &self.tags, world }, 0);
+            let end = match walk.filters(Interface::Nic(nic), direction, &seen, None) {
+                Ok(()) => walk.allowed(),
+                Err(Stop::End(end)) => end,
+                Err(Stop::Ask(question)) => return Err(question),
+            };
+            Ok(Leaf::new(end, &walk))
+        }))
+    }
+
+    /// The route that a NIC takes to an address (SIM-6, `nextHop`); the question where one is open.
+    pub(crate) fn next_hop(&self, nic: NicIndex, to: IpAddr) -> Asked<Option<RouteStep>> {
+        let world = world::World::default();
+        let mut walk = self.walk(View { network: &self.network, tags: &self.tags, world: &world }, 0);
+        let Some(subnet) = self.network.subnet_of(nic) else { return Ok(None) };
+        let route = walk.view.route(subnet, to)?;
+        Ok(route.and_then(|route| {
+            walk.take(Interface::Nic(nic), &route);
+            walk.routes.pop()
+        }))
+    }
+
+    /// The network changes: open flows go on (STATE-4), but those under an NSG that flushes and whose rules changed
+    /// are evaluated again (STATE-5). Of an NSG that starts to flush too (NSG-20).
+    pub(crate) fn change(&mut self, network: Network) {
+        let old = std::mem::replace(&mut self.network, network);
+        let records = std::mem::take(&mut self.records);
+        for ((nic_id, key), mut record) in records {
+            let Some(nic) = self.network.nics.iter().position(|nic| nic.id == nic_id).map(NicIndex::new)
+            else {
+                continue;
+            };
+            let flushed = self.nsgs_of(nic).into_iter().any(|nsg| is_flushed(&old, &self.network, nsg));
+            // The rule that denies a revoked flow may have moved or gone.
+            if flushed || record.revoked_by.is_some() {
+                let answer = self.ip_flow(nic, record.direction, &record.first);
+                record.revoked_by = None;
+                match answer.verdict {
+                    Verdict::Allow(_) => {}
+                    Verdict::Deny(Reason::SecurityRule(hit)) => record.revoked_by = Some(hit),
+                    Verdict::Deny(_) => unreachable!("the filters of a NIC deny by rules alone"),
+                    Verdict::Undetermined(question) => record.doubt = Some(question),
+                }
+            }
+            self.records.insert((nic_id, key), record);
+        }
+    }
+
+    fn nsgs_of(&self, nic: NicIndex) -> Vec<NsgIndex> {
+        let own = self.network.nics[nic.get()].nsg.as_ref();
+        let subnet = self.network.subnet_of(nic);
+        let of_subnet = subnet.and_then(|subnet| self.network.subnets[subnet.get()].nsg.as_ref());
+        own.into_iter().chain(of_subnet).filter_map(Reference::here).collect()
+    }
+
+    fn walk<'a>(&'a self, view: View<'a>, now_ns: u64) -> Walk<'a> {
+        Walk {
+            view,
+            now_ns,
+            partial_inventory: self.partial_inventory,
+            records: self.records.clone(),
+            steps: Vec::new(),
+            routes: Vec::new(),
+            translation: Translation::default(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// NSG-20: whether a change makes the flows under this NSG be evaluated again.
+fn is_flushed(old: &Network, new: &Network, nsg: NsgIndex) -> bool {
+    let now = &new.nsgs[nsg.get()];
+    let Some(before) = old.nsgs.iter().find(|before| before.id == now.id) else { return false };
+    now.flush_connection && (!before.flush_connection || written(old, before) != written(new, now))
+}
+
+/// The rules of an NSG in a form that does not depend on positions in the network.
+fn written(network: &Network, nsg: &Nsg) -> Vec<String> {
+    let side = |terms: &[AddressTerm]| -> Vec<String> {
+        terms
+            .iter()
+            .map(|term| match term {
+                AddressTerm::Asg(Reference::Here(asg)) => network.asgs[asg.get()].id.folded().to_owned(),
+                AddressTerm::Asg(Reference::Missing(id)) => id.folded().to_owned(),
+                other => format!("{other:?}"),
+            })
+            .collect()
+    };
+    nsg.rules
+        .iter()
+        .map(|rule| {
+            let mut rest = rule.clone();
+            rest.source.clear();
+            rest.destination.clear();
+            format!("{rest:?} {:?} {:?}", side(&rule.source), side(&rule.destination))
+        })
+        .collect()
+}
+
+/// What became of a packet in one world.
+struct Leaf {
+    end: End,
+    answer: Answer,
+}
+
+impl Leaf {
+    fn new(end: End, walk: &Walk<'_>) -> Self {
+        let placeholder = Verdict::Allow(Reason::NoSecurityGroup);
+        let answer = Answer {
+            verdict: match &end {
+                End::Allow(reason) => Verdict::Allow(*reason),
+                End::Deny(Some(reason)) => Verdict::Deny(*reason),
+                End::Deny(None) => placeholder,
+            },
+            steps: walk.steps.clone(),
+            routes: walk.routes.clone(),
+            translation: walk.translation,
+            notes: walk.notes.clone(),
+        };
+        Self { end, answer }
+    }
+
+    fn allows(&self) -> bool {
+        matches!(self.end, End::Allow(_))
+    }
+}
+
+/// One answer from those of all worlds.
+fn settle(found: Worlds<Leaf>) -> Answer {
+    let Worlds { results: leaves, questions, too_many } = found;
+    let agreed = leaves.iter().all(|leaf| leaf.allows() == leaves[0].allows());
+    if agreed && !too_many {
+        let has_reason = |leaf: &Leaf| !matches!(leaf.end, End::Deny(None));
+        let chosen = leaves.into_iter().find(has_reason);
+        let mut answer =
+            chosen.expect("where every question is answered \"yes\" a denial has a reason").answer;
+        answer.notes.extend(questions.into_iter().map(Note::DidNotMatter));
+        return answer;
+    }
+    let question = if too_many { Some(Unknown::TooManyUnknowns) } else { questions.into_iter().next() };
+    let mut answers = leaves.into_iter().map(|leaf| leaf.answer);
+    let first = answers.next();
+    let (mut steps, mut routes) = first.map(|first| (first.steps, first.routes)).unwrap_or_default();
+    for other in answers {
+        steps.truncate(shared(&steps, &other.steps));
+        routes.truncate(shared(&routes, &other.routes));
+    }
+    let verdict = Verdict::Undetermined(question.expect("worlds differ in the answer to a question"));
+    Answer { verdict, steps, routes, translation: Translation::default(), notes: Vec::new() }
+}
+
+/// How many elements two lists share from the start.
+fn shared<T: PartialEq>(one: &[T], other: &[T]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}

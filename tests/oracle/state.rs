@@ -1,0 +1,127 @@
+//! Records of open flows (STATE).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use nsgsim::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
+use nsgsim::model::id::ResourceId;
+use nsgsim::model::rule::{Direction, Protocol};
+use nsgsim::model::verdict::{RuleHit, Unknown};
+
+/// What tells flows apart at one interface (STATE-2, STATE-10).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct FlowKey {
+    protocol: Protocol,
+    local: (IpAddr, Port),
+    remote: (IpAddr, Port),
+    echo: Option<u16>,
+}
+
+impl FlowKey {
+    /// The flow of a packet that goes this way.
+    pub(crate) fn of(tuple: &FiveTuple, icmp: Option<Icmp>, direction: Direction) -> Self {
+        let source = (tuple.source, tuple.source_port);
+        let destination = (tuple.destination, tuple.destination_port);
+        let (local, remote) = match direction {
+            Direction::Inbound => (destination, source),
+            Direction::Outbound => (source, destination),
+        };
+        let echo = match icmp {
+            Some(Icmp::Echo { identifier, .. }) => Some(identifier),
+            _ => None,
+        };
+        Self { protocol: tuple.protocol, local, remote, echo }
+    }
+
+    /// STATE-10: the flow whose packet an ICMP error quotes, where it quotes one. The quoted packet went the other
+    /// way.
+    pub(crate) fn quoted(packet: &Packet, direction: Direction) -> Option<Self> {
+        let Some(Icmp::Error { quoted: Some(quoted) }) = packet.icmp else { return None };
+        let other = match direction {
+            Direction::Inbound => Direction::Outbound,
+            Direction::Outbound => Direction::Inbound,
+        };
+        Some(Self::of(&quoted, None, other))
+    }
+}
+
+/// What an interface knows of a flow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Record {
+    /// The packet that created it, as the interface saw it.
+    pub(crate) first: Packet,
+    /// Which way that packet went.
+    pub(crate) direction: Direction,
+    /// The public address that the flow came in by (OUT-5).
+    pub(crate) entered_by: Option<ResourceId>,
+    /// When a packet of the flow was last seen.
+    last_ns: u64,
+    /// The inbound and the outbound side have sent FIN (STATE-7).
+    fin: (bool, bool),
+    /// The rule that denies the flow since it was evaluated again (STATE-5).
+    pub(crate) revoked_by: Option<RuleHit>,
+    /// The record exists only if this question has one of its answers.
+    pub(crate) doubt: Option<Unknown>,
+}
+
+impl Record {
+    pub(crate) fn new(
+        first: Packet,
+        direction: Direction,
+        entered_by: Option<ResourceId>,
+        now_ns: u64,
+    ) -> Self {
+        let (fin, revoked_by, doubt) = ((false, false), None, None);
+        Self { first, direction, entered_by, last_ns: now_ns, fin, revoked_by, doubt }
+    }
+
+    /// STATE-6: idle for longer than the timeout; exactly as long is alive.
+    pub(crate) fn is_expired(&self, now_ns: u64, timeout_min: u32) -> bool {
+        let timeout_ns = u64::from(timeout_min) * 60 * 1_000_000_000;
+        now_ns.saturating_sub(self.last_ns) > timeout_ns
+    }
+
+    /// Notes a packet of the flow. Says whether the flow is over with it (STATE-7).
+    pub(crate) fn see(&mut self, flags: Option<TcpFlags>, direction: Direction, now_ns: u64) -> bool {
+        self.last_ns = self.last_ns.max(now_ns);
+        let Some(flags) = flags else { return false };
+        let both_had_sent_fin = self.fin == (true, true);
+        match direction {
+            Direction::Inbound => self.fin.0 |= flags.fin,
+            Direction::Outbound => self.fin.1 |= flags.fin,
+        }
+        flags.rst || (both_had_sent_fin && flags.ack && !flags.fin)
+    }
+}
+
+/// The records of all interfaces, by the interface's ID: an index does not survive a change of the network.
+pub(crate) type Records = BTreeMap<(ResourceId, FlowKey), Record>;
+
+/// One set of records from those of all worlds: what the worlds do not agree on hangs on `because`.
+pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
+    let mut merged = Records::new();
+    for key in worlds.iter().flat_map(BTreeMap::keys) {
+        if merged.contains_key(key) {
+            continue;
+        }
+        let everywhere = worlds.iter().all(|world| world.contains_key(key));
+        let mut found = worlds.iter().filter_map(|world| world.get(key));
+        let first = found.next().expect("some world has the key");
+        let alike = found.all(|other| other.doubt == first.doubt);
+        let mut record = first.clone();
+        if !everywhere || !alike {
+            let doubts = worlds.iter().filter_map(|world| world.get(key)?.doubt.clone());
+            record.doubt = doubts.chain(because.map(innermost)).next();
+        }
+        merged.insert(key.clone(), record);
+    }
+    merged
+}
+
+/// The question behind a doubt about an earlier packet.
+fn innermost(question: &Unknown) -> Unknown {
+    match question {
+        Unknown::FlowIsOpen { because } => innermost(because),
+        other => other.clone(),
+    }
+}
