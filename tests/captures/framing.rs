@@ -511,10 +511,11 @@ proptest! {
         if let Some(theirs) = theirs(&bytes) {
             let (records, damage) = all(&bytes);
             // Theirs reads any version; the format asks its readers not to.
-            prop_assume!(!damage.as_ref().is_some_and(|damage| damage.message.starts_with("version")));
-            prop_assert_eq!(damage, None);
-            let ours: Vec<_> = records.iter().map(|record| (record.time_ns, record.wire_bytes)).collect();
-            prop_assert_eq!(ours, theirs);
+            if !damage.as_ref().is_some_and(|damage| damage.message.starts_with("version")) {
+                prop_assert_eq!(damage, None);
+                let ours: Vec<_> = records.iter().map(|record| (record.time_ns, record.wire_bytes)).collect();
+                prop_assert_eq!(ours, theirs);
+            }
         }
     }
 
