@@ -1,12 +1,10 @@
 //! Where each record of a capture begins and ends, and what its own header says.
 
 use std::io;
-use std::time::Duration;
 
-use pcap_file::Endianness;
 use pcap_file::pcap::{PcapHeader, PcapParseError, PcapParser, PcapTsResolution};
-use pcap_file::pcapng::{PcapNgParseError, PcapNgParser};
 
+use super::blocks::{self, Blocks};
 use super::decode::LinkType;
 use super::window::Window;
 
@@ -21,8 +19,6 @@ pub(super) const MAGIC_BYTES: usize = 12;
 
 const HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
-const BLOCK_HEADER: usize = 8;
-const BLOCK_TRAILER: usize = 4;
 
 /// One record, not yet decoded.
 pub(super) struct Frame<'a> {
@@ -49,7 +45,7 @@ pub(super) enum Framing {
     /// Classic pcap, with its file header.
     Classic(PcapParser),
     /// pcapng, with its current section and interfaces.
-    Blocks(Box<PcapNgParser>),
+    Blocks(Blocks),
 }
 
 /// Which format the first bytes announce.
@@ -68,15 +64,10 @@ impl Format {
             [0xa1, 0xb2, 0x3c, 0x4d],
             [0x4d, 0x3c, 0xb2, 0xa1],
         ];
-        let byte_orders = [[0x1a, 0x2b, 0x3c, 0x4d], [0x4d, 0x3c, 0x2b, 0x1a]];
         if classic.iter().any(|magic| bytes.starts_with(magic)) {
             return Some(Self::Classic);
         }
-        // The four bytes of a section header are ends of lines, so that a transfer as text breaks them; the byte
-        // order behind them tells a capture from a text that begins so.
-        let section = bytes.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]);
-        let order = bytes.get(8..12).is_none_or(|order| byte_orders.iter().any(|magic| order == magic));
-        (section && order).then_some(Self::Blocks)
+        blocks::is_section(bytes).then_some(Self::Blocks)
     }
 }
 
@@ -102,16 +93,7 @@ impl Framing {
                 window.take(HEADER);
                 Ok(Self::Classic(parser))
             }
-            Format::Blocks => loop {
-                match PcapNgParser::new(window.bytes()) {
-                    Ok((rest, parser)) => {
-                        let count = window.bytes().len() - rest.len();
-                        window.take(count);
-                        return Ok(Self::Blocks(Box::new(parser)));
-                    }
-                    Err(error) => block_error(&error, window)?,
-                }
-            },
+            Format::Blocks => Blocks::open(window).map(Self::Blocks),
         }
     }
 
@@ -119,7 +101,7 @@ impl Framing {
     pub(super) fn next<'w>(&mut self, window: &'w mut Window) -> Result<Option<Frame<'w>>, Lost> {
         match self {
             Self::Classic(parser) => next_classic(parser, window),
-            Self::Blocks(parser) => next_in_blocks(parser, window),
+            Self::Blocks(blocks) => blocks.next(window),
         }
     }
 }
@@ -167,126 +149,8 @@ fn classic_time(header: &PcapHeader, seconds: u32, fraction: u32) -> Option<u64>
     (fraction_ns < 1_000_000_000).then(|| u64::from(seconds) * 1_000_000_000 + fraction_ns)
 }
 
-/// What a packet block says, with the place of its captured bytes in the block.
-struct PacketBlock {
-    interface: u32,
-    time_ns: Option<u64>,
-    captured_at: usize,
-    captured_len: usize,
-    original_len: u32,
-}
-
-fn next_in_blocks<'w>(parser: &mut PcapNgParser, window: &'w mut Window) -> Result<Option<Frame<'w>>, Lost> {
-    let (count, packet) = loop {
-        if window.bytes().is_empty() && !window.fill().map_err(Lost::Unreadable)? {
-            return Ok(None);
-        }
-        match parser.next_raw_block(window.bytes()) {
-            Ok((rest, block)) => {
-                let count = window.bytes().len() - rest.len();
-                if let Some(packet) = packet_block(parser, block.type_, &block.body) {
-                    break (count, packet);
-                }
-                window.take(count);
-            }
-            Err(error) => block_error(&error, window)?,
-        }
-    };
-    let link_type =
-        parser.interfaces().get(packet.interface as usize).map(|interface| LinkType::of(interface.linktype));
-    let block = window.take(count);
-    let body = &block[BLOCK_HEADER..count - BLOCK_TRAILER];
-    let captured = body.get(packet.captured_at..).and_then(|bytes| bytes.get(..packet.captured_len));
-    Ok(Some(Frame { link_type, time_ns: packet.time_ns, captured, original_len: packet.original_len }))
-}
-
-/// Reads the three kinds of packet blocks; `None` for all others.
-///
-/// The crate's own conversion is not used: it turns away a whole packet for a comment that is not UTF-8, and nothing
-/// behind the captured bytes is wanted here.
-fn packet_block(parser: &PcapNgParser, kind: u32, body: &[u8]) -> Option<PacketBlock> {
-    use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PACKET_BLOCK, SIMPLE_PACKET_BLOCK};
-    let order = parser.section().endianness;
-    let field = |at: usize| u32_at(order, body, at);
-    let damaged = PacketBlock {
-        interface: 0,
-        time_ns: None,
-        captured_at: 0,
-        captured_len: usize::MAX,
-        original_len: 0,
-    };
-    let timed = |interface: u32| -> Option<PacketBlock> {
-        let time = parser.state().decode_timestamp(interface, field(4)?, field(8)?).ok();
-        Some(PacketBlock {
-            interface,
-            time_ns: time.and_then(nanoseconds),
-            captured_at: 20,
-            captured_len: field(12)? as usize,
-            original_len: field(16)?,
-        })
-    };
-    let packet = match kind {
-        ENHANCED_PACKET_BLOCK => field(0).and_then(timed),
-        // Interface and a counter of dropped packets share the first word.
-        PACKET_BLOCK => field(0).and_then(|word| match order {
-            Endianness::Big => timed(word >> 16),
-            Endianness::Little => timed(word & 0xffff),
-        }),
-        // It belongs to the first interface and says no time; its captured length follows from the snap length.
-        SIMPLE_PACKET_BLOCK => field(0).map(|original_len| {
-            let snap_len = parser.interfaces().first().map_or(0, |interface| interface.snaplen);
-            let captured_len = if snap_len == 0 { original_len } else { original_len.min(snap_len) };
-            PacketBlock {
-                interface: 0,
-                time_ns: None,
-                captured_at: 4,
-                captured_len: captured_len as usize,
-                original_len,
-            }
-        }),
-        _ => return None,
-    };
-    Some(packet.unwrap_or(damaged))
-}
-
-fn u32_at(order: Endianness, bytes: &[u8], at: usize) -> Option<u32> {
-    let word = bytes.get(at..)?.first_chunk()?;
-    Some(match order {
-        Endianness::Big => u32::from_be_bytes(*word),
-        Endianness::Little => u32::from_le_bytes(*word),
-    })
-}
-
-fn nanoseconds(time: Duration) -> Option<u64> {
-    u64::try_from(time.as_nanos()).ok()
-}
-
-/// Reads on where a block is not complete; everything else is the end.
-fn block_error(error: &PcapNgParseError, window: &mut Window) -> Result<(), Lost> {
-    match error {
-        PcapNgParseError::IncompleteBuffer(needed, _) => {
-            // Below a block's smallest size the crate asks for that, beyond it for what follows the first 8 bytes.
-            let whole = if window.bytes().len() < 12 { 12 } else { BLOCK_HEADER + needed };
-            more("a block", whole, window)
-        }
-        PcapNgParseError::InvalidFormat(cause) => Err(Lost::Framing(format!("no pcapng block: {cause}"))),
-        other => Err(Lost::Framing(format!("a section or interface that cannot be read: {}", chain(other)))),
-    }
-}
-
-/// An error with all its causes, as one sentence.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
-}
-
 /// Reads on until `whole` bytes are there, the size of `what`.
-fn more(what: &str, whole: usize, window: &mut Window) -> Result<(), Lost> {
+pub(super) fn more(what: &str, whole: usize, window: &mut Window) -> Result<(), Lost> {
     if whole > LONGEST {
         return Err(Lost::Framing(format!("{what} of {whole} bytes: expected at most {LONGEST}")));
     }

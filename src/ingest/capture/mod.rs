@@ -3,6 +3,7 @@
 //! In: a file or stream, recognised by its first bytes and never by its name. Out: a [`Record`] for each packet, in
 //! the order of the file, and the [`Damage`] where a file stops making sense. Knows nothing of networks.
 
+mod blocks;
 pub mod decode;
 mod framing;
 mod ip;

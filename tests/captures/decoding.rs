@@ -2,8 +2,6 @@
 //!
 //! What `etherparse` takes strictly, both must read alike; what it refuses, ours must get over without a panic.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
-
 use std::net::IpAddr;
 
 use etherparse::{IpNumber, Ipv6ExtensionSlice, NetSlice, SlicedPacket, TransportSlice};
@@ -14,7 +12,8 @@ use nsgsim::model::record::Content;
 use nsgsim::model::rule::Protocol;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::FileFailurePersistence;
+
+use super::persistence;
 
 /// An extension header with 8 bytes and a next header that leads to `next`.
 fn extension(kind: u8, next: u8, id: u8) -> Vec<u8> {
@@ -233,7 +232,7 @@ fn check(bytes: &[u8], strict: &SlicedPacket<'_>, link_type: LinkType) {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 4096,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/decoding.seeds"))),
+        failure_persistence: persistence(),
         ..ProptestConfig::default()
     })]
 
