@@ -190,3 +190,17 @@ fn svc_5_rules_of_a_sql_server_come_as_its_children() {
     assert_eq!((account.kind, account.default_allow), (ServiceKind::Sql, Some(false)));
     assert_eq!((account.public_network_access, account.ip_rules.len(), account.subnets.len()), (false, 1, 1));
 }
+
+#[test]
+fn what_a_gateway_needs_and_the_export_lacks_is_told() {
+    let loaded = load(&[json!([
+        { "id": id("virtualNetworkGateways/gw"), "gatewayType": "Vpn" },
+        { "id": id("connections/c"), "connectionType": "IPsec",
+          "virtualNetworkGateway1": reference("virtualNetworkGateways/gw") },
+        { "id": id("privateEndpoints/pe") }
+    ])]);
+    assert_eq!(
+        places(&loaded),
+        [(MissingField, "a.json#/0"), (MissingField, "a.json#/1"), (MissingField, "a.json#/2")]
+    );
+}

@@ -106,6 +106,10 @@ pub(super) fn gateway<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> R
             subnet = configuration.reference_of("subnet")?;
         }
     }
+    if subnet.is_none() {
+        let message = "no IP configuration names a subnet: the gateway's network is unknown";
+        reader.findings.add(FindingCode::MissingField, node, message);
+    }
     let vnet =
         subnet.as_ref().and_then(|(id, _)| id.parent(1)).map(|id| match reader.positions.vnets.get(&id) {
             Some(vnet) => Reference::Here(*vnet),
@@ -173,10 +177,12 @@ pub(super) fn connection<'a>(
     }
     let is = |word: &str| kind.eq_ignore_ascii_case(word);
     let remote = if is("IPsec") {
+        check_present(reader, node, "localNetworkGateway2");
         let site =
             reader.reference_of(node, "localNetworkGateway2", |positions| &positions.local_gateways)?;
         ConnectionRemote::Site(site)
     } else if is("Vnet2Vnet") {
+        check_present(reader, node, "virtualNetworkGateway2");
         let far = reader.reference_of(node, "virtualNetworkGateway2", |positions| &positions.gateways)?;
         ConnectionRemote::Vnet(far)
     } else if is("ExpressRoute") {
@@ -184,9 +190,17 @@ pub(super) fn connection<'a>(
     } else {
         ConnectionRemote::Other(kind.to_owned())
     };
+    check_present(reader, node, "virtualNetworkGateway1");
     Ok(Connection {
         id: resource.id.clone(),
         gateway: reader.reference_of(node, "virtualNetworkGateway1", |positions| &positions.gateways)?,
         remote,
     })
+}
+
+/// Reports an end of a connection that the export does not name: what it leads to is unknown.
+fn check_present(reader: &mut Reader<'_>, node: Node<'_>, member: &str) {
+    if node.member(member).is_none() {
+        reader.findings.add(FindingCode::MissingField, node, format!("{member} is missing"));
+    }
 }
