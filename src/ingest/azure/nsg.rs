@@ -72,7 +72,7 @@ pub(super) fn read<'a>(
 }
 
 fn custom_rule<'a>(reader: &mut Reader<'a>, nsg: &str, child: &Resource<'a>) -> Result<Rule, IngestError> {
-    let name = child.node.text_of("name")?.unwrap_or_else(|| child.id.name()).to_owned();
+    let name = child.name()?.to_owned();
     reader.within(nsg, &name, |reader| rule(reader, child.node, &name)).map_err(|error| match error {
         IngestError::Content { place, message } => {
             IngestError::Content { place, message: format!("rule `{}`: {message}", shorten(&name)) }
@@ -109,23 +109,11 @@ fn rule<'a>(reader: &mut Reader<'a>, node: Node<'a>, name: &str) -> Result<Rule,
 
 /// The direction of a rule; any other word leaves nothing to evaluate.
 pub(super) fn direction(node: Node<'_>) -> Result<Direction, IngestError> {
-    let expected = "`Inbound` or `Outbound`";
-    let member = node.member("direction").ok_or_else(|| node.lacks("direction", expected))?;
-    match member.text()? {
-        text if text.eq_ignore_ascii_case("Inbound") => Ok(Direction::Inbound),
-        text if text.eq_ignore_ascii_case("Outbound") => Ok(Direction::Outbound),
-        _ => Err(member.wrong(expected)),
-    }
+    node.needed_one_of("direction", &[("Inbound", Direction::Inbound), ("Outbound", Direction::Outbound)])
 }
 
 fn access(node: Node<'_>) -> Result<Access, IngestError> {
-    let expected = "`Allow` or `Deny`";
-    let member = node.member("access").ok_or_else(|| node.lacks("access", expected))?;
-    match member.text()? {
-        text if text.eq_ignore_ascii_case("Allow") => Ok(Access::Allow),
-        text if text.eq_ignore_ascii_case("Deny") => Ok(Access::Deny),
-        _ => Err(member.wrong(expected)),
-    }
+    node.needed_one_of("access", &[("Allow", Access::Allow), ("Deny", Access::Deny)])
 }
 
 /// The source or the destination of a rule: the same members under two names.
@@ -163,11 +151,7 @@ impl Side {
     ) -> Result<Vec<AddressTerm>, IngestError> {
         let mut found = Vec::new();
         for element in self.elements(reader, rule, "AddressPrefix")? {
-            let term = terms::address(element, &mut reader.findings)?;
-            if let AddressTerm::Tag(name) = &term {
-                terms::check_tag(name, reader.tags, element, &mut reader.findings);
-            }
-            found.push(term);
+            found.push(terms::address(element, reader.tags, &mut reader.findings)?);
         }
         for asg in rule.references_of(&format!("{}ApplicationSecurityGroups", self.0))? {
             found.push(AddressTerm::Asg(reader.resolve(asg, |positions| &positions.asgs)));
