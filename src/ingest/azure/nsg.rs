@@ -20,6 +20,7 @@ pub(super) struct NsgDraft<'a> {
     pub rules: Vec<(Rule, Node<'a>)>,
     resource_guid: Option<String>,
     flush_connection: bool,
+    attached_subnets: Vec<ResourceId>,
 }
 
 impl NsgDraft<'_> {
@@ -28,6 +29,7 @@ impl NsgDraft<'_> {
         let mut nsg = Nsg::new(self.id, self.rules.into_iter().map(|(rule, _)| rule).collect());
         nsg.resource_guid = self.resource_guid;
         nsg.flush_connection = self.flush_connection;
+        nsg.attached_subnets = self.attached_subnets;
         nsg
     }
 }
@@ -57,13 +59,13 @@ pub(super) fn read<'a>(
             );
         }
     }
-    for back_reference in ["subnets", "networkInterfaces"] {
-        // The association itself stands at the other side (JSON-3); all that is left to do is to say that it is missing.
-        reader.ids_of(node, back_reference)?;
-    }
+    // The association stands at the other side (JSON-3). An interface that is not in the inventory has no address to be
+    // judged by, so only subnets are of interest, and nothing hangs on those that nobody is in.
+    let attached_subnets = node.references_of("subnets")?.into_iter().map(|(id, _)| id).collect();
     Ok(NsgDraft {
         resource_guid: node.text_of("resourceGuid")?.map(str::to_owned),
         flush_connection: node.flag_of("flushConnection")?.unwrap_or(false),
+        attached_subnets,
         id: resource.id,
         name,
         node,

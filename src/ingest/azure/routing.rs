@@ -21,7 +21,6 @@ pub(super) fn table<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Res
     for child in reader.collection.children(resource, "routes", "routes", &mut reader.findings)? {
         routes.push(route(reader, &child)?);
     }
-    reader.ids_of(node, "subnets")?;
     Ok(RouteTable {
         id: resource.id.clone(),
         routes,
@@ -82,7 +81,6 @@ pub(super) fn nat_gateway<'a>(
     resource: &Resource<'a>,
 ) -> Result<NatGateway, IngestError> {
     let node = resource.node;
-    reader.ids_of(node, "subnets")?;
     let public_ips = node
         .references_of("publicIpAddresses")?
         .into_iter()
