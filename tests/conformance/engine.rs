@@ -1,12 +1,17 @@
 //! What answers: one row for each evaluator that a case runs through.
 #![allow(dead_code, reason = "the recorded answers need no journeys")]
 
+use std::sync::Arc;
+
+use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
+use nsgsim::compile::policy;
 use nsgsim::model::flow::{Origin, Packet};
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::Answer;
+use nsgsim::simulate::{Ends, Simulator, SimulatorOptions};
 
 use crate::oracle::Oracle;
 
@@ -24,8 +29,11 @@ pub(crate) trait Engine {
 pub(crate) type Make = fn(Network, &TagCatalog) -> Box<dyn Engine>;
 
 /// The evaluators by name.
-pub(crate) const ENGINES: &[(&str, Make)] =
-    &[("oracle", |network, tags| Box::new(Oracle::new(network, tags.clone())))];
+pub(crate) const ENGINES: &[(&str, Make)] = &[
+    ("oracle", |network, tags| Box::new(Oracle::new(network, tags.clone()))),
+    ("linear", |network, tags| Box::new(Simulated::new(network, tags, policy::Engine::Linear))),
+    ("compiled", |network, tags| Box::new(Simulated::new(network, tags, policy::Engine::Compiled))),
+];
 
 impl Engine for Oracle {
     fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
@@ -38,5 +46,37 @@ impl Engine for Oracle {
 
     fn change(&mut self, network: Network) {
         Self::change(self, network);
+    }
+}
+
+/// The program's own simulator with one of its engines.
+pub(crate) struct Simulated {
+    simulator: Simulator,
+    tags: Arc<TagCatalog>,
+}
+
+impl Simulated {
+    pub(crate) fn new(network: Network, tags: &TagCatalog, engine: policy::Engine) -> Self {
+        let tags = Arc::new(tags.clone());
+        let options = SimulatorOptions { engine, ..SimulatorOptions::default() };
+        Self { simulator: Simulator::new(compile(network, &tags), options), tags }
+    }
+}
+
+fn compile(network: Network, tags: &Arc<TagCatalog>) -> Arc<CompiledNetwork> {
+    Arc::new(CompiledNetwork::new(Arc::new(network), Arc::clone(tags), CompileOptions::default()))
+}
+
+impl Engine for Simulated {
+    fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
+        self.simulator.path(Ends::from(origin), packet, time_ns)
+    }
+
+    fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
+        self.simulator.ip_flow(nic, direction, packet)
+    }
+
+    fn change(&mut self, network: Network) {
+        self.simulator.change(compile(network, &self.tags));
     }
 }

@@ -183,10 +183,10 @@ impl Walk<'_> {
             },
         };
         let at = &self.view.network.subnets[subnet.get()];
-        // GW-1, FW-1.
-        let special = ["GatewaySubnet", "AzureFirewallSubnet", "AzureFirewallManagementSubnet"];
-        if at.nsg.is_some() && special.iter().any(|name| at.id.name().eq_ignore_ascii_case(name)) {
-            return self.must_let_through(Feature::SpecialSubnet, Some(&at.id));
+        // GW-1, FW-1: an NSG there is not enforced.
+        let special = ["GatewaySubnet", "AzureFirewallSubnet"];
+        if special.iter().any(|name| at.id.name().eq_ignore_ascii_case(name)) {
+            return Ok(());
         }
         self.level(interface, direction, Layer::SubnetNsg, at.nsg.as_ref(), seen)
     }
