@@ -141,15 +141,15 @@ impl<'a> Walk<'a> {
         let at = &self.view.network.nics[nic.get()];
         let own = |address| at.ip_configurations.iter().any(|own| own.address == Some(address));
         let tuple = packet.five_tuple;
-        // EVAL-9: it does not leave the guest.
-        if own(tuple.destination) {
-            return Ok(End::Allow(Reason::NoSecurityGroup));
-        }
         // PLAT-5: a guest that asks for its address does not have one yet.
         let asks_for_address = tuple.source.is_unspecified() && is_platform(&tuple);
         // ROUTE-13.
         if !own(tuple.source) && !at.ip_forwarding && !asks_for_address {
             return deny(Reason::IpForwarding { nic, direction: Direction::Outbound });
+        }
+        // EVAL-9: it does not leave the guest.
+        if own(tuple.destination) {
+            return Ok(End::Allow(Reason::NoSecurityGroup));
         }
         if let Some(end) = self.exceptions(packet)? {
             return Ok(end);
