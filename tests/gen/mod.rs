@@ -363,5 +363,11 @@ pub(crate) fn reply(network: &Network, origin: Origin, packet: &Packet) -> (Orig
             back.five_tuple.destination = address;
         }
     }
+    if let Origin::Nic(nic) = from {
+        let own = network.nics[nic.get()].ip_configurations[0].public_ip.as_ref().and_then(Reference::here);
+        if own.is_some_and(|own| network.public_ips[own.get()].address == Some(back.five_tuple.destination)) {
+            back.five_tuple.destination = ip("8.8.8.8");
+        }
+    }
     (from, back)
 }

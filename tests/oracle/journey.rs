@@ -15,7 +15,7 @@ use nsgsim::model::verdict::{
     Feature, Interface, Note, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer, Translation, Unknown,
 };
 
-use super::filter::is_platform;
+use super::filter::{CameIn, is_platform};
 use super::route::{Candidate, Hop};
 use super::rules::Seen;
 use super::space::{View, holds};
@@ -67,7 +67,7 @@ struct Sender {
     interface: Interface,
     subnet: SubnetIndex,
     /// The flow came in by this public address (OUT-5).
-    came_in_by: Option<PublicIpIndex>,
+    came_in_by: CameIn,
 }
 
 impl<'a> Walk<'a> {
@@ -363,7 +363,9 @@ impl<'a> Walk<'a> {
         let tuple = &packet.five_tuple;
         let no_way = Reason::OutboundConnectivity { interface: sender.interface };
         // OUT-5.
-        if let Some(public_ip) = sender.came_in_by {
+        if let Some(came_in_by) = sender.came_in_by {
+            // It came in behind a translation that nobody has told.
+            let Some(public_ip) = came_in_by else { return Ok(None) };
             return Ok(self.leave_by(Snat::InstancePublicIp, network.public_ips[public_ip.get()].address));
         }
         let subnet = &network.subnets[sender.subnet.get()];
