@@ -128,7 +128,14 @@ pub(crate) fn network(tape: &mut Tape) -> Network {
     }
     let gateway = network.nat_gateway("nat", &[PublicIpIndex::new(2)]);
     for number in 0..tape.below(3) {
-        let routes = (0..tape.below(4)).map(|position| user_route(tape, position)).collect();
+        let mut routes: Vec<Route> = (0..tape.below(4)).map(|position| user_route(tape, position)).collect();
+        // Azure takes a prefix once a table.
+        let drawn = routes.clone();
+        let mut position = 0;
+        routes.retain(|route| {
+            position += 1;
+            !drawn[..position - 1].iter().any(|earlier| earlier.destination == route.destination)
+        });
         network.route_table(&format!("routes-{number}"), routes);
     }
     let mut free_public_ips = vec![PublicIpIndex::new(1), PublicIpIndex::new(0)];
