@@ -23,7 +23,6 @@ const S: u64 = 1_000_000_000;
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        cases: 256,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/engines.proptest-regressions",
         ))),
@@ -47,32 +46,27 @@ fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
         ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags))).collect();
     let mut time_ns = 86_400 * S;
     let mut network: Network = network;
+    let mut history = Vec::new();
     for number in 0..6 {
         let (origin, packet, seconds) = r#gen::packet(tape, &network);
         time_ns += seconds * S;
         let (back_from, back) = r#gen::reply(&network, origin, &packet);
         for (origin, packet) in [(origin, packet), (back_from, back)] {
+            history.push((time_ns / S, origin, packet));
             let answers: Vec<(&str, Answer)> = engines
                 .iter_mut()
                 .map(|(name, engine)| (*name, engine.path(origin, &packet, time_ns)))
                 .collect();
             for (name, answer) in &answers[1..] {
                 let expected = &answers[0].1;
-                // LIMIT: the engines leave some journeys undetermined whose end the oracle finds certain (an unlisted
-                // sender that calls a public address nobody has). They never contradict it.
-                if answer.verdict.kind() == VerdictKind::Undetermined {
-                    continue;
-                }
                 prop_assert_eq!(
                     told(answer),
                     told(expected),
-                    "{} differs from the oracle ({:?}, {:?})\nfrom {:?} at {} s: {:?}\nnetwork: {:#?}",
+                    "{} differs from the oracle ({:?}, {:?})\nafter {:#?}\nnetwork: {:#?}",
                     name,
                     answer.verdict,
                     expected.verdict,
-                    origin,
-                    time_ns / S,
-                    packet,
+                    history,
                     network
                 );
             }
@@ -125,7 +119,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn engines_never_contradict_the_oracles_journeys(mut tape in r#gen::tape()) {
+    fn engines_take_the_oracles_journeys(mut tape in r#gen::tape()) {
         journeys(&mut tape)?;
     }
 
@@ -164,6 +158,6 @@ fn drawn_packets_come_to_all_verdicts() {
     }
     println!("{kinds:?}");
     for kind in [VerdictKind::Allow, VerdictKind::Deny, VerdictKind::Undetermined] {
-        assert!(kinds.get(&kind).is_some_and(|count| *count > 20), "{kinds:?}");
+        assert!(kinds.get(&kind).is_some_and(|count| *count > 50), "{kinds:?}");
     }
 }

@@ -1,10 +1,13 @@
 //! The linear engine: rules in priority order, field by field. The reference inside the program.
 
+use super::address_set::AddressSet;
 use super::field::AddressField;
 use super::resolve::{Clause, PortField, ResolvedRule};
+use super::surroundings::fixed;
 use super::world::{Open, World};
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::index::NsgIndex;
+use crate::model::rule::Access;
 use crate::model::verdict::Unknown;
 
 /// The first rule of a list that matches (NSG-4), by its position in the list.
@@ -27,6 +30,41 @@ pub fn first_match(
         }
     }
     Ok(None)
+}
+
+/// The first rule of a list that matches a packet whose source is one of `public`, nobody knows which; or, where it
+/// hangs on the source whether a rule does, what the world takes the list to say.
+///
+/// # Errors
+///
+/// Fails with the first question that the answer hangs on and that the world does not answer.
+pub fn first_match_of_picked(
+    nsg: NsgIndex,
+    rules: &[ResolvedRule],
+    public: &AddressSet,
+    packet: &FiveTuple,
+    world: &World,
+) -> Result<Result<usize, Access>, Box<Open>> {
+    // Nothing translates between families (TOP-9).
+    let family = fixed(if packet.source.is_ipv4() { "0.0.0.0/0" } else { "::/0" });
+    let public = public.intersection(&AddressSet::from_prefixes([family]));
+    for (place, rule) in rules.iter().enumerate() {
+        let context = Context { nsg, rule: rule.position, packet, world };
+        for clause in &rule.clauses {
+            let source = &clause.source;
+            let certain = public.difference(&source.known).is_empty();
+            let possible = certain || !public.intersection(&source.widest()).is_empty();
+            if !possible || !context.matches_but_for_source(clause)? {
+                continue;
+            }
+            if certain {
+                return Ok(Ok(place));
+            }
+            let allows = world.ask(|| Unknown::TranslatedSource { address: packet.source })?;
+            return Ok(Err(if allows { Access::Allow } else { Access::Deny }));
+        }
+    }
+    unreachable!("the last default rule of each direction matches every packet (DEF-1)")
 }
 
 /// Which of a rule's five fields match, in the order protocol, source, source port, destination, destination port
@@ -62,14 +100,27 @@ struct Context<'a> {
 impl Context<'_> {
     /// Whether all five fields match. A field that certainly does not match settles it, whatever is open in others.
     fn matches(&self, clause: &Clause) -> Result<bool, Box<Open>> {
-        let mut open = None;
-        for field in [
+        Self::all([
             self.protocol(clause),
             self.address(&clause.source, true),
             self.port(&clause.source_ports, true),
             self.address(&clause.destination, false),
             self.port(&clause.destination_ports, false),
-        ] {
+        ])
+    }
+
+    fn matches_but_for_source(&self, clause: &Clause) -> Result<bool, Box<Open>> {
+        Self::all([
+            self.protocol(clause),
+            self.port(&clause.source_ports, true),
+            self.address(&clause.destination, false),
+            self.port(&clause.destination_ports, false),
+        ])
+    }
+
+    fn all<const N: usize>(fields: [Result<bool, Box<Open>>; N]) -> Result<bool, Box<Open>> {
+        let mut open = None;
+        for field in fields {
             match field {
                 Ok(false) => return Ok(false),
                 Ok(true) => {}

@@ -258,8 +258,10 @@ impl<'n> PolicyBuilder<'n> {
             Reference::Missing(id) => return PolicyReference::Missing(id.clone()),
         };
         let made = self.made.entry((nsg, direction, around)).or_insert_with(|| {
-            let rules = self.resolver.rules(nsg, direction, &self.surroundings[around]);
-            self.policies.push(Policy::new(nsg, direction, rules));
+            let around = &self.surroundings[around];
+            let rules = self.resolver.rules(nsg, direction, around);
+            let public = Arc::clone(&around.outside);
+            self.policies.push(Policy::new(nsg, direction, rules, public));
             self.policies.len() - 1
         });
         PolicyReference::Compiled(*made)
@@ -274,6 +276,7 @@ impl<'n> PolicyBuilder<'n> {
         let shared = self.surroundings.iter().position(|other| {
             around.is_certain()
                 && other.is_certain()
+                && other.reach == around.reach
                 && other.virtual_network.known == around.virtual_network.known
                 && other.internet.known == around.internet.known
         });

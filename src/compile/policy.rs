@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::address_set::AddressSet;
 use super::cells::{Cell, Cells};
 use super::classifier::{Classifier, Entry, Key, Pools};
 use super::linear;
@@ -31,6 +32,8 @@ pub struct Policy {
     pub direction: Direction,
     /// Its rules, first tried first.
     pub rules: Vec<ResolvedRule>,
+    /// What may be the source of a packet whose source Azure picks: `Internet` as it stands here.
+    public: Arc<AddressSet>,
     /// For each entry of the classifier: the rule's place in `rules`, and whether a match is certain.
     entries: Vec<(u32, bool)>,
     classifier: Option<Classifier>,
@@ -45,11 +48,25 @@ pub struct Decision {
     pub access: Access,
 }
 
+/// What a policy says of a packet whose source Azure picks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Picked {
+    /// A rule decided, whatever the source is.
+    Decided(Decision),
+    /// It hangs on the source: what the world takes it to say.
+    Assumed(Access),
+}
+
 impl Policy {
     /// A policy that only the linear engine can ask, until [`Policy::compile`] was called.
     #[must_use]
-    pub fn new(nsg: NsgIndex, direction: Direction, rules: Vec<ResolvedRule>) -> Self {
-        Self { nsg, direction, rules, entries: Vec::new(), classifier: None }
+    pub fn new(
+        nsg: NsgIndex,
+        direction: Direction,
+        rules: Vec<ResolvedRule>,
+        public: Arc<AddressSet>,
+    ) -> Self {
+        Self { nsg, direction, rules, public, entries: Vec::new(), classifier: None }
     }
 
     /// The entries of the classifier: for each clause what it certainly matches, and behind it, where something is
@@ -101,6 +118,19 @@ impl Policy {
         let place = linear::first_match(self.nsg, &self.rules, packet, world)?
             .expect("the last default rule of each direction matches every packet (DEF-1)");
         Ok(self.decision(place))
+    }
+
+    /// What decides about a packet whose source is some public address that Azure picks (SIM-10).
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first question that the answer hangs on and that the world does not answer.
+    pub fn decide_for_picked(&self, packet: &FiveTuple, world: &World) -> Result<Picked, Box<Open>> {
+        let place = linear::first_match_of_picked(self.nsg, &self.rules, &self.public, packet, world)?;
+        Ok(match place {
+            Ok(place) => Picked::Decided(self.decision(place)),
+            Err(access) => Picked::Assumed(access),
+        })
     }
 
     /// The place of the deciding rule, unless something open stands before it.

@@ -8,9 +8,9 @@ use super::address_set::AddressSet;
 use super::field::{AddressDoubt, AddressField, Doubt};
 use super::ports::{PortSet, ProtocolSet};
 use super::surroundings::{PLATFORM, Surroundings, fixed};
-use crate::model::index::{AsgIndex, NsgIndex, Reference};
+use crate::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::network::Network;
-use crate::model::prefix::PortRange;
+use crate::model::prefix::{PortRange, host};
 use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, Protocol, ProtocolMatch, Rule};
 use crate::model::tag::{TagCatalog, TagName};
 use crate::model::verdict::Unknown;
@@ -75,7 +75,8 @@ pub struct Resolver<'n> {
     network: &'n Network,
     tags: &'n TagCatalog,
     tag_sets: HashMap<TagName, Arc<AddressSet>>,
-    asg_sets: Vec<Arc<AddressSet>>,
+    members: Vec<Vec<Member>>,
+    asg_fields: HashMap<(AsgIndex, Option<Vec<VnetIndex>>), AddressField>,
     written_sets: HashMap<Vec<AddressTerm>, Arc<AddressSet>>,
     all: Arc<AddressSet>,
     probes: Arc<AddressSet>,
@@ -89,7 +90,8 @@ impl<'n> Resolver<'n> {
             network,
             tags,
             tag_sets: HashMap::new(),
-            asg_sets: members(network).into_iter().map(Arc::new).collect(),
+            members: members(network),
+            asg_fields: HashMap::new(),
             written_sets: HashMap::new(),
             all: Arc::new(AddressSet::all()),
             probes: Arc::new(AddressSet::from_prefixes([PLATFORM, IPV6_PROBES].map(fixed))),
@@ -170,7 +172,11 @@ impl<'n> Resolver<'n> {
             match term {
                 AddressTerm::Any => parts.push(Arc::clone(&self.all)),
                 AddressTerm::Prefix(_) => written.push(term.clone()),
-                AddressTerm::Asg(Reference::Here(asg)) => parts.push(Arc::clone(&self.asg_sets[asg.get()])),
+                AddressTerm::Asg(Reference::Here(asg)) => {
+                    let field = self.asg(*asg, around);
+                    parts.push(field.known);
+                    doubts.extend(field.doubts);
+                }
                 AddressTerm::Asg(Reference::Missing(asg)) => doubts.push(self.doubt(Doubt::Asg(asg.clone()))),
                 AddressTerm::Tag(tag) => match self.tag(tag, around) {
                     Some(field) => {
@@ -203,6 +209,33 @@ impl<'n> Resolver<'n> {
         AddressField { known, doubts }
     }
 
+    /// The addresses that a group stands for (ASG-2). An address that a network which is not in reach has too is not a
+    /// member there (ASG-6).
+    fn asg(&mut self, asg: AsgIndex, around: &Surroundings) -> AddressField {
+        let key = (asg, around.reach.clone());
+        if let Some(field) = self.asg_fields.get(&key) {
+            return field.clone();
+        }
+        let (mut known, mut unsure) = (Vec::new(), Vec::new());
+        for member in &self.members[asg.get()] {
+            match (member.vnet, &around.reach) {
+                (Some(vnet), Some(reach)) if reach.contains(&vnet) => known.push(host(member.address)),
+                (Some(_), Some(_)) => {}
+                (None, _) | (_, None) => unsure.push(host(member.address)),
+            }
+        }
+        let known = Arc::new(AddressSet::from_prefixes(known));
+        let doubts = if unsure.is_empty() {
+            Vec::new()
+        } else {
+            let about = Doubt::Asg(self.network.asgs[asg.get()].id.clone());
+            vec![AddressDoubt { scope: Arc::new(AddressSet::from_prefixes(unsure)), about, negated: false }]
+        };
+        let field = AddressField { known, doubts };
+        self.asg_fields.insert(key, field.clone());
+        field
+    }
+
     fn doubt(&self, about: Doubt) -> AddressDoubt {
         AddressDoubt { scope: Arc::clone(&self.all), about, negated: false }
     }
@@ -233,27 +266,36 @@ impl<'n> Resolver<'n> {
     }
 }
 
-/// The private addresses of the members of each application security group (ASG-2).
-fn members(network: &Network) -> Vec<AddressSet> {
-    let mut members: Vec<Vec<IpAddr>> = vec![Vec::new(); network.asgs.len()];
+/// A member of an application security group: its private address, and its network where that is known.
+struct Member {
+    address: IpAddr,
+    vnet: Option<VnetIndex>,
+}
+
+/// The members of each application security group (ASG-1).
+fn members(network: &Network) -> Vec<Vec<Member>> {
+    let vnet_of = |subnet: &Option<Reference<SubnetIndex>>| {
+        let subnet = subnet.as_ref().and_then(Reference::here)?;
+        Some(network.subnets[subnet.get()].vnet)
+    };
+    let mut members: Vec<Vec<Member>> = network.asgs.iter().map(|_| Vec::new()).collect();
     for nic in &network.nics {
         for configuration in &nic.ip_configurations {
+            let Some(address) = configuration.address else { continue };
             for asg in &configuration.asgs {
-                members[AsgIndex::get(*asg)].extend(configuration.address);
+                members[asg.get()].push(Member { address, vnet: vnet_of(&nic.subnet) });
             }
         }
     }
     for endpoint in &network.private_endpoints {
-        for (group, asg) in network.asgs.iter().enumerate() {
+        for (asg, members) in network.asgs.iter().zip(&mut members) {
             if endpoint.asgs.contains(&asg.id) {
-                members[group].extend(&endpoint.addresses);
+                let vnet = vnet_of(&endpoint.subnet);
+                members.extend(endpoint.addresses.iter().map(|address| Member { address: *address, vnet }));
             }
         }
     }
     members
-        .into_iter()
-        .map(|addresses| AddressSet::from_prefixes(addresses.into_iter().map(crate::model::prefix::host)))
-        .collect()
 }
 
 /// The packets that a platform tag stands for (TAG-11).

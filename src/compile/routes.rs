@@ -133,7 +133,9 @@ impl SubnetRoutes {
             route.source == RouteSource::System && matches!(route.hop, Hop::VnetLocal | Hop::Peering(_))
         });
         let overridden = holding().any(|route| route.bgp_override);
+        // Of equals the last one is taken: turned round, that is the first of the table.
         holding()
+            .rev()
             .filter(|route| route.source != RouteSource::Gateway || !(preferred || overridden))
             .max_by_key(|route| (route.prefix.prefix_len(), std::cmp::Reverse(route.rank)))
     }

@@ -6,7 +6,7 @@ use super::address_set::AddressSet;
 use super::field::{AddressDoubt, AddressField, Doubt};
 use super::peerings::{self, Learned};
 use crate::model::id::ResourceId;
-use crate::model::index::{Reference, SubnetIndex};
+use crate::model::index::{Reference, SubnetIndex, VnetIndex};
 use crate::model::network::Network;
 use crate::model::prefix::Prefix;
 use crate::model::routing::{NextHop, RouteDestination};
@@ -39,6 +39,11 @@ pub struct Surroundings {
     pub virtual_network: AddressField,
     /// `Internet` (TAG-10).
     pub internet: AddressField,
+    /// The addresses that may be the source of a packet from the internet: `Internet` without the platform's own.
+    pub outside: Arc<AddressSet>,
+    /// The networks whose addresses mean the same here: the subnet's own and those that are peered with it, in the
+    /// order of their indices. Nothing where the subnet is not known.
+    pub reach: Option<Vec<VnetIndex>>,
 }
 
 impl Surroundings {
@@ -138,7 +143,13 @@ pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> S
         known: Arc::new(virtual_network),
         doubts: doubts.into_iter().chain(route_doubts).map(|about| doubtful(about, &all, false)).collect(),
     };
-    Surroundings { virtual_network, internet }
+    let mut reach: Vec<VnetIndex> =
+        peerings::connected(network, subnet.vnet).filter_map(|peering| peering.remote).collect();
+    reach.push(subnet.vnet);
+    reach.sort_unstable();
+    reach.dedup();
+    let outside = outside(&internet);
+    Surroundings { virtual_network, internet, outside, reach: Some(reach) }
 }
 
 /// Surroundings of an interface whose subnet the inventory lacks: the platform's address is in `VirtualNetwork`,
@@ -146,19 +157,22 @@ pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> S
 #[must_use]
 pub fn of_missing_subnet(subnet: &ResourceId) -> Surroundings {
     let about = Doubt::Connected { subnet: subnet.clone(), missing: subnet.to_string() };
-    let platform = AddressSet::from_prefixes([fixed(PLATFORM)]);
+    let internet = AddressField {
+        known: Arc::new(AddressSet::empty()),
+        doubts: vec![AddressDoubt { scope: Arc::new(internet_base()), about: about.clone(), negated: true }],
+    };
     Surroundings {
         virtual_network: AddressField {
-            known: Arc::new(platform),
-            doubts: vec![AddressDoubt {
-                scope: Arc::new(AddressSet::all()),
-                about: about.clone(),
-                negated: false,
-            }],
+            known: Arc::new(AddressSet::from_prefixes([fixed(PLATFORM)])),
+            doubts: vec![AddressDoubt { scope: Arc::new(AddressSet::all()), about, negated: false }],
         },
-        internet: AddressField {
-            known: Arc::new(AddressSet::empty()),
-            doubts: vec![AddressDoubt { scope: Arc::new(internet_base()), about, negated: true }],
-        },
+        outside: outside(&internet),
+        internet,
+        reach: None,
     }
+}
+
+/// What a public address that Azure picks may be. The platform's address is in `Internet` (TAG-10) but never picked.
+fn outside(internet: &AddressField) -> Arc<AddressSet> {
+    Arc::new(internet.widest().difference(&AddressSet::from_prefixes([fixed(PLATFORM)])))
 }

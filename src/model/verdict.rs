@@ -372,6 +372,27 @@ pub enum Unknown {
 }
 
 impl Unknown {
+    /// The address that it is about, where it is about one.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::TagHolds { address, .. }
+            | Self::ConnectedSpaceHolds { address, .. }
+            | Self::AsgHolds { address, .. }
+            | Self::UnlistedNicAllows { address }
+            | Self::OwnerAllows { address }
+            | Self::TranslatedSource { address }
+            | Self::AmbiguousPlace { address } => Some(*address),
+            Self::FlowIsOpen { because } => because.address(),
+            Self::FieldMatches { .. }
+            | Self::PortMatches { .. }
+            | Self::NsgAllows { .. }
+            | Self::ResourceAllows { .. }
+            | Self::FeatureAllows { .. }
+            | Self::TooManyUnknowns => None,
+        }
+    }
+
     /// The stable word for it.
     #[must_use]
     pub fn code(&self) -> ReasonCode {

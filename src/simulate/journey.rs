@@ -47,6 +47,28 @@ pub enum Stage {
     OnlyIf(Unknown),
     /// The packet is delivered if the answer is yes, and goes on otherwise.
     DeliveredIf(Unknown),
+    /// If the answer to the first question is yes the packet goes another way, and arrives if that to the second is yes
+    /// too; otherwise it goes on.
+    ElsewhereIf(Unknown, Unknown),
+}
+
+impl Stage {
+    /// The questions that it may ask by itself, those of rules aside.
+    fn questions(&self) -> impl Iterator<Item = &Unknown> {
+        let (first, second) = match self {
+            Self::OnlyIf(question) | Self::DeliveredIf(question) => (Some(question), None),
+            Self::ElsewhereIf(diverts, arrives) => (Some(diverts), Some(arrives)),
+            Self::Exit(exit) => match &exit.by {
+                Way::ThroughIf(_, question) | Way::SomehowIf(question) => (Some(question), None),
+                Way::None | Way::Through(_) => (None, None),
+            },
+            Self::Filter(filter) => match &filter.gate {
+                Gate::Unknown(question) => (Some(question), None),
+                Gate::Open | Gate::Closed(_) => (None, None),
+            },
+        };
+        first.into_iter().chain(second)
+    }
 }
 
 /// The filters of one interface in one direction (EVAL-1).
@@ -56,12 +78,23 @@ pub struct Filter {
     pub interface: Interface,
     /// Which way.
     pub direction: Direction,
-    /// The source that they see, where it is not the packet's own.
-    pub source: Option<IpAddr>,
+    /// The source that they see.
+    pub source: SeenSource,
     /// The destination that they see, where it is not the packet's own (NSG-18).
     pub destination: Option<IpAddr>,
     /// What stands in front of an interface without an NSG (EVAL-11).
     pub gate: Gate,
+}
+
+/// Which source address a filter sees.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SeenSource {
+    /// The packet's own.
+    Own,
+    /// Another, after translation.
+    Translated(IpAddr),
+    /// A public address that Azure picks (SIM-10).
+    Picked,
 }
 
 /// What stands in front of an interface without an NSG, for a packet that comes through a public address.
@@ -76,16 +109,29 @@ pub enum Gate {
 }
 
 /// How packets of an interface leave to the internet (OUT-1).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Exit {
     /// Where they start.
     pub interface: Interface,
-    /// By what; nothing: there is no way out.
-    pub by: Option<Snat>,
+    /// By what.
+    pub by: Way,
     /// The source after translation, where it is known.
     pub source: Option<IpAddr>,
     /// The sender's own public address: replies to flows that came in by it leave by it (OUT-5).
     pub own_public: Option<IpAddr>,
+}
+
+/// A way out to the internet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Way {
+    /// There is none.
+    None,
+    /// By this means.
+    Through(Snat),
+    /// By this means, if the answer is yes; otherwise there is none.
+    ThroughIf(Snat, Unknown),
+    /// By some means, if the answer is yes.
+    SomehowIf(Unknown),
 }
 
 /// How a journey ends.
@@ -112,6 +158,14 @@ impl Journey {
         let mut builder = Builder { compiled, journey: Self::new() };
         builder.start(ends, source, destination);
         builder.journey
+    }
+
+    /// Whether something in it is about one address, so that packets of the same address classes cannot share it.
+    #[must_use]
+    pub fn names_an_address(&self) -> bool {
+        let asked =
+            self.stages.iter().flat_map(Stage::questions).any(|question| question.address().is_some());
+        asked || !self.notes.is_empty()
     }
 
     /// The translations of a packet whose exit, if it has one, is `exit`.
@@ -142,7 +196,7 @@ impl Journey {
         self.stages.push(Stage::Filter(Filter {
             interface,
             direction,
-            source: None,
+            source: SeenSource::Own,
             destination: None,
             gate: Gate::Open,
         }));
@@ -270,9 +324,14 @@ impl Builder<'_> {
             self.feature(Feature::ServiceEndpoint, Some(network.subnets[subnet.get()].id.clone()));
             return;
         }
-        if let Some(table) = &table.unknown_table {
-            self.missing(table.clone());
-            return;
+        if let Some(unknown) = &table.unknown_table {
+            let diverts = Unknown::ConnectedSpaceHolds {
+                subnet: network.subnets[subnet.get()].id.clone(),
+                missing: unknown.to_string(),
+                address: destination,
+            };
+            let arrives = Unknown::ResourceAllows { resource: unknown.clone() };
+            self.journey.stages.push(Stage::ElsewhereIf(diverts, arrives));
         }
         let chosen = table.choose(destination);
         let settled = chosen.is_some_and(|route| match route.source {
@@ -298,8 +357,8 @@ impl Builder<'_> {
         };
         self.journey.routes.push(self.step(from, subnet, chosen));
         match &chosen.hop {
-            Hop::VnetLocal => self.arrive(vnet, destination, None, Gate::Open),
-            Hop::Peering(Reference::Here(remote)) => self.arrive(*remote, destination, None, Gate::Open),
+            Hop::VnetLocal => self.arrive(vnet, destination, Gate::Open),
+            Hop::Peering(Reference::Here(remote)) => self.arrive(*remote, destination, Gate::Open),
             Hop::Peering(Reference::Missing(remote)) => self.missing(remote.clone()),
             Hop::Gateway(known) => {
                 if known.is_none() && peerings::gateways_of(network, vnet).is_empty() {
@@ -335,13 +394,12 @@ impl Builder<'_> {
     }
 
     /// Arrival at an address inside a network, seen there as `destination`.
-    fn arrive(&mut self, vnet: VnetIndex, destination: IpAddr, source: Option<IpAddr>, gate: Gate) {
+    fn arrive(&mut self, vnet: VnetIndex, destination: IpAddr, gate: Gate) {
         let network = &self.compiled.network;
         match self.compiled.places.owner(vnet, destination) {
             Some(Owner::Nic(nic, _)) => {
                 let filter = self.filters(Interface::Nic(nic), Direction::Inbound);
                 filter.destination = Some(destination);
-                filter.source = source;
                 filter.gate = gate;
             }
             Some(Owner::LoadBalancer(balancer)) => {
@@ -372,25 +430,15 @@ impl Builder<'_> {
         source: IpAddr,
         destination: IpAddr,
     ) {
-        let exit = match self.exit(from, subnet, source) {
-            Ok(exit) => exit,
-            Err(question) => {
-                self.journey.stages.push(Stage::OnlyIf(question));
-                return;
-            }
-        };
+        let exit = self.exit(from, subnet, source);
+        let translated = exit.source;
         self.journey.stages.push(Stage::Exit(exit));
-        if self.compiled.places.public(destination).is_some() {
-            match exit.source {
-                Some(source) => self.enter_by_public_address(destination, Some(source)),
-                // Rules of the receiver see a source that Azure picks.
-                None => self.unknown(Unknown::TranslatedSource { address: source }),
-            }
-        }
+        let seen = translated.map_or(SeenSource::Picked, SeenSource::Translated);
+        self.enter_by_public_address(destination, seen);
     }
 
     /// How an interface's packets leave.
-    fn exit(&self, from: Interface, subnet: SubnetIndex, source: IpAddr) -> Result<Exit, Unknown> {
+    fn exit(&self, from: Interface, subnet: SubnetIndex, source: IpAddr) -> Exit {
         let network = &self.compiled.network;
         let subnet = &network.subnets[subnet.get()];
         let nic = from.nic().map(|nic| &network.nics[nic.get()]);
@@ -409,16 +457,16 @@ impl Builder<'_> {
                     [Reference::Here(one)] if gateway.public_prefixes.is_empty() => address_of(*one),
                     _ => None,
                 };
-                return Ok(exit(Some(Snat::NatGateway), only));
+                return exit(Way::Through(Snat::NatGateway), only);
             }
-            Some(Reference::Missing(_)) => return Ok(exit(Some(Snat::NatGateway), None)),
+            Some(Reference::Missing(_)) => return exit(Way::Through(Snat::NatGateway), None),
             None => {}
         }
         let Some(nic) = nic else {
-            return Err(Unknown::UnlistedNicAllows { address: source });
+            return exit(Way::SomehowIf(Unknown::UnlistedNicAllows { address: source }), None);
         };
         if own.is_some() {
-            return Ok(exit(Some(Snat::InstancePublicIp), own_public));
+            return exit(Way::Through(Snat::InstancePublicIp), own_public);
         }
         let balanced = nic.ip_configurations.iter().flat_map(|configuration| &configuration.backend_pools);
         for pool in balanced {
@@ -426,33 +474,46 @@ impl Builder<'_> {
             let known = network.load_balancers.iter().find(|known| Some(&known.id) == balancer.as_ref());
             // A load balancer with private frontends alone gives no way out.
             if known.is_none_or(|known| known.frontends.iter().any(|frontend| frontend.public_ip.is_some())) {
-                return Err(Unknown::FeatureAllows { feature: Feature::LoadBalancer, resource: balancer });
+                let question = Unknown::FeatureAllows { feature: Feature::LoadBalancer, resource: balancer };
+                return exit(Way::SomehowIf(question), None);
             }
         }
         // Any interface of the machine with a Standard address takes default outbound access away (OUT-2).
         let machine = |other: &&crate::model::network::Nic| {
             other.id == nic.id || (nic.machine.is_some() && other.machine == nic.machine)
         };
-        let mut addresses = network
+        let addresses = network
             .nics
             .iter()
             .filter(machine)
             .flat_map(|nic| &nic.ip_configurations)
             .filter_map(|configuration| configuration.public_ip.as_ref());
-        let standard = addresses.any(|public_ip| match public_ip {
-            Reference::Here(public_ip) => {
-                network.public_ips[public_ip.get()].sku == Some(PublicIpSku::Standard)
+        let (mut standard, mut unknown) = (false, None);
+        for public_ip in addresses {
+            let (sku, id) = match public_ip {
+                Reference::Here(public_ip) => {
+                    let public_ip = &network.public_ips[public_ip.get()];
+                    (public_ip.sku, &public_ip.id)
+                }
+                Reference::Missing(id) => (None, id),
+            };
+            standard |= sku == Some(PublicIpSku::Standard);
+            if sku.is_none() {
+                unknown.get_or_insert_with(|| Unknown::ResourceAllows { resource: id.clone() });
             }
-            Reference::Missing(_) => false,
-        });
-        let by = (subnet.default_outbound_access && !standard).then_some(Snat::DefaultOutboundAccess);
-        Ok(exit(by, None))
+        }
+        let by = match (subnet.default_outbound_access && !standard, unknown) {
+            (false, _) => Way::None,
+            (true, None) => Way::Through(Snat::DefaultOutboundAccess),
+            (true, Some(question)) => Way::ThroughIf(Snat::DefaultOutboundAccess, question),
+        };
+        exit(by, None)
     }
 
     fn start_outside(&mut self, vnet: Option<VnetIndex>, destination: IpAddr) {
         let compiled = self.compiled;
         if compiled.places.public(destination).is_some() {
-            self.enter_by_public_address(destination, None);
+            self.enter_by_public_address(destination, SeenSource::Own);
             return;
         }
         // Seen after translation: addressed to a private address.
@@ -472,7 +533,7 @@ impl Builder<'_> {
                 self.journey.notes.push(Note::NoPublicAddress { nic });
             }
         }
-        self.arrive(vnet, destination, None, gate);
+        self.arrive(vnet, destination, gate);
     }
 
     /// What stands in front of an IP configuration without an NSG.
@@ -503,8 +564,8 @@ impl Builder<'_> {
         }
     }
 
-    /// Arrival at a public address of the inventory.
-    fn enter_by_public_address(&mut self, destination: IpAddr, source: Option<IpAddr>) {
+    /// Arrival at a public address, if it is one of the inventory.
+    fn enter_by_public_address(&mut self, destination: IpAddr, source: SeenSource) {
         let network = &self.compiled.network;
         let Some((public_ip, owner)) = self.compiled.places.public(destination) else { return };
         match owner {
@@ -556,7 +617,7 @@ impl Builder<'_> {
             }
         }
         if within(&network.vnets[vnet.get()].address_space, destination) {
-            self.arrive(vnet, destination, None, Gate::Open);
+            self.arrive(vnet, destination, Gate::Open);
             return;
         }
         // Peers that use this gateway (PEER-5).
@@ -567,7 +628,7 @@ impl Builder<'_> {
             }
             match (peering.remote, peering.back) {
                 (Some(remote), Some(back)) if back.use_remote_gateways => {
-                    return self.arrive(remote, destination, None, Gate::Open);
+                    return self.arrive(remote, destination, Gate::Open);
                 }
                 (None, _) => {
                     if let Reference::Missing(remote) = &peering.side.remote {

@@ -13,14 +13,11 @@ use crate::compile::cells::Cell;
 use crate::compile::network::{CompiledNetwork, MULTICAST, PLATFORM_ADDRESSES, PolicyReference};
 use crate::compile::policy::Engine;
 use crate::compile::surroundings::fixed;
-use crate::compile::world::World;
 use crate::model::flow::{FiveTuple, Fragment, Origin, Packet, Port};
 use crate::model::index::{NicIndex, VnetIndex};
 use crate::model::prefix::Prefix;
-use crate::model::rule::{Access, Direction, Protocol};
-use crate::model::verdict::{
-    Answer, Feature, Interface, Reason, ReasonCode, RuleHit, Translation, Unknown, Verdict,
-};
+use crate::model::rule::{Direction, Protocol};
+use crate::model::verdict::{Answer, Feature, Interface, Reason, ReasonCode, Translation, Unknown, Verdict};
 
 /// How many pairs of places a simulator remembers the journeys of.
 const MOST_PLANS: usize = 1 << 16;
@@ -171,9 +168,15 @@ impl Simulator {
         let before = std::mem::replace(&mut self.compiled, compiled);
         self.plans.clear();
         let after = Arc::clone(&self.compiled);
+        let engine = self.options.engine;
         self.flows.review(|key, record| {
+            // The rule that took a flow back may have moved or gone.
+            if record.revoked.is_none() && !flushes(&before, &after, key.interface(), record.opened) {
+                return None;
+            }
             let packet = Packet::new(key.opener(record.opened));
-            revoked(&before, &after, key.interface(), record.opened, &packet)
+            let walk = Walk { compiled: &after, engine, flows: None, packet: &packet, time_ns: 0 };
+            Some(walk.take(&Journey::at(key.interface(), record.opened)).answer.verdict)
         });
     }
 
@@ -289,6 +292,7 @@ impl Simulator {
                     Trace::Continued(key, direction) => {
                         self.flows.pass(&key, direction, time_ns, packet.tcp);
                     }
+                    Trace::Ended(key) => self.flows.end(&key),
                     Trace::Opened(key, record) => {
                         let timeout = |interface| compiled.idle_timeout_ns(interface);
                         self.flows.open(key, record, packet.tcp, timeout);
@@ -305,20 +309,7 @@ impl Plan {
     fn is_shared(&self) -> bool {
         match self {
             Self::OutOfScope(_) => true,
-            Self::Ways(ways) => ways.iter().all(|(_, journey)| {
-                journey.notes.is_empty()
-                    && !journey.stages.iter().any(|stage| {
-                        matches!(stage, Stage::DeliveredIf(Unknown::ConnectedSpaceHolds { .. }))
-                            || matches!(
-                                stage,
-                                Stage::OnlyIf(
-                                    Unknown::OwnerAllows { .. }
-                                        | Unknown::TranslatedSource { .. }
-                                        | Unknown::UnlistedNicAllows { .. }
-                                )
-                            )
-                    })
-            }),
+            Self::Ways(ways) => !ways.iter().any(|(_, journey)| journey.names_an_address()),
         }
     }
 }
@@ -334,36 +325,19 @@ fn bare(verdict: Verdict, journey: &Journey) -> Answer {
     }
 }
 
-/// The rule that now denies the flow that `packet` opened, if one of the interface's NSGs flushes (STATE-5).
-fn revoked(
+/// Whether a change makes the flows at an interface be evaluated again: an NSG there flushes, and its rules changed or
+/// it did not flush before (NSG-20, STATE-5).
+fn flushes(
     before: &CompiledNetwork,
     after: &CompiledNetwork,
     interface: Interface,
     direction: Direction,
-    packet: &Packet,
-) -> Option<Reason> {
-    let seen = &packet.five_tuple;
-    let cells = (after.cell(seen.source), after.cell(seen.destination));
-    for layer in after.layers(interface, direction) {
-        let PolicyReference::Compiled(position) = layer.policy else { continue };
-        let policy = &after.policies[position];
-        let nsg = &after.network.nsgs[policy.nsg.get()];
+) -> bool {
+    after.layers(interface, direction).iter().any(|layer| {
+        let PolicyReference::Compiled(position) = layer.policy else { return false };
+        let nsg = &after.network.nsgs[after.policies[position].nsg.get()];
         let earlier = before.network.nsgs.iter().find(|earlier| earlier.id == nsg.id);
-        let changed = earlier.is_none_or(|earlier| earlier.rules != nsg.rules || !earlier.flush_connection);
-        if !nsg.flush_connection || !changed {
-            continue;
-        }
-        // An open question revokes nothing: a flow that was let in stays until it certainly would not be.
-        let Ok(decision) = policy.decide(Engine::Compiled, seen, cells, &World::default()) else { continue };
-        if decision.access == Access::Deny {
-            return Some(Reason::SecurityRule(RuleHit {
-                interface,
-                direction,
-                layer: layer.layer,
-                nsg: policy.nsg,
-                rule: decision.rule,
-            }));
-        }
-    }
-    None
+        nsg.flush_connection
+            && earlier.is_some_and(|earlier| !earlier.flush_connection || earlier.rules != nsg.rules)
+    })
 }

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use crate::model::rule::{Direction, Protocol};
-use crate::model::verdict::{Interface, Reason, Unknown};
+use crate::model::verdict::{Interface, Reason, Unknown, Verdict};
 
 /// What a record is found by (STATE-2): the same for both directions of a flow.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -147,6 +147,11 @@ impl FlowTable {
         }
     }
 
+    /// Forgets a flow.
+    pub fn end(&mut self, key: &FlowKey) {
+        self.records.remove(key);
+    }
+
     /// Notes that a packet opened a flow.
     pub fn open(
         &mut self,
@@ -180,11 +185,17 @@ impl FlowTable {
         }
     }
 
-    /// Looks at every record again after a change of rules: `judge` says whether a record is to be revoked (STATE-5).
-    pub fn review(&mut self, judge: impl Fn(&FlowKey, &FlowRecord) -> Option<Reason>) {
+    /// Looks at every record again after a change of rules (STATE-5): `judge` says what becomes of one, if anything.
+    pub fn review(&mut self, judge: impl Fn(&FlowKey, &FlowRecord) -> Option<Verdict>) {
         for (key, record) in &mut self.records {
-            if record.revoked.is_none() {
-                record.revoked = judge(key, record);
+            match judge(key, record) {
+                None => {}
+                Some(Verdict::Allow(_)) => record.revoked = None,
+                Some(Verdict::Deny(reason)) => record.revoked = Some(reason),
+                Some(Verdict::Undetermined(unknown)) => {
+                    record.revoked = None;
+                    record.doubt = Some(Box::new(unknown));
+                }
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::journey::{End, Exit, Filter, Gate, Journey, Stage};
+use super::journey::{End, Exit, Filter, Gate, Journey, SeenSource, Stage, Way};
 use super::state::{FlowKey, FlowRecord, FlowTable};
 use crate::compile::network::{CompiledNetwork, PolicyReference};
-use crate::compile::policy::Engine;
+use crate::compile::policy::{Engine, Picked};
 use crate::compile::world::{Open, World};
-use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet};
+use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet, TcpFlags};
 use crate::model::rule::{Access, Direction, Protocol};
 use crate::model::verdict::{Answer, Note, Reason, RuleHit, Snat, Step, StepAnswer, Unknown, Verdict};
 
@@ -30,6 +30,8 @@ struct Leaf {
     passed: Vec<Passed>,
     steps: Vec<Step>,
     exit: Option<(Snat, Option<IpAddr>)>,
+    /// Flows that a SYN starts anew.
+    restarted: Vec<FlowKey>,
 }
 
 /// How a packet ended in one world.
@@ -55,6 +57,8 @@ pub(super) enum Trace {
     Continued(FlowKey, Direction),
     /// It opened a flow.
     Opened(FlowKey, FlowRecord),
+    /// It started a flow anew and was denied: the old record is gone (STATE-7).
+    Ended(FlowKey),
 }
 
 /// What became of a packet, and what it leaves behind.
@@ -150,24 +154,32 @@ impl Walk<'_> {
                 stages.push(passed);
             }
         }
+        let denied: Vec<FlowKey> = leaves
+            .iter()
+            .flat_map(|(_, leaf)| &leaf.restarted)
+            .filter(|key| !stages.iter().any(|stage| stage.key == **key))
+            .copied()
+            .collect();
         stages
             .into_iter()
             .map(|stage| {
-                let times = leaves
-                    .iter()
-                    .filter(|(_, leaf)| leaf.passed.iter().any(|passed| passed.stage == stage.stage))
-                    .count();
-                let by_record = leaves
-                    .iter()
-                    .flat_map(|(_, leaf)| &leaf.passed)
-                    .any(|passed| passed.stage == stage.stage && passed.by_record);
-                if by_record {
+                let passes = || {
+                    leaves
+                        .iter()
+                        .flat_map(|(_, leaf)| &leaf.passed)
+                        .filter(|passed| passed.stage == stage.stage)
+                };
+                let times = passes().count();
+                let by_record = passes().filter(|passed| passed.by_record).count();
+                // Where the rules let a packet through that a record might have, there is a record either way.
+                if by_record > 0 && (by_record == times || times < leaves.len()) {
                     return Trace::Continued(stage.key, stage.direction);
                 }
                 let doubt = if times < leaves.len() { first_question.cloned() } else { None };
                 let record = FlowRecord::new(stage.direction, self.time_ns, doubt);
                 Trace::Opened(stage.key, record)
             })
+            .chain(denied.into_iter().map(Trace::Ended))
             .collect()
     }
 
@@ -177,9 +189,11 @@ impl Walk<'_> {
             passed: Vec::new(),
             steps: Vec::new(),
             exit: None,
+            restarted: Vec::new(),
         };
         let mut last = Reason::NoSecurityGroup;
         let mut opened_inbound = false;
+        let mut left_as = None;
         for (number, stage) in journey.stages.iter().enumerate() {
             let refused = match stage {
                 Stage::OnlyIf(question) => {
@@ -190,16 +204,38 @@ impl Walk<'_> {
                 }
                 Stage::DeliveredIf(question) => {
                     if world.ask(|| question.clone())? {
-                        break;
+                        leaf.end = LeafEnd::Arrived(last);
+                        return Ok(leaf);
+                    }
+                    None
+                }
+                Stage::ElsewhereIf(diverts, arrives) => {
+                    if world.ask(|| diverts.clone())? {
+                        if world.ask(|| arrives.clone())? {
+                            leaf.end = LeafEnd::Arrived(last);
+                        } else {
+                            leaf.end = LeafEnd::Refused;
+                        }
+                        return Ok(leaf);
                     }
                     None
                 }
                 Stage::Filter(filter) => {
-                    let passed = self.filter(number, filter, world, &mut leaf, &mut last)?;
+                    // A reply is seen under the address that the request came in by, whatever others leave by.
+                    let source = match filter.source {
+                        SeenSource::Own => SeenSource::Own,
+                        other => left_as.unwrap_or(other),
+                    };
+                    let passed = self.filter(number, filter, source, world, &mut leaf, &mut last)?;
                     opened_inbound = passed.1;
                     passed.0
                 }
-                Stage::Exit(exit) => self.leave(exit, opened_inbound, &mut leaf),
+                Stage::Exit(exit) => {
+                    if opened_inbound {
+                        left_as = Some(exit.own_public.map_or(SeenSource::Picked, SeenSource::Translated));
+                    }
+                    self.leave(exit, opened_inbound, world, &mut leaf)?
+                }
             };
             if let Some(end) = refused {
                 leaf.end = end;
@@ -219,20 +255,30 @@ impl Walk<'_> {
         &self,
         number: usize,
         filter: &Filter,
+        source: SeenSource,
         world: &World,
         leaf: &mut Leaf,
         last: &mut Reason,
     ) -> Result<(Option<LeafEnd>, bool), Box<Open>> {
         let Filter { interface, direction, .. } = *filter;
         let seen = FiveTuple {
-            source: filter.source.unwrap_or(self.packet.five_tuple.source),
+            source: match source {
+                SeenSource::Translated(source) => source,
+                SeenSource::Own | SeenSource::Picked => self.packet.five_tuple.source,
+            },
             destination: filter.destination.unwrap_or(self.packet.five_tuple.destination),
             ..self.packet.five_tuple
         };
         let step = |answer, access| Step { interface, direction, answer, access, seen };
         let key = FlowKey::new(interface, direction, &seen, self.packet.icmp);
+        let picked = source == SeenSource::Picked;
 
-        if let Some((key, record)) = self.record(key, &seen, direction) {
+        if self.packet.tcp.is_some_and(TcpFlags::opens) {
+            leaf.restarted.push(key);
+        }
+        // A flow whose remote end nobody knows cannot be found again.
+        let found = if picked { None } else { self.record(key, &seen, direction) };
+        if let Some((key, record)) = found {
             if let Some(reason) = record.revoked {
                 if let Reason::SecurityRule(hit) = reason {
                     leaf.steps.push(step(StepAnswer::Rule(hit), Access::Deny));
@@ -275,7 +321,16 @@ impl Walk<'_> {
             let question = match &layer.policy {
                 PolicyReference::Compiled(position) => {
                     let policy = &self.compiled.policies[*position];
-                    let decision = policy.decide(self.engine, &seen, cells, world)?;
+                    let decision = if picked {
+                        // What the rules say may hang on the source that Azure picks.
+                        match policy.decide_for_picked(&seen, world)? {
+                            Picked::Decided(decision) => decision,
+                            Picked::Assumed(Access::Allow) => continue,
+                            Picked::Assumed(Access::Deny) => return Ok((Some(LeafEnd::Refused), false)),
+                        }
+                    } else {
+                        policy.decide(self.engine, &seen, cells, world)?
+                    };
                     let hit = RuleHit {
                         interface,
                         direction,
@@ -308,7 +363,9 @@ impl Walk<'_> {
                 return Ok((Some(LeafEnd::Refused), false));
             }
         }
-        leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+        if !picked {
+            leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+        }
         Ok((None, false))
     }
 
@@ -337,31 +394,48 @@ impl Walk<'_> {
     }
 
     /// Out to the internet: which packets the way out carries (OUT-1 to OUT-3, STATE-11).
-    fn leave(&self, exit: &Exit, opened_inbound: bool, leaf: &mut Leaf) -> Option<LeafEnd> {
+    fn leave(
+        &self,
+        exit: &Exit,
+        opened_inbound: bool,
+        world: &World,
+        leaf: &mut Leaf,
+    ) -> Result<Option<LeafEnd>, Box<Open>> {
         // A reply leaves by the address that the request came in by (OUT-5).
         if opened_inbound {
             leaf.exit = exit.own_public.map(|public| (Snat::InstancePublicIp, Some(public)));
-            return None;
+            return Ok(None);
         }
         let protocol = self.packet.five_tuple.protocol;
         let interface = exit.interface;
         let no_way = Some(LeafEnd::Denied(Reason::OutboundConnectivity { interface }));
-        let Some(by) = exit.by else { return no_way };
+        let (by, question) = match &exit.by {
+            Way::None => return Ok(no_way),
+            Way::Through(by) => (Some(*by), None),
+            Way::ThroughIf(by, question) => (Some(*by), Some(question)),
+            Way::SomehowIf(question) => (None, Some(question)),
+        };
+        if let Some(question) = question
+            && !world.ask(|| question.clone())?
+        {
+            return Ok(Some(LeafEnd::Refused));
+        }
+        let Some(by) = by else { return Ok(None) };
         match by {
-            Snat::NatGateway if !protocol.has_ports() => return no_way,
+            Snat::NatGateway if !protocol.has_ports() => return Ok(no_way),
             Snat::DefaultOutboundAccess => {
                 let other_message = matches!(self.packet.icmp, Some(Icmp::Error { .. } | Icmp::Other));
                 if protocol == Protocol::ICMP && !other_message {
-                    return no_way;
+                    return Ok(no_way);
                 }
                 if self.packet.fragment != Fragment::Whole {
                     let direction = Direction::Outbound;
-                    return Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction }));
+                    return Ok(Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction })));
                 }
             }
             Snat::NatGateway | Snat::InstancePublicIp => {}
         }
         leaf.exit = Some((by, exit.source));
-        None
+        Ok(None)
     }
 }

@@ -21,17 +21,16 @@ const DEFAULT_IDLE_MIN: u32 = 4;
 pub(crate) type CameIn = Option<Option<PublicIpIndex>>;
 
 impl Walk<'_> {
-    /// One interface of the inventory: the record of the flow passes the packet (STATE-1), or else the filters are
+    /// One interface: the record of the flow passes the packet (STATE-1), or else the filters are
     /// asked, and a packet that they allow leaves a record. Returns the public address that the flow came in by.
-    pub(crate) fn at_nic(
+    pub(crate) fn at_interface(
         &mut self,
-        nic: NicIndex,
+        interface: Interface,
         direction: Direction,
         packet: &Packet,
         seen: &Seen,
         entered_by: Option<PublicIpIndex>,
     ) -> Result<CameIn, Stop> {
-        let interface = Interface::Nic(nic);
         // STATE-11: a later fragment whose first was seen does not come here.
         if matches!(packet.fragment, Fragment::Later { .. }) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
@@ -39,15 +38,15 @@ impl Walk<'_> {
         let key = FlowKey::of(&seen.tuple, packet.icmp, direction);
         if packet.tcp.is_some_and(|flags| flags.opens()) {
             // STATE-7: it starts anew.
-            self.records.remove(&self.slot(nic, key));
+            self.records.remove(&self.slot(interface, key));
         }
         let quoted = FlowKey::quoted(packet, direction);
         for key in quoted.into_iter().chain([key]) {
-            if let Some(mut record) = self.live(nic, key)? {
+            if let Some(mut record) = self.live(interface, key)? {
                 if record.see(packet.tcp, direction, self.now_ns) {
-                    self.records.remove(&self.slot(nic, key));
+                    self.records.remove(&self.slot(interface, key));
                 } else {
-                    self.records.insert(self.slot(nic, key), record.clone());
+                    self.records.insert(self.slot(interface, key), record.clone());
                 }
                 // STATE-5.
                 if let Some(hit) = record.revoked_by {
@@ -68,22 +67,30 @@ impl Walk<'_> {
             let entered_by = entered_by.map(|public_ip| public_ips[public_ip.get()].id.clone());
             let mut record = Record::new(first, direction, entered_by, self.now_ns);
             if !record.see(packet.tcp, direction, self.now_ns) {
-                self.records.insert(self.slot(nic, key), record);
+                self.records.insert(self.slot(interface, key), record);
             }
         }
         Ok(None)
     }
 
     /// Where the record of a flow stands.
-    fn slot(&self, nic: NicIndex, key: FlowKey) -> (ResourceId, FlowKey) {
-        (self.view.network.nics[nic.get()].id.clone(), key)
+    fn slot(&self, interface: Interface, key: FlowKey) -> (ResourceId, FlowKey) {
+        let id = match interface {
+            Interface::Nic(nic) => &self.view.network.nics[nic.get()].id,
+            // Interfaces that are not listed are told apart by their addresses, which are in the key.
+            Interface::Unlisted(subnet) => self.view.subnet_id(subnet),
+        };
+        (id.clone(), key)
     }
 
     /// STATE-6: the record of a flow that has not been idle for too long. Whether one exists may be a question.
-    fn live(&mut self, nic: NicIndex, key: FlowKey) -> Result<Option<Record>, Stop> {
-        let slot = self.slot(nic, key);
+    fn live(&mut self, interface: Interface, key: FlowKey) -> Result<Option<Record>, Stop> {
+        let slot = self.slot(interface, key);
         let Some(mut record) = self.records.get(&slot).cloned() else { return Ok(None) };
-        let subnet = self.view.network.subnet_of(nic);
+        let subnet = match interface {
+            Interface::Nic(nic) => self.view.network.subnet_of(nic),
+            Interface::Unlisted(subnet) => Some(subnet),
+        };
         let set = subnet.and_then(|subnet| {
             let vnet = self.view.vnet_of(subnet);
             self.view.network.vnets[vnet.get()].flow_timeout_min

@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
             return Ok(end);
         }
         let seen = Seen { tuple, source_is_hidden: false };
-        let came_in_by = self.at_nic(nic, Direction::Outbound, packet, &seen, None)?;
+        let came_in_by = self.at_interface(Interface::Nic(nic), Direction::Outbound, packet, &seen, None)?;
         let Ok(subnet) = self.place_of(nic) else {
             // Where it goes from a subnet that nobody knows, nobody knows.
             let missing = self.missing_subnet_of(nic);
@@ -174,12 +174,9 @@ impl<'a> Walk<'a> {
             return Ok(end);
         }
         let interface = Interface::Unlisted(subnet);
-        if matches!(packet.fragment, Fragment::Later { .. }) {
-            return deny(Reason::UnsupportedTraffic { interface, direction: Direction::Outbound });
-        }
         let seen = Seen { tuple, source_is_hidden: false };
-        self.filters(interface, Direction::Outbound, &seen, None)?;
-        self.send(Sender { interface, subnet, came_in_by: None }, packet)
+        let came_in_by = self.at_interface(interface, Direction::Outbound, packet, &seen, None)?;
+        self.send(Sender { interface, subnet, came_in_by }, packet)
     }
 
     /// From the source's filters on: where the packet goes (EVAL-12, steps 2 to 5).
@@ -313,7 +310,7 @@ impl<'a> Walk<'a> {
         seen: &Seen,
         entered_by: Option<PublicIpIndex>,
     ) -> Result<End, Stop> {
-        self.at_nic(nic, Direction::Inbound, packet, seen, entered_by)?;
+        self.at_interface(Interface::Nic(nic), Direction::Inbound, packet, seen, entered_by)?;
         Ok(self.allowed())
     }
 

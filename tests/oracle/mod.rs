@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use nsgsim::model::flow::{Fragment, Origin, Packet};
-use nsgsim::model::index::{NicIndex, NsgIndex, Reference};
+use nsgsim::model::index::{NicIndex, NsgIndex, Reference, SubnetIndex};
 use nsgsim::model::network::Network;
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::rule::{AddressTerm, Direction, Protocol};
@@ -38,13 +38,16 @@ use self::world::{Asked, Worlds, worlds};
 /// What tells datagrams apart (STATE-11).
 type Datagram = (String, IpAddr, IpAddr, Protocol, u32);
 
+/// How long the rest of a datagram is waited for: no clause says, so it is Linux's time.
+const REASSEMBLY_NS: u64 = 30_000_000_000;
+
 /// The evaluator, with the flows that are open.
 pub(crate) struct Oracle {
     network: Network,
     tags: TagCatalog,
     partial_inventory: bool,
     records: Records,
-    first_fragments: BTreeMap<Datagram, Answer>,
+    first_fragments: BTreeMap<Datagram, (u64, Answer)>,
 }
 
 impl Oracle {
@@ -71,7 +74,8 @@ impl Oracle {
         };
         // STATE-11: later fragments follow their first.
         if let Fragment::Later { identification } = packet.fragment
-            && let Some(answer) = self.first_fragments.get(&datagram(identification))
+            && let Some((seen_ns, answer)) = self.first_fragments.get(&datagram(identification))
+            && time_ns.saturating_sub(*seen_ns) <= REASSEMBLY_NS
         {
             return answer.clone();
         }
@@ -90,17 +94,21 @@ impl Oracle {
         let leaves = results.into_iter().map(|(leaf, _)| leaf).collect();
         let answer = settle(Worlds { results: leaves, questions, too_many });
         if let Fragment::First { identification } = packet.fragment {
-            self.first_fragments.insert(datagram(identification), answer.clone());
+            self.first_fragments.insert(datagram(identification), (time_ns, answer.clone()));
         }
         answer
     }
 
     /// Admin rules and NSGs of one NIC in one direction, without state, routes or platform (SIM-6, `ipFlow`).
     pub(crate) fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
+        self.filters_of(Interface::Nic(nic), direction, packet)
+    }
+
+    fn filters_of(&self, interface: Interface, direction: Direction, packet: &Packet) -> Answer {
         let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
         settle(worlds(|world| {
             let mut walk = self.walk(View { network: &self.network, tags: &self.tags, world }, 0);
-            let end = match walk.filters(Interface::Nic(nic), direction, &seen, None) {
+            let end = match walk.filters(interface, direction, &seen, None) {
                 Ok(()) => walk.allowed(),
                 Err(Stop::End(end)) => end,
                 Err(Stop::Ask(question)) => return Err(question),
@@ -126,15 +134,16 @@ impl Oracle {
     pub(crate) fn change(&mut self, network: Network) {
         let old = std::mem::replace(&mut self.network, network);
         let records = std::mem::take(&mut self.records);
-        for ((nic_id, key), mut record) in records {
-            let Some(nic) = self.network.nics.iter().position(|nic| nic.id == nic_id).map(NicIndex::new)
-            else {
+        for ((id, key), mut record) in records {
+            let nic = self.network.nics.iter().position(|nic| nic.id == id).map(NicIndex::new);
+            let subnet = self.network.subnets.iter().position(|subnet| subnet.id == id).map(SubnetIndex::new);
+            let Some(interface) = nic.map(Interface::Nic).or(subnet.map(Interface::Unlisted)) else {
                 continue;
             };
-            let flushed = self.nsgs_of(nic).into_iter().any(|nsg| is_flushed(&old, &self.network, nsg));
+            let flushed = self.nsgs_of(interface).into_iter().any(|nsg| is_flushed(&old, &self.network, nsg));
             // The rule that denies a revoked flow may have moved or gone.
             if flushed || record.revoked_by.is_some() {
-                let answer = self.ip_flow(nic, record.direction, &record.first);
+                let answer = self.filters_of(interface, record.direction, &record.first);
                 record.revoked_by = None;
                 match answer.verdict {
                     Verdict::Allow(_) => {}
@@ -143,13 +152,15 @@ impl Oracle {
                     Verdict::Undetermined(question) => record.doubt = Some(question),
                 }
             }
-            self.records.insert((nic_id, key), record);
+            self.records.insert((id, key), record);
         }
     }
 
-    fn nsgs_of(&self, nic: NicIndex) -> Vec<NsgIndex> {
-        let own = self.network.nics[nic.get()].nsg.as_ref();
-        let subnet = self.network.subnet_of(nic);
+    fn nsgs_of(&self, interface: Interface) -> Vec<NsgIndex> {
+        let (own, subnet) = match interface {
+            Interface::Nic(nic) => (self.network.nics[nic.get()].nsg.as_ref(), self.network.subnet_of(nic)),
+            Interface::Unlisted(subnet) => (None, Some(subnet)),
+        };
         let of_subnet = subnet.and_then(|subnet| self.network.subnets[subnet.get()].nsg.as_ref());
         own.into_iter().chain(of_subnet).filter_map(Reference::here).collect()
     }
