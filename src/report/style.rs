@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::model::rule::Access;
 use crate::model::verdict::VerdictKind;
 
 /// Whether to colour.
@@ -21,6 +22,15 @@ impl Style {
             VerdictKind::Undetermined => "33",
         };
         self.paint(code, &kind.to_string())
+    }
+
+    /// What a rule says, in the colour of the verdict that it leads to.
+    #[must_use]
+    pub fn access(self, access: Access) -> String {
+        self.verdict(match access {
+            Access::Allow => VerdictKind::Allow,
+            Access::Deny => VerdictKind::Deny,
+        })
     }
 
     /// A heading.
