@@ -12,6 +12,7 @@ use crate::compile::field::{AddressField, Doubt};
 use crate::compile::network::{CompiledNetwork, LayerPolicy, PolicyReference};
 use crate::compile::resolve::ResolvedRule;
 use crate::model::index::NicIndex;
+use crate::model::prefix::Prefix;
 use crate::model::rule::{Access, Direction, Rule};
 use crate::model::verdict::{Interface, Layer, ReasonCode, Unknown};
 
@@ -261,6 +262,10 @@ impl EffectiveRules<'_> {
                 }
             }
         }
+        if self.expand {
+            heading(&mut text, style, &format!("what names stand for at {}", self.nic_name()));
+            names_table(&mut text, &layers);
+        }
         writeln!(text, "\n  {}", style.faint(&self.inputs.tags_shown())).expect(write);
         text
     }
@@ -295,27 +300,43 @@ fn rules_table(text: &mut String, style: Style, rules: &[RuleJson]) {
             writeln!(text, "  {} unknown: {}", rule.rule, unknown_text(&rule.unknown, ", "))
                 .expect("writing to a string works");
         }
+    }
+}
+
+/// What the names in these rules stand for at this interface, each once, in the order in which they appear.
+fn names_table(text: &mut String, layers: &[LayerJson]) {
+    let write = "writing to a string works";
+    let mut shown: Vec<&[String]> = Vec::new();
+    for rule in layers.iter().filter_map(|layer| layer.rules.as_ref()).flatten() {
         let sides = [
             ("source", &rule.source, &rule.expanded_source),
             ("destination", &rule.destination, &rule.expanded_destination),
         ];
-        for (side, written, expanded) in sides {
-            // What stands there as it is needs no second line.
-            if let Some(prefixes) = expanded.as_ref().filter(|prefixes| *prefixes != written) {
-                let count = match prefixes.len() {
-                    1 => "1 prefix".to_owned(),
-                    count => format!("{count} prefixes"),
-                };
-                writeln!(text, "  {} {side} {}: {count}", rule.rule, written.join(","))
-                    .expect("writing to a string works");
-                wrap(text, prefixes);
+        for (field, written, expanded) in sides {
+            let is_name = |word: &String| word != "*" && word.parse::<Prefix>().is_err();
+            let Some(prefixes) = expanded.as_ref().filter(|_| written.iter().any(is_name)) else { continue };
+            if shown.contains(&&**written) {
+                continue;
             }
+            shown.push(written);
+            let unknown = rule.unknown.iter().any(|unknown| unknown.field == field);
+            let count = match (prefixes.len(), unknown) {
+                (0, true) => "unknown".to_owned(),
+                (count, false) => counted_prefixes(count),
+                (count, true) => format!("{} and what is unknown", counted_prefixes(count)),
+            };
+            writeln!(text, "  {}: {count}", written.join(",")).expect(write);
+            wrap(text, prefixes);
         }
     }
 }
 
+fn counted_prefixes(count: usize) -> String {
+    if count == 1 { "1 prefix".to_owned() } else { format!("{count} prefixes") }
+}
+
 fn wrap(text: &mut String, words: &[String]) {
-    const INDENT: &str = "     ";
+    const INDENT: &str = "   ";
     let mut line = INDENT.to_owned();
     for word in words {
         if line.len() > INDENT.len() && line.len() + 1 + word.len() > WIDTH {
