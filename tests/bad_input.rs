@@ -3,21 +3,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+mod program;
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
+
+use packets::whole_within;
+use program::nsgsim;
+
+#[path = "program/packets.rs"]
+mod packets;
 
 const NETWORK: &str = "data/example";
 
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nsgsim"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
-    command
-}
-
-fn nsgsim(arguments: &[&str]) -> Output {
-    command(arguments).output().unwrap()
+fn output(arguments: &[&str]) -> Output {
+    nsgsim(arguments).output().unwrap()
 }
 
 /// A folder of its own for a test, with files in it.
@@ -51,7 +53,7 @@ fn text(path: PathBuf) -> String {
 /// Runs a command that must be refused, and holds its message against the words that it must name.
 #[track_caller]
 fn refused(arguments: &[&str], words: &[&str]) {
-    let output = nsgsim(arguments);
+    let output = output(arguments);
     let talk = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {talk}");
     assert!(output.stdout.is_empty(), "{arguments:?}: something stands on standard output");
@@ -111,27 +113,14 @@ fn a_capture_that_is_none_is_refused_by_its_first_bytes() {
 fn a_capture_cut_in_mid_record_counts_up_to_the_cut() {
     let folder = Folder::new();
     let whole = fs::read("data/example.pcap").unwrap();
-    // 43 packets end at byte 4964: 36 bytes of the next one, header included, are not enough.
+    // In the middle of a packet.
     let path = folder.file("cut.pcap", &whole[..5000]);
-    let output = nsgsim(&["replay", "-q", "-s", NETWORK, &path, "--format", "json"]);
+    let output = output(&["replay", "-q", "-s", NETWORK, &path, "--format", "json"]);
     assert_eq!(output.status.code(), Some(0));
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(answer["ledger"]["read"], packets_before(&whole, 5000));
+    assert_eq!(answer["ledger"]["read"], whole_within(&whole, 5000));
     assert_eq!(answer["damage"][0]["file"], path);
-    assert_eq!(answer["damage"][0]["after_record"], packets_before(&whole, 5000));
-}
-
-/// Whole packets of a classic little-endian capture ahead of `end`.
-fn packets_before(capture: &[u8], end: usize) -> u64 {
-    let (mut at, mut count) = (24, 0);
-    loop {
-        let length: [u8; 4] = capture[at + 8..at + 12].try_into().unwrap();
-        at += 16 + u32::from_le_bytes(length) as usize;
-        if at > end {
-            return count;
-        }
-        count += 1;
-    }
+    assert_eq!(answer["damage"][0]["after_record"], whole_within(&whole, 5000));
 }
 
 #[test]
@@ -188,29 +177,31 @@ fn what_azure_would_reject_is_rejected_in_strict_mode_with_its_code() {
         let path = folder.file("nsg.json", nsg(member, value));
         let arguments = ["explain", "-s", &path, "--strict", "--from", "10.0.0.1", "--to", "10.0.0.2"];
         refused(&arguments, &["in strict mode", "rejected"]);
-        let talk = String::from_utf8(nsgsim(&arguments).stderr).unwrap();
+        let talk = String::from_utf8(output(&arguments).stderr).unwrap();
         let place = format!("{path}#/0/securityRules/0/{member}");
         let named = |line: &str| line.contains(&place) && line.contains(code);
         assert!(talk.lines().any(named), "expected {place} with {code} in: {talk}");
     }
 }
 
+/// What is said about a rule of which `member` has `value`.
+fn said_of(member: &str, value: &str) -> String {
+    let folder = Folder::new();
+    let path = folder.file("nsg.json", nsg(member, value));
+    let output = output(&["explain", "-s", &path, "--from", "10.0.0.1", "--to", "10.0.0.2"]);
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[test]
 fn host_bits_are_masked_and_told() {
-    let folder = Folder::new();
-    let path = folder.file("nsg.json", nsg("sourceAddressPrefix", "\"10.0.0.5/8\""));
-    let output = nsgsim(&["explain", "-s", &path, "--from", "10.0.0.1", "--to", "10.0.0.2"]);
-    let talk = String::from_utf8(output.stderr).unwrap();
+    let talk = said_of("sourceAddressPrefix", "\"10.0.0.5/8\"");
     assert!(talk.contains("#/0/securityRules/0/sourceAddressPrefix: HostBitsSet"), "{talk}");
     assert!(talk.contains("`10.0.0.0/8`"), "{talk}");
 }
 
 #[test]
 fn a_member_named_twice_is_told() {
-    let folder = Folder::new();
-    let path = folder.file("nsg.json", nsg("priority", "100, \"priority\": 200"));
-    let output = nsgsim(&["explain", "-s", &path, "--from", "10.0.0.1", "--to", "10.0.0.2"]);
-    let talk = String::from_utf8(output.stderr).unwrap();
+    let talk = said_of("priority", "100, \"priority\": 200");
     assert!(talk.contains("#/0/securityRules/0/priority: DuplicateMember"), "{talk}");
 }
 
@@ -246,7 +237,7 @@ fn a_machine_with_two_interfaces_is_refused_with_their_ids() {
     let path = folder.file("nics.json", format!("[{}, {}]", nic("nic-1"), nic("nic-2")));
     let ids = ["nic-1", "nic-2"].map(|name| format!("{group}/Microsoft.Network/networkInterfaces/{name}"));
     refused(&["effective", "-q", "-s", &path, "--nic", "vm-a"], &["`vm-a`", &ids[0], &ids[1]]);
-    assert_eq!(nsgsim(&["effective", "-q", "-s", &path, "--nic", &ids[0]]).status.code(), Some(0));
+    assert_eq!(output(&["effective", "-q", "-s", &path, "--nic", &ids[0]]).status.code(), Some(0));
 }
 
 #[test]
@@ -280,7 +271,7 @@ fn a_reader_that_leaves_is_no_error() {
     let many = ["gen", "-q", "-s", NETWORK, "--flows", "20000"];
     let rows = ["tags", "show", "-q", "AzureCloud", "--format", "json"];
     for arguments in [&many[..], &rows[..]] {
-        let mut child = command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = nsgsim(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut out = child.stdout.take().unwrap();
         out.read_exact(&mut [0; 10]).unwrap();
         drop(out);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::inputs::Inputs;
 use super::names::{self, Names};
-use super::style::{Style, lines, plain};
+use super::style::{Style, lines, plain, section};
 use crate::compile::address_set::AddressSet;
 use crate::compile::field::{AddressField, Doubt};
 use crate::compile::network::{CompiledNetwork, LayerPolicy, PolicyReference};
@@ -247,13 +247,13 @@ impl EffectiveRules<'_> {
         for direction in self.directions {
             let mut of_direction = layers.iter().filter(|layer| layer.direction == *direction).peekable();
             if of_direction.peek().is_none() {
-                heading(&mut text, style, &format!("{direction}, nic {}", self.nic_name()));
+                section(&mut text, style, &format!("{direction}, nic {}", self.nic_name()));
                 text.push_str("  no NSG, neither the interface's own nor its subnet's\n");
             }
             for layer in of_direction {
                 let filter = self.names().filter(layer.layer, Interface::Nic(self.nic));
                 let nsg = layer.nsg.as_deref().unwrap_or("(unknown)");
-                heading(&mut text, style, &format!("{direction}, {filter}: {nsg}"));
+                section(&mut text, style, &format!("{direction}, {filter}: {nsg}"));
                 if let Some(missing) = &layer.missing {
                     writeln!(text, "  missing: the export lacks {missing}").expect(write);
                 }
@@ -263,20 +263,12 @@ impl EffectiveRules<'_> {
             }
         }
         if self.expand {
-            heading(&mut text, style, &format!("what names stand for at {}", self.nic_name()));
+            section(&mut text, style, &format!("what names stand for at {}", self.nic_name()));
             names_table(&mut text, &layers);
         }
         writeln!(text, "\n  {}", style.faint(&self.inputs.tags_shown())).expect(write);
         text
     }
-}
-
-fn heading(text: &mut String, style: Style, words: &str) {
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(&style.heading(words));
-    text.push('\n');
 }
 
 fn rules_table(text: &mut String, style: Style, rules: &[RuleJson]) {

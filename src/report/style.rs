@@ -50,6 +50,15 @@ impl Style {
     }
 }
 
+/// Begins a section of a text: its heading, and a blank line between it and what stands before.
+pub fn section(text: &mut String, style: Style, words: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&style.heading(words));
+    text.push('\n');
+}
+
 /// A table without frames; columns named in `right` are right-aligned.
 #[must_use]
 pub fn plain(header: &[&str], right: &[usize]) -> Table {

@@ -53,7 +53,7 @@ pub fn write_pcap<W: Write>(packets: impl Iterator<Item = SynthPacket>, out: W) 
 fn unwritten(error: PcapWriteError) -> io::Error {
     match error {
         PcapWriteError::Io(error) | PcapWriteError::FieldWriteFailed(_, error) => error,
-        other => io::Error::other(other),
+        invalid @ PcapWriteError::Validation(_) => io::Error::other(invalid),
     }
 }
 
