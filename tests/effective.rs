@@ -7,7 +7,7 @@ mod program;
 use program::nsgsim;
 use serde_json::{Value, json};
 
-fn answer(arguments: &[&str]) -> String {
+fn said(arguments: &[&str]) -> String {
     let output = nsgsim(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -16,7 +16,7 @@ fn answer(arguments: &[&str]) -> String {
 /// `effective --expand` at an interface of the example.
 fn effective(nic: &str, direction: &str) -> Value {
     let arguments = ["effective", "-q", "-s", "data/example", "--nic", nic, "--direction", direction];
-    serde_json::from_str(&answer(&[&arguments[..], &["--expand", "--format", "json"]].concat())).unwrap()
+    serde_json::from_str(&said(&[&arguments[..], &["--expand", "--format", "json"]].concat())).unwrap()
 }
 
 fn rule<'v>(answer: &'v Value, layer: usize, name: &str) -> &'v Value {
@@ -66,9 +66,9 @@ fn tag_15_an_unknown_tag_is_unknown_and_not_empty() {
     assert_eq!(registry["expanded_destination"], json!([]));
     assert_eq!(rule(&answer, 0, "AllowStorage")["unknown"], json!([]));
     let arguments = ["effective", "-q", "-s", "data/example", "--nic", "nic-compute-1", "--expand"];
-    let table = answer(&arguments);
+    let table = said(&arguments);
     assert!(table.contains("\n  AzureContainerRegistry.WestEuorpe: unknown\n"), "{table}");
-    let rows = answer(&[&arguments[..], &["--format", "csv"]].concat());
+    let rows = said(&[&arguments[..], &["--format", "csv"]].concat());
     let row = rows.lines().find(|row| row.contains("AllowContainerRegistry")).unwrap();
     assert!(row.ends_with(",destination UNKNOWN_TAG AzureContainerRegistry.WestEuorpe"), "{row}");
 }
@@ -77,13 +77,13 @@ fn tag_15_an_unknown_tag_is_unknown_and_not_empty() {
 fn sim_4_a_missing_nsg_has_no_list_of_rules_at_all() {
     let lost = "tests/cli/bad/missing-nsg.json";
     let arguments = ["effective", "-q", "-s", lost, "--nic", "nic-a", "--format"];
-    let answer: Value = serde_json::from_str(&answer(&[&arguments[..], &["json"]].concat())).unwrap();
+    let answer: Value = serde_json::from_str(&said(&[&arguments[..], &["json"]].concat())).unwrap();
     let id = "/subscriptions/0/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/nsg-lost";
     for (layer, direction) in answer["layers"].as_array().unwrap().iter().zip(["inbound", "outbound"]) {
         let expected =
             json!({"layer": "SubnetNsg", "nsg": "nsg-lost", "direction": direction, "missing": id});
         assert_eq!(layer, &expected);
     }
-    let rows = answer(&[&arguments[..], &["csv"]].concat());
+    let rows = said(&[&arguments[..], &["csv"]].concat());
     assert!(rows.contains(&format!("nic-a,inbound,SubnetNsg,nsg-lost,{id},,,")), "{rows}");
 }

@@ -27,7 +27,13 @@ impl Nsg {
     /// An NSG of these custom rules and the six default ones.
     #[must_use]
     pub fn new(id: ResourceId, custom: Vec<Rule>) -> Self {
-        let mut nsg = Self { id, resource_guid: None, flush_connection: false, attached_subnets: Vec::new(), rules: custom };
+        let mut nsg = Self {
+            id,
+            resource_guid: None,
+            flush_connection: false,
+            attached_subnets: Vec::new(),
+            rules: custom,
+        };
         nsg.rules.extend(default_rules());
         nsg.sort();
         nsg
