@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::model::rule::Direction;
 use crate::report::style::Style;
 
 /// The network and the tags that it is read with.
@@ -70,6 +71,35 @@ pub(super) enum TableOrJson {
     Table,
     /// For machines
     Json,
+}
+
+/// Table, JSON or CSV.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum TableJsonOrCsv {
+    /// For people
+    Table,
+    /// For machines
+    Json,
+    /// For spreadsheets
+    Csv,
+}
+
+/// Which way, seen from an interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum DirectionArg {
+    /// Towards the interface
+    In,
+    /// From the interface
+    Out,
+}
+
+impl From<DirectionArg> for Direction {
+    fn from(direction: DirectionArg) -> Self {
+        match direction {
+            DirectionArg::In => Self::Inbound,
+            DirectionArg::Out => Self::Outbound,
+        }
+    }
 }
 
 impl OutputArgs {

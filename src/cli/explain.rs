@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::arguments::{NetworkArgs, OutputArgs, TableOrJson};
+use super::arguments::{DirectionArg, NetworkArgs, OutputArgs, TableOrJson};
 use super::{CliError, Status, inputs, output};
 use crate::compile::linear;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
@@ -66,15 +66,6 @@ enum Mode {
     Path,
     /// One interface's NSGs in one direction, nothing else
     IpFlow,
-}
-
-/// Which way.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum DirectionArg {
-    /// Towards the interface
-    In,
-    /// From the interface
-    Out,
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
@@ -184,21 +175,9 @@ impl End {
             }
             return Ok(end(addresses, None));
         }
-        let mut nics = network.find_nic(name);
-        if nics.is_empty() {
-            let machine = |id: &crate::model::id::ResourceId| {
-                id.as_str().eq_ignore_ascii_case(name) || id.name().eq_ignore_ascii_case(name)
-            };
-            let of_machine =
-                network.nics.iter().enumerate().filter(|(_, nic)| nic.machine.as_ref().is_some_and(machine));
-            nics = of_machine.map(|(position, _)| NicIndex::new(position)).collect();
-        }
+        let nics = inputs::nics(network, name);
         if !nics.is_empty() {
-            let [nic] = nics.as_slice() else {
-                return Err(inputs::one_nic(network, name).err().unwrap_or_else(|| {
-                    CliError::usage(format!("`{name}`: the machine has several interfaces, name one"))
-                }));
-            };
+            let nic = inputs::one_nic(network, name)?;
             let mut configurations: Vec<_> = network.nics[nic.get()].ip_configurations.iter().collect();
             configurations.sort_by_key(|configuration| !configuration.primary);
             let addresses: Vec<_> =
@@ -206,7 +185,7 @@ impl End {
             if addresses.is_empty() {
                 return Err(CliError::usage(format!("`{name}`: the interface has no address")));
             }
-            return Ok(end(addresses, Some(*nic)));
+            return Ok(end(addresses, Some(nic)));
         }
         if let Some(tag) = compiled.tags.get(&TagName::new(name)) {
             let addresses = tag.prefixes.iter().map(|prefix| prefix.addr()).collect();
@@ -276,10 +255,7 @@ fn view(
         })
     };
     let (source, destination) = (owner(from, tuple.source), owner(to, tuple.destination));
-    let direction = args.direction.map(|direction| match direction {
-        DirectionArg::In => Direction::Inbound,
-        DirectionArg::Out => Direction::Outbound,
-    });
+    let direction = args.direction.map(Direction::from);
     let at = args.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?;
     let missing =
         || CliError::usage("--mode ip-flow needs --at NIC: no end of the packet is one interface alone");

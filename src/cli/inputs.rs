@@ -10,6 +10,7 @@ use super::arguments::{ReadingArgs, TagsArgs};
 use crate::compile::network::{CompileOptions, CompiledNetwork};
 use crate::ingest::azure::{self, tags};
 use crate::model::finding::Finding;
+use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, VnetIndex};
 use crate::model::network::Network;
 use crate::model::tag::TagCatalog;
@@ -88,10 +89,24 @@ fn show(findings: &[Finding]) {
     }
 }
 
-/// The one interface that a name or ID stands for.
+/// The one interface that a name or ID stands for: its own, or its machine's.
 pub(super) fn one_nic(network: &Network, text: &str) -> Result<NicIndex, CliError> {
-    let found = network.find_nic(text);
-    one("interface", text, &found, |nic| network.nics[nic.get()].id.as_str())
+    one("interface", text, &nics(network, text), |nic| network.nics[nic.get()].id.as_str())
+}
+
+/// The interfaces of this name or ID, or else those of the machine of this name or ID.
+pub(super) fn nics(network: &Network, text: &str) -> Vec<NicIndex> {
+    let own = network.find_nic(text);
+    if !own.is_empty() {
+        return own;
+    }
+    let named = |machine: &ResourceId| {
+        machine.as_str().eq_ignore_ascii_case(text) || machine.name().eq_ignore_ascii_case(text)
+    };
+    let nics = network.nics.iter().enumerate();
+    nics.filter(|(_, nic)| nic.machine.as_ref().is_some_and(named))
+        .map(|(position, _)| NicIndex::new(position))
+        .collect()
 }
 
 /// The one virtual network that a name or ID stands for.
@@ -107,7 +122,7 @@ fn one<'n, I: Copy>(kind: &str, text: &str, found: &[I], id: impl Fn(I) -> &'n s
         several => {
             let ids: Vec<&str> = several.iter().map(|index| id(*index)).collect();
             Err(CliError::usage(format!(
-                "`{text}`: several {kind}s have this name, give the ID: {}",
+                "`{text}`: several {kind}s are called so, give the ID: {}",
                 ids.join(", ")
             )))
         }

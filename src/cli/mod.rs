@@ -6,10 +6,13 @@
 mod arguments;
 mod codes;
 mod completions;
+mod effective;
 mod explain;
+mod r#gen;
 mod inputs;
 mod output;
 mod replay;
+mod tags;
 mod traffic;
 
 use std::process::ExitCode;
@@ -33,6 +36,9 @@ struct Cli {
 enum Command {
     Explain(explain::Args),
     Replay(replay::Args),
+    Effective(effective::Args),
+    Tags(tags::Args),
+    Gen(r#gen::Args),
     Completions(completions::Args),
     Help(codes::Args),
 }
@@ -97,6 +103,9 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Effective(args) => effective::run(&args),
+        Command::Tags(args) => tags::run(&args),
+        Command::Gen(args) => r#gen::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),
     };

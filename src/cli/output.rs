@@ -32,6 +32,8 @@ impl OutputFile {
     /// Starts a file.
     pub(super) fn create(path: &Path) -> Result<Self, CliError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Said of the folder that the user named: what goes wrong with the file of our own says its passing name.
+        std::fs::metadata(folder).map_err(|source| failed(path, source))?;
         let file = tempfile::Builder::new()
             .prefix(".nsgsim-")
             .tempfile_in(folder)

@@ -298,6 +298,15 @@ fn members(network: &Network) -> Vec<Vec<Member>> {
     members
 }
 
+/// The addresses of a computed tag that are the same everywhere (TAG-7, TAG-11); nothing for all others.
+#[must_use]
+pub fn fixed_tag(tag: &TagName) -> Option<Vec<crate::model::prefix::Prefix>> {
+    if tag.is(TagName::AZURE_LOAD_BALANCER) {
+        return Some([PLATFORM, IPV6_PROBES].map(fixed).to_vec());
+    }
+    platform_service(&AddressTerm::Tag(tag.clone())).map(|service| service.prefixes)
+}
+
 /// The packets that a platform tag stands for (TAG-11).
 struct PlatformService {
     prefixes: Vec<crate::model::prefix::Prefix>,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::names::{Names, ReasonJson};
 use super::time::rfc3339;
-use crate::model::flow::FiveTuple;
+use crate::model::flow::{FiveTuple, Port};
 use crate::model::network::Network;
 use crate::model::record::{Location, Record};
 use crate::model::rule::Direction;
@@ -79,6 +79,8 @@ impl<'a> Rows<'a> {
         (packets, bytes): (u64, u64),
     ) -> Row<'a> {
         let names = Names { network: self.network };
+        // In place of ports, a flow of echoes is known by its identifier, which is no port.
+        let port = |port: Port| port.number().filter(|_| tuple.protocol.has_ports());
         let (reason, code) = match verdict {
             Verdict::Allow(reason) | Verdict::Deny(reason) => (names.reason(reason), None),
             Verdict::Undetermined(unknown) => {
@@ -89,9 +91,9 @@ impl<'a> Rows<'a> {
         Row {
             time,
             source: tuple.source.to_string(),
-            source_port: tuple.source_port.number(),
+            source_port: port(tuple.source_port),
             destination: tuple.destination.to_string(),
-            destination_port: tuple.destination_port.number(),
+            destination_port: port(tuple.destination_port),
             protocol: tuple.protocol.to_string(),
             verdict: verdict.kind(),
             kind: reason.kind,

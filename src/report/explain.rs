@@ -335,7 +335,7 @@ fn step_row(names: Names<'_>, step: &Step) -> [String; 5] {
             let nsg = names.network.nsg_name(hit.nsg);
             [
                 direction,
-                names.filter(hit),
+                names.filter(hit.layer, hit.interface),
                 access,
                 rule.name.clone(),
                 format!("{:>5}  {kind}  {nsg}", rule.priority.0),

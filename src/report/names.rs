@@ -1,6 +1,5 @@
 //! How resources, rules and reasons are called.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -82,8 +81,8 @@ impl<'n> Names<'n> {
 
     /// Where a filter stands: `nic web-1`, `subnet db`.
     #[must_use]
-    pub fn filter(self, hit: &RuleHit) -> String {
-        match (hit.layer, hit.interface) {
+    pub fn filter(self, layer: Layer, interface: Interface) -> String {
+        match (layer, interface) {
             (Layer::NicNsg, interface) => format!("nic {}", self.interface(interface)),
             (Layer::SubnetNsg, Interface::Unlisted(subnet)) => {
                 format!("subnet {}", self.network.subnet_name(subnet))
@@ -172,36 +171,26 @@ impl<'n> Names<'n> {
     #[must_use]
     pub fn fields(self, rule: &Rule) -> FieldsJson {
         FieldsJson {
-            protocol: match &rule.protocol {
-                ProtocolMatch::Any => "*".to_owned(),
-                ProtocolMatch::Is(protocol) => protocol.to_string(),
-                ProtocolMatch::Invalid(text) => text.clone(),
-            },
-            source: self.addresses(&rule.source),
-            source_port: ports(&rule.source_ports),
-            destination: self.addresses(&rule.destination),
-            destination_port: ports(&rule.destination_ports),
+            protocol: protocol(&rule.protocol),
+            source: self.addresses(&rule.source).join(","),
+            source_port: ports(&rule.source_ports).join(","),
+            destination: self.addresses(&rule.destination).join(","),
+            destination_port: ports(&rule.destination_ports).join(","),
         }
     }
 
-    fn addresses(self, terms: &[AddressTerm]) -> String {
-        let mut text = String::new();
-        for term in terms {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            match term {
-                AddressTerm::Any => text.push('*'),
-                AddressTerm::Prefix(prefix) => write!(text, "{prefix}").expect("writing to a string works"),
-                AddressTerm::Tag(tag) => text.push_str(tag.as_str()),
-                AddressTerm::Asg(Reference::Here(asg)) => {
-                    text.push_str(self.network.asgs[asg.get()].id.name());
-                }
-                AddressTerm::Asg(Reference::Missing(asg)) => text.push_str(asg.name()),
-                AddressTerm::Invalid(written) => text.push_str(written),
-            }
-        }
-        text
+    /// The terms of an address field as they were written.
+    #[must_use]
+    pub fn addresses(self, terms: &[AddressTerm]) -> Vec<String> {
+        let written = |term: &AddressTerm| match term {
+            AddressTerm::Any => "*".to_owned(),
+            AddressTerm::Prefix(prefix) => prefix.to_string(),
+            AddressTerm::Tag(tag) => tag.to_string(),
+            AddressTerm::Asg(Reference::Here(asg)) => self.network.asgs[asg.get()].id.name().to_owned(),
+            AddressTerm::Asg(Reference::Missing(asg)) => asg.name().to_owned(),
+            AddressTerm::Invalid(text) => text.clone(),
+        };
+        terms.iter().map(written).collect()
     }
 
     /// What decided, in a few words: `nsg-db inbound DenyWeb`.
@@ -364,15 +353,24 @@ fn feature_words(feature: Feature) -> &'static str {
     }
 }
 
-fn ports(terms: &[PortTerm]) -> String {
-    let texts: Vec<String> = terms
-        .iter()
-        .map(|term| match term {
-            PortTerm::Range(range) => range.to_string(),
-            PortTerm::Invalid(text) => text.clone(),
-        })
-        .collect();
-    texts.join(",")
+/// A rule's protocol as it was written.
+#[must_use]
+pub fn protocol(protocol: &ProtocolMatch) -> String {
+    match protocol {
+        ProtocolMatch::Any => "*".to_owned(),
+        ProtocolMatch::Is(protocol) => protocol.to_string(),
+        ProtocolMatch::Invalid(text) => text.clone(),
+    }
+}
+
+/// The terms of a port field as they were written.
+#[must_use]
+pub fn ports(terms: &[PortTerm]) -> Vec<String> {
+    let written = |term: &PortTerm| match term {
+        PortTerm::Range(range) => range.to_string(),
+        PortTerm::Invalid(text) => text.clone(),
+    };
+    terms.iter().map(written).collect()
 }
 
 /// An address with its port: `10.0.1.4:443`, `[2001:db8::1]:443`, `10.0.1.4`.

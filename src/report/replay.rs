@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::inputs::Inputs;
 use super::names::{Names, socket};
-use super::style::{Style, lines, plain};
+use super::style::{Style, lines, plain, section};
 use super::time::{counted, grouped, rfc3339};
 use crate::model::flow::Port;
 use crate::model::network::Network;
@@ -343,7 +343,7 @@ impl<'a> ReplayReport<'a> {
     }
 
     fn rules_table(&self, text: &mut String, style: Style) {
-        heading(text, style, "Verdicts by rule");
+        section(text, style, "Verdicts by rule");
         let header = ["verdict", "packets", "flows", "bytes", "priority", "decided by"];
         let mut table = plain(&header, &[1, 2, 3, 4]);
         let (rules, others) = self.rules();
@@ -366,7 +366,7 @@ impl<'a> ReplayReport<'a> {
     }
 
     fn nsgs_table(&self, text: &mut String, style: Style) {
-        heading(text, style, "Verdicts by NSG");
+        section(text, style, "Verdicts by NSG");
         let mut table = plain(&["verdict", "packets", "flows", "bytes", "decided by"], &[1, 2, 3]);
         for row in self.nsgs() {
             table.add_row([
@@ -385,7 +385,7 @@ impl<'a> ReplayReport<'a> {
         if groups.is_empty() {
             return;
         }
-        heading(text, style, "Denied flows");
+        section(text, style, "Denied flows");
         let names = self.names();
         let header = ["packets", "flows", "source", "destination", "protocol", "decided by"];
         let mut table = plain(&header, &[0, 1]);
@@ -413,7 +413,7 @@ impl<'a> ReplayReport<'a> {
 
     fn ledger_table(&self, text: &mut String, style: Style) {
         let write = "writing to a string works";
-        heading(text, style, "Ledger");
+        section(text, style, "Ledger");
         let ledger = &self.totals.ledger;
         let width = grouped(ledger.read).len();
         let mut line = |name: &str, count: u64, indent: usize, tail: &str| {
@@ -464,12 +464,4 @@ impl<'a> ReplayReport<'a> {
         }
         writeln!(text, "  {}", style.faint(&self.inputs.tags_shown())).expect(write);
     }
-}
-
-fn heading(text: &mut String, style: Style, words: &str) {
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(&style.heading(words));
-    text.push('\n');
 }

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::model::rule::Access;
 use crate::model::verdict::VerdictKind;
 
 /// Whether to colour.
@@ -23,6 +24,15 @@ impl Style {
         self.paint(code, &kind.to_string())
     }
 
+    /// What a rule says, in the colour of the verdict that it leads to.
+    #[must_use]
+    pub fn access(self, access: Access) -> String {
+        self.verdict(match access {
+            Access::Allow => VerdictKind::Allow,
+            Access::Deny => VerdictKind::Deny,
+        })
+    }
+
     /// A heading.
     #[must_use]
     pub fn heading(self, text: &str) -> String {
@@ -38,6 +48,15 @@ impl Style {
     fn paint(self, code: &str, text: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+}
+
+/// Begins a section of a text: its heading, and a blank line between it and what stands before.
+pub fn section(text: &mut String, style: Style, words: &str) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&style.heading(words));
+    text.push('\n');
 }
 
 /// A table without frames; columns named in `right` are right-aligned.

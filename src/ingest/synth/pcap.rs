@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep};
-use pcap_file::pcap::{PcapHeader, PcapPacket, PcapTsResolution, PcapWriter};
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapTsResolution, PcapWriteError, PcapWriter};
 use pcap_file::{DataLink, Endianness};
 
 use super::SynthPacket;
@@ -34,7 +34,7 @@ pub fn write_pcap<W: Write>(packets: impl Iterator<Item = SynthPacket>, out: W) 
         snaplen: 1 << 18,
         ..PcapHeader::default()
     };
-    let mut writer = PcapWriter::with_header(BufWriter::new(out), header).map_err(io::Error::other)?;
+    let mut writer = PcapWriter::with_header(BufWriter::new(out), header).map_err(unwritten)?;
     let mut frame = Vec::new();
     let mut count = 0;
     for packet in packets {
@@ -42,11 +42,19 @@ pub fn write_pcap<W: Write>(packets: impl Iterator<Item = SynthPacket>, out: W) 
         write_frame(&packet, &mut frame)?;
         let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
         let record = PcapPacket::new(Duration::from_nanos(packet.time_ns), length, &frame[..]);
-        writer.write_packet(&record.map_err(io::Error::other)?).map_err(io::Error::other)?;
+        writer.write_packet(&record.map_err(io::Error::other)?).map_err(unwritten)?;
         count += 1;
     }
-    writer.flush().map_err(io::Error::other)?;
+    writer.flush().map_err(unwritten)?;
     Ok(count)
+}
+
+/// What `out` said, where it was `out`: whoever asks tells a closed pipe from a full disk by its kind.
+fn unwritten(error: PcapWriteError) -> io::Error {
+    match error {
+        PcapWriteError::Io(error) | PcapWriteError::FieldWriteFailed(_, error) => error,
+        invalid @ PcapWriteError::Validation(_) => io::Error::other(invalid),
+    }
 }
 
 fn write_frame(packet: &SynthPacket, frame: &mut Vec<u8>) -> io::Result<()> {
