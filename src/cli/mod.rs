@@ -4,6 +4,7 @@
 //! findings, 2 usage or input error, 3 incomplete.
 
 mod arguments;
+mod bench;
 mod codes;
 mod completions;
 mod explain;
@@ -11,6 +12,7 @@ mod inputs;
 mod output;
 mod replay;
 mod traffic;
+mod whatif;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,8 @@ struct Cli {
 enum Command {
     Explain(explain::Args),
     Replay(replay::Args),
+    Whatif(whatif::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
 }
@@ -97,6 +101,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Whatif(args) => whatif::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),
     };

@@ -2,10 +2,13 @@
 //!
 //! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines.
 
+pub mod bench;
 pub mod decisions;
 pub mod explain;
 pub mod inputs;
+pub mod ledger;
 pub mod names;
 pub mod replay;
 pub mod style;
 pub mod time;
+pub mod whatif;

@@ -1,0 +1,116 @@
+//! `nsgsim whatif`: the same traffic before and after a change.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, TableOrJson};
+use super::traffic::Traffic;
+use super::{CliError, Status, inputs, output};
+use crate::analyze::changes::changed_rules;
+use crate::analyze::whatif::{Comparison, WhatIf};
+use crate::model::verdict::VerdictKind;
+use crate::report::whatif::WhatIfReport;
+
+/// The same traffic before and after a change: which flows get another answer
+///
+/// INPUT is as for `replay`. Exit status: 1 if something flips as --fail-on says. With newly-denied or newly-allowed, 3
+/// if instead a flow becomes undetermined that could be one.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The network before the change: files or folders with exports
+    #[arg(long, value_name = "PATH", required = true)]
+    base: Vec<PathBuf>,
+    /// The network after the change
+    #[arg(long, value_name = "PATH", required = true)]
+    cand: Vec<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    #[command(flatten)]
+    judging: JudgingArgs,
+    /// What ends with exit status 1
+    #[arg(long, default_value = "any")]
+    fail_on: FailOn,
+    /// table or json
+    #[arg(long, default_value = "table")]
+    format: TableOrJson,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What ends with exit status 1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum FailOn {
+    /// Any flow with another verdict
+    Any,
+    /// A flow that the candidate denies and the base does not
+    NewlyDenied,
+    /// A flow that the candidate allows and the base does not
+    NewlyAllowed,
+    /// Nothing
+    None,
+}
+
+pub(super) fn run(args: &Args) -> Result<Status, CliError> {
+    let quiet = args.output.quiet;
+    let tags = inputs::tags(&args.reading.tags, quiet)?;
+    let base = inputs::network(&args.base, &args.reading, &tags, quiet)?;
+    let candidate = inputs::network(&args.cand, &args.reading, &tags, quiet)?;
+    let side = |loaded: &inputs::Loaded| {
+        let options = args.judging.options(&loaded.compiled.network)?;
+        Ok::<_, CliError>((Arc::clone(&loaded.compiled), options))
+    };
+    let mut whatif = WhatIf::new(side(&base)?, side(&candidate)?);
+
+    let mut traffic = Traffic::find(&args.judging.inputs, quiet)?;
+    let pool = args.judging.threads.pool()?;
+    traffic.each(&pool, |batch| {
+        whatif.feed(batch);
+        Ok(())
+    })?;
+    let comparison = whatif.finish();
+    traffic.finish(quiet);
+
+    let mut made_from = base.inputs.clone();
+    made_from.candidate = candidate.inputs.network;
+    let report = WhatIfReport {
+        base: &base.compiled.network,
+        candidate: &candidate.compiled.network,
+        comparison: &comparison,
+        changed_rules: &changed_rules(&base.compiled.network, &candidate.compiled.network),
+        provenance: traffic.provenance(args.judging.no_timing, made_from),
+    };
+    let text = match args.format {
+        TableOrJson::Table => report.table(args.output.style()),
+        TableOrJson::Json => report.json(),
+    };
+    output::write(args.output.output.as_deref(), &text)?;
+    Ok(match status(args.fail_on, &comparison) {
+        Status::Clean if args.judging.is_incomplete(&comparison.candidate.ledger) => Status::Incomplete,
+        status => status,
+    })
+}
+
+fn status(fail_on: FailOn, comparison: &Comparison) -> Status {
+    let counts = &comparison.counts;
+    let kind = match fail_on {
+        FailOn::None => return Status::Clean,
+        FailOn::Any if counts.flips.is_empty() => return Status::Clean,
+        FailOn::Any => return Status::Findings,
+        FailOn::NewlyDenied => VerdictKind::Deny,
+        FailOn::NewlyAllowed => VerdictKind::Allow,
+    };
+    // A flow that had another verdict, and of which the candidate leaves open whether it now has this one.
+    let could_be = counts
+        .flips
+        .keys()
+        .any(|change| change.candidate.kind == VerdictKind::Undetermined && change.base.kind != kind);
+    if counts.newly(kind).packets > 0 {
+        Status::Findings
+    } else if could_be {
+        Status::Incomplete
+    } else {
+        Status::Clean
+    }
+}
