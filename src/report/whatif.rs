@@ -267,16 +267,15 @@ impl WhatIfReport<'_> {
     fn ledger_table(&self, text: &mut String, style: Style) {
         heading(text, style, "Ledger");
         let Comparison { base, candidate, .. } = self.comparison;
-        let packets = |totals: &Totals, kind| totals.tally.verdicts.get(&kind).map_or(0, |hits| hits.packets);
-        let rows: [(&str, &dyn Fn(&Totals) -> u64); 8] = [
-            ("read", &|totals| totals.ledger.read),
-            ("evaluated", &|totals| totals.ledger.evaluated),
-            ("  allow", &|totals| packets(totals, VerdictKind::Allow)),
-            ("  deny", &|totals| packets(totals, VerdictKind::Deny)),
-            ("out of scope", &|totals| totals.ledger.out_of_scope.total()),
-            ("undetermined", &|totals| totals.ledger.undetermined.total()),
-            ("skipped", &|totals| totals.ledger.skipped.total()),
-            ("evicted flows", &|totals| totals.ledger.evicted_flows),
+        let rows: [(&str, fn(&Totals) -> u64); 8] = [
+            ("read", |totals| totals.ledger.read),
+            ("evaluated", |totals| totals.ledger.evaluated),
+            ("  allow", |totals| packets(totals, VerdictKind::Allow)),
+            ("  deny", |totals| packets(totals, VerdictKind::Deny)),
+            ("out of scope", |totals| totals.ledger.out_of_scope.total()),
+            ("undetermined", |totals| totals.ledger.undetermined.total()),
+            ("skipped", |totals| totals.ledger.skipped.total()),
+            ("evicted flows", |totals| totals.ledger.evicted_flows),
         ];
         let mut table = plain(&["", "base", "candidate"], &[1, 2]);
         for (name, count) in rows {
@@ -323,4 +322,8 @@ impl From<&Distinct> for DistinctJson {
 fn addresses(distinct: &Distinct, one: &str) -> String {
     let counted = counted(distinct.count() as u64, one);
     if distinct.is_more() { format!("more than {counted}") } else { counted }
+}
+
+fn packets(totals: &Totals, kind: VerdictKind) -> u64 {
+    totals.tally.verdicts.get(&kind).map_or(0, |hits| hits.packets)
 }
