@@ -267,20 +267,18 @@ impl WhatIfReport<'_> {
     fn ledger_table(&self, text: &mut String, style: Style) {
         heading(text, style, "Ledger");
         let Comparison { base, candidate, .. } = self.comparison;
-        let rows: [(&str, fn(&Totals) -> u64); 8] = [
-            ("read", |totals| totals.ledger.read),
-            ("evaluated", |totals| totals.ledger.evaluated),
-            ("  allow", |totals| packets(totals, VerdictKind::Allow)),
-            ("  deny", |totals| packets(totals, VerdictKind::Deny)),
-            ("out of scope", |totals| totals.ledger.out_of_scope.total()),
-            ("undetermined", |totals| totals.ledger.undetermined.total()),
-            ("skipped", |totals| totals.ledger.skipped.total()),
-            ("evicted flows", |totals| totals.ledger.evicted_flows),
-        ];
         let mut table = plain(&["", "base", "candidate"], &[1, 2]);
-        for (name, count) in rows {
+        let mut row = |name: &str, count: fn(&Totals) -> u64| {
             table.add_row([name.to_owned(), grouped(count(base)), grouped(count(candidate))]);
-        }
+        };
+        row("read", |totals| totals.ledger.read);
+        row("evaluated", |totals| totals.ledger.evaluated);
+        row("  allow", |totals| packets(totals, VerdictKind::Allow));
+        row("  deny", |totals| packets(totals, VerdictKind::Deny));
+        row("out of scope", |totals| totals.ledger.out_of_scope.total());
+        row("undetermined", |totals| totals.ledger.undetermined.total());
+        row("skipped", |totals| totals.ledger.skipped.total());
+        row("evicted flows", |totals| totals.ledger.evicted_flows);
         text.push_str(&lines(&table));
     }
 
