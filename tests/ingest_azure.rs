@@ -8,6 +8,8 @@ mod network;
 mod refused;
 #[path = "ingest_azure/rules.rs"]
 mod rules;
+#[path = "ingest_azure/services.rs"]
+mod services;
 #[path = "ingest_azure/shared.rs"]
 mod shared;
 

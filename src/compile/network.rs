@@ -241,7 +241,10 @@ impl<'n> PolicyBuilder<'n> {
                 Some(Reference::Here(subnet)) => {
                     enforced(&network.subnets[subnet.get()]).map(|nsg| self.policy(nsg, direction, around))
                 }
-                Some(Reference::Missing(subnet)) => Some(PolicyReference::MissingSubnet(subnet.clone())),
+                Some(Reference::Missing(subnet)) => Some(match attached(network, subnet) {
+                    Some(nsg) => self.policy(&Reference::Here(nsg), direction, around),
+                    None => PolicyReference::MissingSubnet(subnet.clone()),
+                }),
                 None => Some(PolicyReference::MissingSubnet(nic.id.clone())),
             };
             let subnet = subnet.map(|policy| LayerPolicy { layer: Layer::SubnetNsg, policy });
@@ -292,6 +295,11 @@ impl<'n> PolicyBuilder<'n> {
             self.surroundings.len() - 1
         })
     }
+}
+
+/// The NSG that says of itself that a subnet holds it, for a subnet that the inventory lacks (JSON-3).
+fn attached(network: &Network, subnet: &ResourceId) -> Option<NsgIndex> {
+    network.nsgs.iter().position(|nsg| nsg.attached_subnets.contains(subnet)).map(NsgIndex::new)
 }
 
 /// The NSG of a subnet, where Azure enforces one: not on the subnets of gateways (GW-1) and Azure Firewall (FW-1).

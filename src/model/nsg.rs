@@ -14,6 +14,9 @@ pub struct Nsg {
     pub resource_guid: Option<String>,
     /// Existing flows are evaluated again when the rules change (NSG-20).
     pub flush_connection: bool,
+    /// The subnets that hold it by its own account. The subnets' own account goes first: this one counts only for
+    /// subnets that the inventory lacks (JSON-3).
+    pub attached_subnets: Vec<ResourceId>,
     /// Custom and default rules of both directions.
     ///
     /// INVARIANT: sorted by [`Nsg::sort`]; exactly the six default rules of DEF-1 are among them.
@@ -24,7 +27,7 @@ impl Nsg {
     /// An NSG of these custom rules and the six default ones.
     #[must_use]
     pub fn new(id: ResourceId, custom: Vec<Rule>) -> Self {
-        let mut nsg = Self { id, resource_guid: None, flush_connection: false, rules: custom };
+        let mut nsg = Self { id, resource_guid: None, flush_connection: false, attached_subnets: Vec::new(), rules: custom };
         nsg.rules.extend(default_rules());
         nsg.sort();
         nsg

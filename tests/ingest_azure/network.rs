@@ -3,8 +3,7 @@
 use nsgsim::model::finding::FindingCode::*;
 use nsgsim::model::index::Reference;
 use nsgsim::model::network::{Network, PeeringState, PublicIpSku};
-use nsgsim::model::routing::{ConnectionRemote, NextHop, RouteDestination};
-use nsgsim::model::services::{ApplianceMode, ServiceKind};
+use nsgsim::model::routing::{NextHop, RouteDestination};
 use serde_json::{Map, Value, json};
 
 use super::{codes, id, load, places, reference};
@@ -347,51 +346,4 @@ fn lim_1_a_number_beyond_a_limit_is_told() {
     }
     let tables: Value = (0..201).map(|n| json!({ "id": id(&format!("routeTables/t{n}")) })).collect();
     assert_eq!(codes(&load(&[tables]).findings), [LimitExceeded]);
-}
-
-#[test]
-fn json_6_gateways_accounts_and_appliances() {
-    let mut inventory = two_tiers();
-    inventory["virtualNetworks"][0]["subnets"]
-        .as_array_mut()
-        .unwrap()
-        .push(json!({ "name": "GatewaySubnet", "addressPrefix": "10.20.255.0/27" }));
-    inventory["virtualNetworkGateways"] = json!([{
-        "id": id("virtualNetworkGateways/gw"), "gatewayType": "ExpressRoute", "learnedRoutes": ["10.90.0.0/16"],
-        "vpnClientConfiguration": { "vpnClientAddressPool": { "addressPrefixes": ["172.30.0.0/24"] } },
-        "ipConfigurations": [{ "subnet": reference("virtualNetworks/vnet-a/subnets/GatewaySubnet") }]
-    }]);
-    inventory["localNetworkGateways"] = json!([{ "id": id("localNetworkGateways/site"),
-        "localNetworkAddressSpace": { "addressPrefixes": ["10.91.0.0/16"] } }]);
-    inventory["connections"] = json!([{ "id": id("connections/c"), "connectionType": "IPsec",
-        "virtualNetworkGateway1": reference("virtualNetworkGateways/gw"),
-        "localNetworkGateway2": reference("localNetworkGateways/site") }]);
-    inventory["storageAccounts"] = json!([{ "id": "/x/st", "publicNetworkAccess": "Enabled", "networkRuleSet": {
-        "bypass": "Logging, AzureServices", "defaultAction": "Deny",
-        "ipRules": [{ "ipAddressOrRange": "203.0.113.0/24" }],
-        "virtualNetworkRules": [{ "virtualNetworkResourceId": "/x/subnets/s" }] } }]);
-    inventory["vaults"] = json!([{ "id": "/x/kv", "properties": { "networkAcls": {
-        "bypass": "None", "defaultAction": "Allow", "ipRules": [{ "value": "203.0.113.9" }] } } }]);
-    inventory["appliances"] = json!([{ "nic": id("networkInterfaces/web-nic"), "mode": "snat" }]);
-    let loaded = load(&[inventory]);
-    let network = &loaded.network;
-    assert_eq!(codes(&loaded.findings), []);
-    let gateway = &network.gateways[0];
-    assert!(gateway.express_route && gateway.bgp);
-    assert!(
-        matches!(gateway.vnet, Some(Reference::Here(_)))
-            && matches!(gateway.subnet, Some(Reference::Here(_)))
-    );
-    assert_eq!((gateway.client_pools.len(), gateway.learned_routes.len()), (1, 1));
-    assert!(matches!(&network.connections[0].remote, ConnectionRemote::Site(Some(Reference::Here(_)))));
-    let [vault, storage] = &network.service_accounts[..] else { panic!("two accounts") };
-    assert_eq!(
-        (vault.kind, vault.default_allow, vault.bypass_azure_services),
-        (ServiceKind::KeyVault, Some(true), false)
-    );
-    assert_eq!((storage.default_allow, storage.bypass_azure_services), (Some(false), true));
-    let range = ["203.0.113.0", "203.0.113.255"].map(|text| text.parse().unwrap());
-    assert_eq!(storage.ip_rules, [(range[0], range[1])]);
-    assert_eq!(network.appliances[0].mode, ApplianceMode::Snat);
-    assert!(matches!(network.appliances[0].nic, Reference::Here(_)));
 }

@@ -169,3 +169,13 @@ fn files_and_folders_are_read_packed_or_not() {
     let error = azure::load(&[path("missing.json")], None).unwrap_err().to_string();
     assert!(error.contains("missing.json: cannot be read"), "{error}");
 }
+
+#[test]
+fn a_list_of_an_inventory_that_is_none_is_refused() {
+    for value in [json!({}), json!("x"), json!(1)] {
+        let error = read(&[json!({ "networkSecurityGroups": value, "routeTables": [] })]).unwrap_err();
+        assert!(error.to_string().ends_with("is not a list"), "{error}");
+    }
+    let page = json!({ "networkSecurityGroups": { "value": [{ "id": id("networkSecurityGroups/n") }] } });
+    assert_eq!(load(&[page]).network.nsgs.len(), 1);
+}

@@ -17,6 +17,9 @@ use super::state::{FlowKey, Record};
 /// The idle time of a network that sets none, in minutes (STATE-6).
 const DEFAULT_IDLE_MIN: u32 = 4;
 
+/// Of a packet that passes by the record of a flow that came in: by which public address, where it is known.
+pub(crate) type CameIn = Option<Option<PublicIpIndex>>;
+
 impl Walk<'_> {
     /// One interface of the inventory: the record of the flow passes the packet (STATE-1), or else the filters are
     /// asked, and a packet that they allow leaves a record. Returns the public address that the flow came in by.
@@ -27,7 +30,7 @@ impl Walk<'_> {
         packet: &Packet,
         seen: &Seen,
         entered_by: Option<PublicIpIndex>,
-    ) -> Result<Option<PublicIpIndex>, Stop> {
+    ) -> Result<CameIn, Stop> {
         let interface = Interface::Nic(nic);
         // STATE-11: a later fragment whose first was seen does not come here.
         if matches!(packet.fragment, Fragment::Later { .. }) {
@@ -52,8 +55,8 @@ impl Walk<'_> {
                     return deny(Reason::SecurityRule(hit));
                 }
                 self.step(interface, direction, StepAnswer::FlowTable, Access::Allow, seen);
-                let came_in_by = record.entered_by.as_ref();
-                return Ok(came_in_by.and_then(|id| self.public_ip_by_id(id)));
+                let by = record.entered_by.as_ref().and_then(|id| self.public_ip_by_id(id));
+                return Ok((record.direction == Direction::Inbound).then_some(by));
             }
         }
         self.filters(interface, direction, seen, entered_by)?;
@@ -183,10 +186,10 @@ impl Walk<'_> {
             },
         };
         let at = &self.view.network.subnets[subnet.get()];
-        // GW-1, FW-1.
-        let special = ["GatewaySubnet", "AzureFirewallSubnet", "AzureFirewallManagementSubnet"];
-        if at.nsg.is_some() && special.iter().any(|name| at.id.name().eq_ignore_ascii_case(name)) {
-            return self.must_let_through(Feature::SpecialSubnet, Some(&at.id));
+        // GW-1, FW-1: an NSG there is not enforced.
+        let special = ["GatewaySubnet", "AzureFirewallSubnet"];
+        if special.iter().any(|name| at.id.name().eq_ignore_ascii_case(name)) {
+            return Ok(());
         }
         self.level(interface, direction, Layer::SubnetNsg, at.nsg.as_ref(), seen)
     }

@@ -15,7 +15,7 @@ use nsgsim::model::verdict::{
     Feature, Interface, Note, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer, Translation, Unknown,
 };
 
-use super::filter::is_platform;
+use super::filter::{CameIn, is_platform};
 use super::route::{Candidate, Hop};
 use super::rules::Seen;
 use super::space::{View, holds};
@@ -67,7 +67,7 @@ struct Sender {
     interface: Interface,
     subnet: SubnetIndex,
     /// The flow came in by this public address (OUT-5).
-    came_in_by: Option<PublicIpIndex>,
+    came_in_by: CameIn,
 }
 
 impl<'a> Walk<'a> {
@@ -141,15 +141,15 @@ impl<'a> Walk<'a> {
         let at = &self.view.network.nics[nic.get()];
         let own = |address| at.ip_configurations.iter().any(|own| own.address == Some(address));
         let tuple = packet.five_tuple;
-        // EVAL-9: it does not leave the guest.
-        if own(tuple.destination) {
-            return Ok(End::Allow(Reason::NoSecurityGroup));
-        }
         // PLAT-5: a guest that asks for its address does not have one yet.
         let asks_for_address = tuple.source.is_unspecified() && is_platform(&tuple);
         // ROUTE-13.
         if !own(tuple.source) && !at.ip_forwarding && !asks_for_address {
             return deny(Reason::IpForwarding { nic, direction: Direction::Outbound });
+        }
+        // EVAL-9: it does not leave the guest.
+        if own(tuple.destination) {
+            return Ok(End::Allow(Reason::NoSecurityGroup));
         }
         if let Some(end) = self.exceptions(packet)? {
             return Ok(end);
@@ -363,7 +363,9 @@ impl<'a> Walk<'a> {
         let tuple = &packet.five_tuple;
         let no_way = Reason::OutboundConnectivity { interface: sender.interface };
         // OUT-5.
-        if let Some(public_ip) = sender.came_in_by {
+        if let Some(came_in_by) = sender.came_in_by {
+            // It came in behind a translation that nobody has told.
+            let Some(public_ip) = came_in_by else { return Ok(None) };
             return Ok(self.leave_by(Snat::InstancePublicIp, network.public_ips[public_ip.get()].address));
         }
         let subnet = &network.subnets[sender.subnet.get()];

@@ -43,11 +43,7 @@ pub(super) fn read<'a>(
 
 fn network_rules(account: &mut ServiceAccount, rules: Node<'_>) -> Result<(), IngestError> {
     if let Some(action) = rules.member("defaultAction") {
-        account.default_allow = Some(match action.text()? {
-            text if text.eq_ignore_ascii_case("Allow") => true,
-            text if text.eq_ignore_ascii_case("Deny") => false,
-            _ => return Err(action.wrong("`Allow` or `Deny`")),
-        });
+        account.default_allow = Some(action.one_of(&[("Allow", true), ("Deny", false)])?);
     }
     if let Some(bypass) = rules.text_of("bypass")? {
         account.bypass_azure_services =

@@ -1,14 +1,13 @@
 //! Virtual network managers, management groups, and what the user states of appliances (JSON-6, ADM-5, ROUTE-15).
 
 use super::collect::Resource;
-use super::node::{Node, shorten};
+use super::node::Node;
 use super::resolve::Reader;
 use super::{nsg, terms};
 use crate::ingest::error::IngestError;
-use crate::model::finding::FindingCode;
 use crate::model::id::ResourceId;
-use crate::model::prefix::{PortRange, read_prefix};
-use crate::model::rule::Protocol;
+use crate::model::prefix::PortRange;
+use crate::model::rule::{AddressTerm, Protocol};
 use crate::model::services::{
     AdminAction, AdminAddress, AdminCollection, AdminConfiguration, AdminRule, Appliance, ApplianceMode,
     EffectiveAdminRules, ManagementGroup, NetworkGroup, NetworkManager,
@@ -69,7 +68,7 @@ fn configuration<'a>(
         for rule in reader.collection.children(&child, "rules", "rules", &mut reader.findings)? {
             rules.push(admin_rule(reader, rule.node, rule.id.name())?);
         }
-        let name = child.node.text_of("name")?.unwrap_or_else(|| child.id.name()).to_owned();
+        let name = child.name()?.to_owned();
         collections.push(AdminCollection { name, groups, rules });
     }
     Ok(AdminConfiguration {
@@ -109,24 +108,29 @@ fn admin_rule(reader: &mut Reader<'_>, node: Node<'_>, name: &str) -> Result<Adm
 }
 
 fn action(node: Node<'_>) -> Result<AdminAction, IngestError> {
-    let expected = "`Allow`, `AlwaysAllow` or `Deny`";
-    let member = node.member("access").ok_or_else(|| node.lacks("access", expected))?;
-    match member.text()? {
-        text if text.eq_ignore_ascii_case("Allow") => Ok(AdminAction::Allow),
-        text if text.eq_ignore_ascii_case("AlwaysAllow") => Ok(AdminAction::AlwaysAllow),
-        text if text.eq_ignore_ascii_case("Deny") => Ok(AdminAction::Deny),
-        _ => Err(member.wrong(expected)),
-    }
+    node.needed_one_of(
+        "access",
+        &[
+            ("Allow", AdminAction::Allow),
+            ("AlwaysAllow", AdminAction::AlwaysAllow),
+            ("Deny", AdminAction::Deny),
+        ],
+    )
 }
 
 fn protocol(node: Node<'_>) -> Result<Option<Protocol>, IngestError> {
-    let expected = "`Tcp`, `Udp`, `Icmp`, `Esp`, `Ah` or `Any`";
-    let member = node.member("protocol").ok_or_else(|| node.lacks("protocol", expected))?;
-    let text = member.text()?;
-    if terms::is_any_protocol(text) {
-        return Ok(None);
-    }
-    terms::rule_protocol(text).map(Some).ok_or_else(|| member.wrong(expected))
+    node.needed_one_of(
+        "protocol",
+        &[
+            ("Tcp", Some(Protocol::TCP)),
+            ("Udp", Some(Protocol::UDP)),
+            ("Icmp", Some(Protocol::ICMP)),
+            ("Esp", Some(Protocol::ESP)),
+            ("Ah", Some(Protocol::AH)),
+            ("Any", None),
+            ("*", None),
+        ],
+    )
 }
 
 fn addresses(
@@ -143,21 +147,13 @@ fn addresses(
 }
 
 fn address(reader: &mut Reader<'_>, node: Node<'_>) -> Result<AdminAddress, IngestError> {
-    let text = node.text()?;
-    if text == "*" {
-        return Ok(AdminAddress::Any);
-    }
-    if let Ok(read) = read_prefix(text) {
-        return Ok(AdminAddress::Prefix(terms::masked(read, node, &mut reader.findings)));
-    }
-    if let Some(tag) = terms::tag(text) {
-        terms::check_tag(&tag, reader.tags, node, &mut reader.findings);
-        return Ok(AdminAddress::Tag(tag));
-    }
-    let message =
-        format!("`{}` is neither `*`, an IP address, a CIDR block nor a service tag", shorten(text));
-    reader.findings.add(FindingCode::InvalidAddressPrefix, node, message);
-    Ok(AdminAddress::Invalid(text.to_owned()))
+    Ok(match terms::address(node, reader.tags, &mut reader.findings)? {
+        AddressTerm::Any => AdminAddress::Any,
+        AddressTerm::Prefix(prefix) => AdminAddress::Prefix(prefix),
+        AddressTerm::Tag(tag) => AdminAddress::Tag(tag),
+        AddressTerm::Invalid(text) => AdminAddress::Invalid(text),
+        AddressTerm::Asg(_) => return Err(node.wrong("an address")),
+    })
 }
 
 /// Ranges of ports; an empty list matches all (ADM-5).
@@ -186,14 +182,9 @@ pub(super) fn appliance<'a>(
     resource: &Resource<'a>,
 ) -> Result<Appliance, IngestError> {
     let node = resource.node;
-    let expected = "`forward`, `snat` or `drop`";
-    let mode = node.member("mode").ok_or_else(|| node.lacks("mode", expected))?;
-    let mode = match mode.text()? {
-        text if text.eq_ignore_ascii_case("forward") => ApplianceMode::Forward,
-        text if text.eq_ignore_ascii_case("snat") => ApplianceMode::Snat,
-        text if text.eq_ignore_ascii_case("drop") => ApplianceMode::Drop,
-        _ => return Err(mode.wrong(expected)),
-    };
+    let modes =
+        [("forward", ApplianceMode::Forward), ("snat", ApplianceMode::Snat), ("drop", ApplianceMode::Drop)];
+    let mode = node.needed_one_of("mode", &modes)?;
     let egress = match node.member("egressNic") {
         Some(egress) => Some(reader.resolve((egress.id()?, egress), |positions| &positions.nics)),
         None => None,

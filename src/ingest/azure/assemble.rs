@@ -111,29 +111,23 @@ pub(super) fn network<'a>(
 }
 
 fn read_services(reader: &mut Reader<'_>, network: &mut Network) -> Result<(), IngestError> {
-    let connections = reader.collection.take(Kind::Connection);
-    network.connections = read_all(&connections, |one| routing::connection(reader, one))?;
-    let balancers = reader.collection.take(Kind::LoadBalancer);
-    network.load_balancers = read_all(&balancers, |one| balancer::read(reader, one))?;
-    let services = reader.collection.take(Kind::PrivateLinkService);
-    network.private_link_services = read_all(&services, |one| endpoints::private_link_service(reader, one))?;
-    let bastions = reader.collection.take(Kind::Bastion);
-    network.bastions = read_all(&bastions, |one| endpoints::bastion(reader, one))?;
-    let policies = reader.collection.take(Kind::EndpointPolicy);
-    network.endpoint_policies = read_all(&policies, |one| endpoints::policy(reader, one))?;
-    let managers = reader.collection.take(Kind::NetworkManager);
-    network.network_managers = read_all(&managers, |one| admin::manager(reader, one))?;
-    let groups = reader.collection.take(Kind::ManagementGroup);
-    network.management_groups = read_all(&groups, admin::management_group)?;
-    let appliances = reader.collection.take(Kind::Appliance);
-    network.appliances = read_all(&appliances, |one| admin::appliance(reader, one))?;
+    network.connections = take_all(reader, Kind::Connection, routing::connection)?;
+    network.load_balancers = take_all(reader, Kind::LoadBalancer, balancer::read)?;
+    network.private_link_services =
+        take_all(reader, Kind::PrivateLinkService, endpoints::private_link_service)?;
+    network.bastions = take_all(reader, Kind::Bastion, endpoints::bastion)?;
+    network.endpoint_policies = take_all(reader, Kind::EndpointPolicy, endpoints::policy)?;
+    network.network_managers = take_all(reader, Kind::NetworkManager, admin::manager)?;
+    network.management_groups =
+        take_all(reader, Kind::ManagementGroup, |_, one| admin::management_group(one))?;
+    network.appliances = take_all(reader, Kind::Appliance, admin::appliance)?;
     for (kind, service) in [
         (Kind::StorageAccount, ServiceKind::Storage),
         (Kind::Vault, ServiceKind::KeyVault),
         (Kind::SqlServer, ServiceKind::Sql),
     ] {
-        let accounts = reader.collection.take(kind);
-        network.service_accounts.extend(read_all(&accounts, |one| accounts::read(reader, one, service))?);
+        let accounts = take_all(reader, kind, |reader, one| accounts::read(reader, one, service))?;
+        network.service_accounts.extend(accounts);
     }
     network.service_accounts.sort_by(|one, two| one.id.cmp(&two.id));
     let effective = std::mem::take(&mut reader.collection.effective_admin_rules);
@@ -141,6 +135,16 @@ fn read_services(reader: &mut Reader<'_>, network: &mut Network) -> Result<(), I
     // They have no ID to be sorted by.
     network.effective_admin_rules.sort_by_cached_key(|list| format!("{list:?}"));
     Ok(())
+}
+
+/// Reads all resources of a kind, in order of their IDs.
+fn take_all<'a, T>(
+    reader: &mut Reader<'a>,
+    kind: Kind,
+    read: impl Fn(&mut Reader<'a>, &Resource<'a>) -> Result<T, IngestError>,
+) -> Result<Vec<T>, IngestError> {
+    let resources = reader.collection.take(kind);
+    read_all(&resources, |one| read(reader, one))
 }
 
 fn read_all<R, T>(list: &[R], read: impl FnMut(&R) -> Result<T, IngestError>) -> Result<Vec<T>, IngestError> {

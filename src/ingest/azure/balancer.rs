@@ -3,7 +3,6 @@
 use super::collect::Resource;
 use super::node::Node;
 use super::resolve::Reader;
-use super::terms;
 use crate::ingest::error::IngestError;
 use crate::model::prefix::PortRange;
 use crate::model::rule::Protocol;
@@ -79,7 +78,7 @@ fn rule<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<LoadBala
         pools.push(pool);
     }
     Ok(LoadBalancingRule {
-        name: node.text_of("name")?.unwrap_or_else(|| resource.id.name()).to_owned(),
+        name: resource.name()?.to_owned(),
         frontend: reader.id_of(node, "frontendIPConfiguration")?,
         pools,
         protocol: protocol(node)?,
@@ -120,7 +119,7 @@ fn nat_rule<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<Inbo
 fn outbound_rule<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<OutboundRule, IngestError> {
     let node = resource.node;
     Ok(OutboundRule {
-        name: node.text_of("name")?.unwrap_or_else(|| resource.id.name()).to_owned(),
+        name: resource.name()?.to_owned(),
         frontends: reader.ids_of(node, "frontendIPConfigurations")?,
         pool: reader.id_of(node, "backendAddressPool")?,
         protocol: protocol(node)?,
@@ -135,14 +134,8 @@ fn needed_port(node: Node<'_>, member: &str) -> Result<u16, IngestError> {
     port(node, member)?.ok_or_else(|| node.lacks(member, "a port from 0 to 65535"))
 }
 
-/// `Tcp` or `Udp`; nothing for `All`.
+/// `Tcp` or `Udp`; nothing for all protocols.
 fn protocol(node: Node<'_>) -> Result<Option<Protocol>, IngestError> {
-    let expected = "`Tcp`, `Udp` or `All`";
-    let member = node.member("protocol").ok_or_else(|| node.lacks("protocol", expected))?;
-    let text = member.text()?;
-    if terms::is_any_protocol(text) {
-        return Ok(None);
-    }
-    let known = terms::rule_protocol(text).filter(|protocol| protocol.has_ports());
-    known.map(Some).ok_or_else(|| member.wrong(expected))
+    let words = [("Tcp", Some(Protocol::TCP)), ("Udp", Some(Protocol::UDP)), ("All", None), ("*", None)];
+    node.needed_one_of("protocol", &words)
 }

@@ -20,6 +20,13 @@ pub(super) struct Resource<'a> {
     order: usize,
 }
 
+impl Resource<'_> {
+    /// Its name: as it says, else the last segment of its ID.
+    pub(super) fn name(&self) -> Result<&str, IngestError> {
+        Ok(self.node.text_of("name")?.unwrap_or_else(|| self.id.name()))
+    }
+}
+
 /// Everything that the documents hold.
 #[derive(Default)]
 pub(super) struct Collection<'a> {

@@ -45,13 +45,18 @@ fn shape(node: Node<'_>) -> Shape {
         Shape::Resource
     } else if node.raw_members().any(|(name, _)| kind::of_list(name).is_some()) {
         Shape::Inventory
-    } else if node.raw_members().any(|(name, value)| {
-        name.eq_ignore_ascii_case("value") && (value.as_list().is_some() || value.is_empty())
-    }) {
+    } else if is_page(node) {
         Shape::Page
     } else {
         Shape::Unknown
     }
+}
+
+/// Whether the object is `{"value": [...]}`.
+fn is_page(node: Node<'_>) -> bool {
+    node.raw_members().any(|(name, value)| {
+        name.eq_ignore_ascii_case("value") && (value.as_list().is_some() || value.is_empty())
+    })
 }
 
 /// What the object is by its `type` or ID.
@@ -152,7 +157,7 @@ impl<'a> DocumentReader<'_, 'a> {
                 (Some(kind), Some(items)) => {
                     items.into_iter().try_for_each(|item| self.resource(item, Some(kind)))?;
                 }
-                (Some(kind), None) if value.is_object() => self.page(value, Some(kind))?,
+                (Some(kind), None) if is_page(value) => self.page(value, Some(kind))?,
                 (Some(_), None) => return Err(value.wrong("a list")),
                 (None, Some(items)) => self.list(&items)?,
                 (None, None) => {}

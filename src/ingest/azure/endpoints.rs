@@ -7,6 +7,7 @@ use super::nic::NicDraft;
 use super::node::Node;
 use super::resolve::Reader;
 use crate::ingest::error::IngestError;
+use crate::model::finding::FindingCode;
 use crate::model::id::ResourceId;
 use crate::model::services::{
     BastionHost, EndpointPolicy, PrivateEndpoint, PrivateLinkConnection, PrivateLinkService,
@@ -65,8 +66,9 @@ pub(super) fn private_endpoint<'a>(
                 take_address(&mut endpoint.addresses, Some(address.address()?));
             }
         }
-        if endpoint.addresses.is_empty() {
-            reader.ids_of(node, "networkInterfaces")?;
+        if endpoint.addresses.is_empty() && reader.ids_of(node, "networkInterfaces")?.is_empty() {
+            let message = "no member tells the endpoint's address: packets to it cannot be recognised";
+            reader.findings.add(FindingCode::MissingField, node, message);
         }
     }
     Ok(endpoint)

@@ -180,6 +180,18 @@ impl<'a> Node<'a> {
         ResourceId::new(self.text()?).ok_or_else(|| self.wrong("a resource ID"))
     }
 
+    /// What the text stands for among these words, in any letter case (SIM-3); any other word is an error.
+    pub(super) fn one_of<T: Copy>(self, words: &[(&str, T)]) -> Result<T, IngestError> {
+        let text = self.text()?;
+        let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| self.wrong(&expected(words)))
+    }
+
+    /// What a member's word stands for, as [`Node::one_of`]; the member must be there.
+    pub(super) fn needed_one_of<T: Copy>(self, name: &str, words: &[(&str, T)]) -> Result<T, IngestError> {
+        self.member(name).ok_or_else(|| self.lacks(name, &expected(words)))?.one_of(words)
+    }
+
     /// A member's text.
     pub(super) fn text_of(self, name: &str) -> Result<Option<&'a str>, IngestError> {
         self.member(name).map(Self::text).transpose()
@@ -277,6 +289,16 @@ impl<'a> Node<'a> {
         members.sort_by_cached_key(|(name, _)| name.to_ascii_lowercase());
         members.dedup_by(|later, earlier| later.0.eq_ignore_ascii_case(earlier.0));
         members
+    }
+}
+
+/// The words of a closed set, for a message: "`a`, `b` or `c`".
+fn expected<T>(words: &[(&str, T)]) -> String {
+    let quoted: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
     }
 }
 

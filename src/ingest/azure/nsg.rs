@@ -20,6 +20,7 @@ pub(super) struct NsgDraft<'a> {
     pub rules: Vec<(Rule, Node<'a>)>,
     resource_guid: Option<String>,
     flush_connection: bool,
+    attached_subnets: Vec<ResourceId>,
 }
 
 impl NsgDraft<'_> {
@@ -28,6 +29,7 @@ impl NsgDraft<'_> {
         let mut nsg = Nsg::new(self.id, self.rules.into_iter().map(|(rule, _)| rule).collect());
         nsg.resource_guid = self.resource_guid;
         nsg.flush_connection = self.flush_connection;
+        nsg.attached_subnets = self.attached_subnets;
         nsg
     }
 }
@@ -57,13 +59,13 @@ pub(super) fn read<'a>(
             );
         }
     }
-    for back_reference in ["subnets", "networkInterfaces"] {
-        // The association itself stands at the other side (JSON-3); all that is left to do is to say that it is missing.
-        reader.ids_of(node, back_reference)?;
-    }
+    // The association stands at the other side (JSON-3). An interface that is not in the inventory has no address to be
+    // judged by, so only subnets are of interest, and nothing hangs on those that nobody is in.
+    let attached_subnets = node.references_of("subnets")?.into_iter().map(|(id, _)| id).collect();
     Ok(NsgDraft {
         resource_guid: node.text_of("resourceGuid")?.map(str::to_owned),
         flush_connection: node.flag_of("flushConnection")?.unwrap_or(false),
+        attached_subnets,
         id: resource.id,
         name,
         node,
@@ -72,7 +74,7 @@ pub(super) fn read<'a>(
 }
 
 fn custom_rule<'a>(reader: &mut Reader<'a>, nsg: &str, child: &Resource<'a>) -> Result<Rule, IngestError> {
-    let name = child.node.text_of("name")?.unwrap_or_else(|| child.id.name()).to_owned();
+    let name = child.name()?.to_owned();
     reader.within(nsg, &name, |reader| rule(reader, child.node, &name)).map_err(|error| match error {
         IngestError::Content { place, message } => {
             IngestError::Content { place, message: format!("rule `{}`: {message}", shorten(&name)) }
@@ -109,23 +111,11 @@ fn rule<'a>(reader: &mut Reader<'a>, node: Node<'a>, name: &str) -> Result<Rule,
 
 /// The direction of a rule; any other word leaves nothing to evaluate.
 pub(super) fn direction(node: Node<'_>) -> Result<Direction, IngestError> {
-    let expected = "`Inbound` or `Outbound`";
-    let member = node.member("direction").ok_or_else(|| node.lacks("direction", expected))?;
-    match member.text()? {
-        text if text.eq_ignore_ascii_case("Inbound") => Ok(Direction::Inbound),
-        text if text.eq_ignore_ascii_case("Outbound") => Ok(Direction::Outbound),
-        _ => Err(member.wrong(expected)),
-    }
+    node.needed_one_of("direction", &[("Inbound", Direction::Inbound), ("Outbound", Direction::Outbound)])
 }
 
 fn access(node: Node<'_>) -> Result<Access, IngestError> {
-    let expected = "`Allow` or `Deny`";
-    let member = node.member("access").ok_or_else(|| node.lacks("access", expected))?;
-    match member.text()? {
-        text if text.eq_ignore_ascii_case("Allow") => Ok(Access::Allow),
-        text if text.eq_ignore_ascii_case("Deny") => Ok(Access::Deny),
-        _ => Err(member.wrong(expected)),
-    }
+    node.needed_one_of("access", &[("Allow", Access::Allow), ("Deny", Access::Deny)])
 }
 
 /// The source or the destination of a rule: the same members under two names.
@@ -163,11 +153,7 @@ impl Side {
     ) -> Result<Vec<AddressTerm>, IngestError> {
         let mut found = Vec::new();
         for element in self.elements(reader, rule, "AddressPrefix")? {
-            let term = terms::address(element, &mut reader.findings)?;
-            if let AddressTerm::Tag(name) = &term {
-                terms::check_tag(name, reader.tags, element, &mut reader.findings);
-            }
-            found.push(term);
+            found.push(terms::address(element, reader.tags, &mut reader.findings)?);
         }
         for asg in rule.references_of(&format!("{}ApplicationSecurityGroups", self.0))? {
             found.push(AddressTerm::Asg(reader.resolve(asg, |positions| &positions.asgs)));

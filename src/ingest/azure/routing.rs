@@ -1,17 +1,18 @@
 //! Route tables, gateways, their connections, and NAT gateways (JSON-6).
 
 use super::collect::Resource;
-use super::node::{Node, shorten};
+use super::node::Node;
 use super::resolve::Reader;
 use super::{terms, vnet};
 use crate::ingest::error::IngestError;
 use crate::model::finding::FindingCode;
 use crate::model::index::Reference;
-use crate::model::prefix::{Prefix, read_prefix};
+use crate::model::prefix::Prefix;
 use crate::model::routing::{
     Connection, ConnectionRemote, Gateway, LocalGateway, NatGateway, NextHop, Route, RouteDestination,
     RouteTable,
 };
+use crate::model::rule::AddressTerm;
 
 /// Reads a route table.
 pub(super) fn table<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<RouteTable, IngestError> {
@@ -20,7 +21,6 @@ pub(super) fn table<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Res
     for child in reader.collection.children(resource, "routes", "routes", &mut reader.findings)? {
         routes.push(route(reader, &child)?);
     }
-    reader.ids_of(node, "subnets")?;
     Ok(RouteTable {
         id: resource.id.clone(),
         routes,
@@ -31,7 +31,7 @@ pub(super) fn table<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Res
 fn route<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<Route, IngestError> {
     let node = resource.node;
     Ok(Route {
-        name: node.text_of("name")?.unwrap_or_else(|| resource.id.name()).to_owned(),
+        name: resource.name()?.to_owned(),
         destination: destination(reader, node)?,
         next_hop: next_hop(reader, node)?,
         bgp_override: node.flag_of("hasBgpOverride")?.unwrap_or(false),
@@ -43,17 +43,17 @@ fn destination(reader: &mut Reader<'_>, route: Node<'_>) -> Result<RouteDestinat
         reader.findings.add(FindingCode::MissingField, route, "addressPrefix is missing");
         return Ok(RouteDestination::Invalid(String::new()));
     };
-    let text = node.text()?;
-    if let Ok(read) = read_prefix(text) {
-        return Ok(RouteDestination::Prefix(terms::masked(read, node, &mut reader.findings)));
-    }
-    if let Some(tag) = terms::tag(text) {
-        terms::check_tag(&tag, reader.tags, node, &mut reader.findings);
-        return Ok(RouteDestination::Tag(tag));
-    }
-    let message = format!("`{}` is neither an IP address, a CIDR block nor a service tag", shorten(text));
-    reader.findings.add(FindingCode::InvalidAddressPrefix, node, message);
-    Ok(RouteDestination::Invalid(text.to_owned()))
+    Ok(match terms::address(node, reader.tags, &mut reader.findings)? {
+        AddressTerm::Prefix(prefix) => RouteDestination::Prefix(prefix),
+        AddressTerm::Tag(tag) => RouteDestination::Tag(tag),
+        AddressTerm::Invalid(text) => RouteDestination::Invalid(text),
+        // `*` is a word of rules: a route for everything says `0.0.0.0/0`.
+        AddressTerm::Any | AddressTerm::Asg(_) => {
+            let message = "a route's addressPrefix is an IP address, a CIDR block or a service tag";
+            reader.findings.add(FindingCode::InvalidAddressPrefix, node, message);
+            RouteDestination::Invalid(node.text()?.to_owned())
+        }
+    })
 }
 
 fn next_hop(reader: &mut Reader<'_>, route: Node<'_>) -> Result<NextHop, IngestError> {
@@ -81,7 +81,6 @@ pub(super) fn nat_gateway<'a>(
     resource: &Resource<'a>,
 ) -> Result<NatGateway, IngestError> {
     let node = resource.node;
-    reader.ids_of(node, "subnets")?;
     let public_ips = node
         .references_of("publicIpAddresses")?
         .into_iter()
@@ -104,6 +103,10 @@ pub(super) fn gateway<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> R
         if subnet.is_none() {
             subnet = configuration.reference_of("subnet")?;
         }
+    }
+    if subnet.is_none() {
+        let message = "no IP configuration names a subnet: the gateway's network is unknown";
+        reader.findings.add(FindingCode::MissingField, node, message);
     }
     let vnet =
         subnet.as_ref().and_then(|(id, _)| id.parent(1)).map(|id| match reader.positions.vnets.get(&id) {
@@ -134,11 +137,7 @@ fn is_express_route(reader: &mut Reader<'_>, node: Node<'_>) -> Result<bool, Ing
         reader.findings.add(FindingCode::MissingField, node, "gatewayType is missing: taken as `Vpn`");
         return Ok(false);
     };
-    match member.text()? {
-        text if text.eq_ignore_ascii_case("Vpn") => Ok(false),
-        text if text.eq_ignore_ascii_case("ExpressRoute") => Ok(true),
-        _ => Err(member.wrong("`Vpn` or `ExpressRoute`")),
-    }
+    member.one_of(&[("Vpn", false), ("ExpressRoute", true)])
 }
 
 /// The project's own list of prefixes, each a text, or an entry of `list-learned-routes`.
@@ -176,10 +175,12 @@ pub(super) fn connection<'a>(
     }
     let is = |word: &str| kind.eq_ignore_ascii_case(word);
     let remote = if is("IPsec") {
+        check_present(reader, node, "localNetworkGateway2");
         let site =
             reader.reference_of(node, "localNetworkGateway2", |positions| &positions.local_gateways)?;
         ConnectionRemote::Site(site)
     } else if is("Vnet2Vnet") {
+        check_present(reader, node, "virtualNetworkGateway2");
         let far = reader.reference_of(node, "virtualNetworkGateway2", |positions| &positions.gateways)?;
         ConnectionRemote::Vnet(far)
     } else if is("ExpressRoute") {
@@ -187,9 +188,17 @@ pub(super) fn connection<'a>(
     } else {
         ConnectionRemote::Other(kind.to_owned())
     };
+    check_present(reader, node, "virtualNetworkGateway1");
     Ok(Connection {
         id: resource.id.clone(),
         gateway: reader.reference_of(node, "virtualNetworkGateway1", |positions| &positions.gateways)?,
         remote,
     })
+}
+
+/// Reports an end of a connection that the export does not name: what it leads to is unknown.
+fn check_present(reader: &mut Reader<'_>, node: Node<'_>, member: &str) {
+    if node.member(member).is_none() {
+        reader.findings.add(FindingCode::MissingField, node, format!("{member} is missing"));
+    }
 }

@@ -8,8 +8,13 @@ use crate::model::prefix::{PortRange, Prefix, ReadPrefix, read_prefix};
 use crate::model::rule::{AddressTerm, PortTerm, Protocol, ProtocolMatch};
 use crate::model::tag::{TagCatalog, TagName};
 
-/// Reads one element of an address field. What is neither address nor tag is kept as invalid, and reported.
-pub(super) fn address(node: Node<'_>, findings: &mut Findings) -> Result<AddressTerm, IngestError> {
+/// Reads one element of an address field. What is neither address nor tag is kept as invalid, and reported; so is a
+/// tag that no loaded file has (TAG-4). Without a catalogue tags are not looked up.
+pub(super) fn address(
+    node: Node<'_>,
+    tags: Option<&TagCatalog>,
+    findings: &mut Findings,
+) -> Result<AddressTerm, IngestError> {
     let text = node.text()?;
     if text == "*" || text.eq_ignore_ascii_case("any") {
         return Ok(AddressTerm::Any);
@@ -17,15 +22,16 @@ pub(super) fn address(node: Node<'_>, findings: &mut Findings) -> Result<Address
     if let Ok(read) = read_prefix(text) {
         return Ok(AddressTerm::Prefix(masked(read, node, findings)));
     }
-    if let Some(tag) = tag(text) {
-        return Ok(AddressTerm::Tag(tag));
+    let Some(tag) = tag(text) else {
+        let message = format!("`{}` is neither an IP address, a CIDR block nor a service tag", shorten(text));
+        findings.add(FindingCode::InvalidAddressPrefix, node, message);
+        return Ok(AddressTerm::Invalid(text.to_owned()));
+    };
+    if !tag.is_computed() && tags.is_some_and(|tags| tags.get(&tag).is_none()) {
+        let message = format!("no loaded tag file has the tag `{tag}`");
+        findings.add(FindingCode::UnknownServiceTag, node, message);
     }
-    findings.add(
-        FindingCode::InvalidAddressPrefix,
-        node,
-        format!("`{}` is neither `*`, an IP address, a CIDR block nor a service tag", shorten(text)),
-    );
-    Ok(AddressTerm::Invalid(text.to_owned()))
+    Ok(AddressTerm::Tag(tag))
 }
 
 /// The tag that a word names, if it could name one. Spellings of the classic model become the tags that they are
@@ -45,18 +51,6 @@ pub(super) fn tag(word: &str) -> Option<TagName> {
     })
 }
 
-/// Reports a tag that no loaded file has (TAG-4); without a catalogue nothing is looked up.
-pub(super) fn check_tag(name: &TagName, tags: Option<&TagCatalog>, node: Node<'_>, findings: &mut Findings) {
-    let Some(tags) = tags else { return };
-    if !name.is_computed() && tags.get(name).is_none() {
-        findings.add(
-            FindingCode::UnknownServiceTag,
-            node,
-            format!("no loaded tag file has the tag `{name}`"),
-        );
-    }
-}
-
 /// Reads the prefix of a topology element: nothing but an address or a block is taken.
 pub(super) fn prefix(node: Node<'_>, findings: &mut Findings) -> Result<Prefix, IngestError> {
     let read = read_prefix(node.text()?).map_err(|_| node.wrong("an IP address or a CIDR block"))?;
@@ -73,7 +67,7 @@ pub(super) fn prefixes(
 }
 
 /// The block of a prefix; host bits are reported (NSG-11).
-pub(super) fn masked(read: ReadPrefix, node: Node<'_>, findings: &mut Findings) -> Prefix {
+fn masked(read: ReadPrefix, node: Node<'_>, findings: &mut Findings) -> Prefix {
     if read.host_bits {
         findings.add(
             FindingCode::HostBitsSet,

@@ -176,9 +176,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut names: HashMap<String, usize> = HashMap::new();
         while let Some(name) = object.next_key::<String>()? {
             let earlier = if members.len() < 32 {
-                members.iter().position(|&member: &u32| {
-                    matches!(&this.builder.entries[member as usize].key, Key::Member(other) if other.eq_ignore_ascii_case(&name))
-                })
+                let is_named = |member: &u32| match &this.builder.entries[*member as usize].key {
+                    Key::Member(other) => other.eq_ignore_ascii_case(&name),
+                    Key::Root | Key::Item(_) => false,
+                };
+                members.iter().position(is_named)
             } else {
                 if names.is_empty() {
                     for (position, &member) in members.iter().enumerate() {

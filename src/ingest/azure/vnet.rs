@@ -115,29 +115,18 @@ fn private_endpoint_policies(node: Node<'_>) -> Result<PrivateEndpointPolicies, 
     let Some(member) = node.member("privateEndpointNetworkPolicies") else {
         return Ok(PrivateEndpointPolicies::default());
     };
-    let text = member.text()?;
-    [
+    member.one_of(&[
         ("Disabled", PrivateEndpointPolicies::Disabled),
         ("Enabled", PrivateEndpointPolicies::Enabled),
         ("NetworkSecurityGroupEnabled", PrivateEndpointPolicies::NetworkSecurityGroupEnabled),
         ("RouteTableEnabled", PrivateEndpointPolicies::RouteTableEnabled),
-    ]
-    .into_iter()
-    .find(|(word, _)| word.eq_ignore_ascii_case(text))
-    .map(|(_, policies)| policies)
-    .ok_or_else(|| {
-        member.wrong("`Disabled`, `Enabled`, `NetworkSecurityGroupEnabled` or `RouteTableEnabled`")
-    })
+    ])
 }
 
 /// Absent means on, as the service itself has it for a new subnet.
 fn private_link_service_policies(node: Node<'_>) -> Result<bool, IngestError> {
-    let Some(member) = node.member("privateLinkServiceNetworkPolicies") else { return Ok(true) };
-    match member.text()? {
-        text if text.eq_ignore_ascii_case("Enabled") => Ok(true),
-        text if text.eq_ignore_ascii_case("Disabled") => Ok(false),
-        _ => Err(member.wrong("`Enabled` or `Disabled`")),
-    }
+    let member = node.member("privateLinkServiceNetworkPolicies");
+    member.map_or(Ok(true), |member| member.one_of(&[("Enabled", true), ("Disabled", false)]))
 }
 
 fn peering<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<Peering, IngestError> {
@@ -153,7 +142,7 @@ fn peering<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<Peeri
         true
     });
     Ok(Peering {
-        name: node.text_of("name")?.unwrap_or_else(|| resource.id.name()).to_owned(),
+        name: resource.name()?.to_owned(),
         remote: reader.resolve(remote, |positions| &positions.vnets),
         state,
         remote_address_space: address_space(node, "remoteAddressSpace", &mut reader.findings)?
@@ -171,10 +160,9 @@ fn state(node: Node<'_>, findings: &mut Findings) -> Result<PeeringState, Ingest
         findings.add(FindingCode::MissingField, node, message);
         return Ok(PeeringState::Connected);
     };
-    match member.text()? {
-        text if text.eq_ignore_ascii_case("Connected") => Ok(PeeringState::Connected),
-        text if text.eq_ignore_ascii_case("Initiated") => Ok(PeeringState::Initiated),
-        text if text.eq_ignore_ascii_case("Disconnected") => Ok(PeeringState::Disconnected),
-        _ => Err(member.wrong("`Connected`, `Initiated` or `Disconnected`")),
-    }
+    member.one_of(&[
+        ("Connected", PeeringState::Connected),
+        ("Initiated", PeeringState::Initiated),
+        ("Disconnected", PeeringState::Disconnected),
+    ])
 }

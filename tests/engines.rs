@@ -1,0 +1,169 @@
+//! The engines give the oracle's verdict, reason and steps on drawn networks and packets.
+
+mod build;
+#[path = "conformance/engine.rs"]
+mod engine;
+mod r#gen;
+mod oracle;
+
+use nsgsim::model::flow::Origin;
+use nsgsim::model::index::NicIndex;
+use nsgsim::model::network::Network;
+use nsgsim::model::rule::Direction;
+use nsgsim::model::verdict::{Answer, Verdict, VerdictKind};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::FileFailurePersistence;
+
+use crate::engine::ENGINES;
+use crate::r#gen::Tape;
+
+/// A second in nanoseconds.
+const S: u64 = 1_000_000_000;
+
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 256,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/engines.proptest-regressions",
+        ))),
+        ..ProptestConfig::default()
+    }
+}
+
+/// What is compared. Of undetermined answers only that they are: which of several open questions is named is the
+/// engine's choice.
+fn told(answer: &Answer) -> (VerdictKind, Option<Verdict>, Vec<nsgsim::model::verdict::Step>) {
+    match answer.verdict.kind() {
+        VerdictKind::Undetermined => (VerdictKind::Undetermined, None, Vec::new()),
+        kind => (kind, Some(answer.verdict.clone()), answer.steps.clone()),
+    }
+}
+
+/// Packets and their replies, a change of a rule in the midst.
+fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
+    let (network, tags) = (r#gen::network(tape), r#gen::tags());
+    let mut engines: Vec<_> =
+        ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags))).collect();
+    let mut time_ns = 86_400 * S;
+    let mut network: Network = network;
+    for number in 0..6 {
+        let (origin, packet, seconds) = r#gen::packet(tape, &network);
+        time_ns += seconds * S;
+        let (back_from, back) = r#gen::reply(&network, origin, &packet);
+        for (origin, packet) in [(origin, packet), (back_from, back)] {
+            let answers: Vec<(&str, Answer)> = engines
+                .iter_mut()
+                .map(|(name, engine)| (*name, engine.path(origin, &packet, time_ns)))
+                .collect();
+            for (name, answer) in &answers[1..] {
+                let expected = &answers[0].1;
+                // LIMIT: the engines leave some journeys undetermined whose end the oracle finds certain (an unlisted
+                // sender that calls a public address nobody has). They never contradict it.
+                if answer.verdict.kind() == VerdictKind::Undetermined {
+                    continue;
+                }
+                prop_assert_eq!(
+                    told(answer),
+                    told(expected),
+                    "{} differs from the oracle ({:?}, {:?})\nfrom {:?} at {} s: {:?}\nnetwork: {:#?}",
+                    name,
+                    answer.verdict,
+                    expected.verdict,
+                    origin,
+                    time_ns / S,
+                    packet,
+                    network
+                );
+            }
+        }
+        if number == 3 && !network.nsgs.is_empty() {
+            let position = tape.below(network.nsgs.len());
+            let rule = r#gen::rule(tape, 9);
+            network.nsgs[position].rules.insert(0, rule);
+            network.nsgs[position].sort();
+            for (_, engine) in &mut engines {
+                engine.change(network.clone());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Single packets at single interfaces, ports not given included.
+fn at_interfaces(tape: &mut Tape) -> Result<(), TestCaseError> {
+    let (network, tags) = (r#gen::network(tape), r#gen::tags());
+    let engines: Vec<_> = ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags))).collect();
+    for _ in 0..12 {
+        let (_, mut packet, _) = r#gen::packet(tape, &network);
+        let nic = NicIndex::new(tape.below(network.nics.len()));
+        let direction = if tape.below(2) == 0 { Direction::Inbound } else { Direction::Outbound };
+        if packet.five_tuple.protocol.has_ports() && tape.below(8) == 7 {
+            packet.five_tuple.source_port = nsgsim::model::flow::Port::NotGiven;
+        }
+        let expected = engines[0].1.ip_flow(nic, direction, &packet);
+        for (name, engine) in &engines[1..] {
+            let answer = engine.ip_flow(nic, direction, &packet);
+            prop_assert_eq!(
+                told(&answer),
+                told(&expected),
+                "{} differs from the oracle ({:?}, {:?})\nat {:?} {:?}: {:?}\nnetwork: {:#?}",
+                name,
+                answer.verdict,
+                expected.verdict,
+                nic,
+                direction,
+                packet,
+                network
+            );
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn engines_never_contradict_the_oracles_journeys(mut tape in r#gen::tape()) {
+        journeys(&mut tape)?;
+    }
+
+    #[test]
+    fn engines_name_the_oracles_rule_at_an_interface(mut tape in r#gen::tape()) {
+        at_interfaces(&mut tape)?;
+    }
+
+    #[test]
+    fn the_oracle_gives_the_same_answer_twice(mut tape in r#gen::tape()) {
+        let network = r#gen::network(&mut tape);
+        let tags = r#gen::tags();
+        let mut two = [0, 1].map(|_| oracle::Oracle::new(network.clone(), tags.clone()));
+        for _ in 0..6 {
+            let (origin, packet, seconds) = r#gen::packet(&mut tape, &network);
+            let [one, other] = two.each_mut().map(|oracle| oracle.path(origin, &packet, seconds * S));
+            prop_assert_eq!(one, other);
+        }
+    }
+}
+
+/// The drawn packets are of use only if they meet rules, records and routes: all three verdicts come up.
+#[test]
+fn drawn_packets_come_to_all_verdicts() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut kinds = std::collections::BTreeMap::new();
+    for _ in 0..200 {
+        let tape = r#gen::tape().new_tree(&mut runner).expect("tapes are always drawn");
+        let mut tape = tape.current();
+        let network = r#gen::network(&mut tape);
+        let mut oracle = oracle::Oracle::new(network.clone(), r#gen::tags());
+        for _ in 0..6 {
+            let (origin, packet, _): (Origin, _, _) = r#gen::packet(&mut tape, &network);
+            *kinds.entry(oracle.path(origin, &packet, S).verdict.kind()).or_insert(0) += 1;
+        }
+    }
+    println!("{kinds:?}");
+    for kind in [VerdictKind::Allow, VerdictKind::Deny, VerdictKind::Undetermined] {
+        assert!(kinds.get(&kind).is_some_and(|count| *count > 20), "{kinds:?}");
+    }
+}
