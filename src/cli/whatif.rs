@@ -9,7 +9,7 @@ use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, TableOrJson};
 use super::traffic::Traffic;
 use super::{CliError, Status, inputs, output};
 use crate::analyze::changes::changed_rules;
-use crate::analyze::whatif::{Comparison, WhatIf};
+use crate::analyze::whatif::{Counts, WhatIf};
 use crate::model::verdict::VerdictKind;
 use crate::report::whatif::WhatIfReport;
 
@@ -86,14 +86,13 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         TableOrJson::Json => report.json(),
     };
     output::write(args.output.output.as_deref(), &text)?;
-    Ok(match status(args.fail_on, &comparison) {
+    Ok(match status(args.fail_on, &comparison.counts) {
         Status::Clean if args.judging.is_incomplete(&comparison.candidate.ledger) => Status::Incomplete,
         status => status,
     })
 }
 
-fn status(fail_on: FailOn, comparison: &Comparison) -> Status {
-    let counts = &comparison.counts;
+fn status(fail_on: FailOn, counts: &Counts) -> Status {
     let kind = match fail_on {
         FailOn::None => return Status::Clean,
         FailOn::Any if counts.flips.is_empty() => return Status::Clean,
@@ -112,5 +111,56 @@ fn status(fail_on: FailOn, comparison: &Comparison) -> Status {
         Status::Incomplete
     } else {
         Status::Clean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FailOn, Status, status};
+    use crate::analyze::whatif::{Change, Counts, Distinct, Flip, Side};
+    use crate::model::flow::{FiveTuple, Port};
+    use crate::model::record::Location;
+    use crate::model::rule::Protocol;
+    use crate::model::verdict::VerdictKind::{self, Allow, Deny, Undetermined};
+    use crate::replay::tally::{Decider, Hits};
+
+    fn flip(base: VerdictKind, candidate: VerdictKind) -> Counts {
+        let side = |kind| Side { decider: Decider::NoSecurityGroup, kind };
+        let address = std::net::Ipv4Addr::new(10, 0, 0, 4).into();
+        let flip = Flip {
+            hits: Hits { packets: 1, bytes: 60, flows: 1, span: None },
+            sources: Distinct::default(),
+            destinations: Distinct::default(),
+            example: FiveTuple {
+                source: address,
+                destination: address,
+                protocol: Protocol::TCP,
+                source_port: Port::Number(50000),
+                destination_port: Port::Number(443),
+            },
+            location: Location { file: 0, number: 1 },
+        };
+        let change = Change { base: side(base), candidate: side(candidate) };
+        Counts { flips: [(change, flip)].into(), ..Counts::default() }
+    }
+
+    #[test]
+    fn a_flow_that_could_be_newly_denied_is_no_clean_answer() {
+        for (base, candidate, fail_on, expected) in [
+            (Allow, Deny, FailOn::NewlyDenied, Status::Findings),
+            (Undetermined, Deny, FailOn::NewlyDenied, Status::Findings),
+            (Allow, Undetermined, FailOn::NewlyDenied, Status::Incomplete),
+            (Deny, Undetermined, FailOn::NewlyDenied, Status::Clean),
+            (Deny, Allow, FailOn::NewlyDenied, Status::Clean),
+            (Deny, Allow, FailOn::NewlyAllowed, Status::Findings),
+            (Deny, Undetermined, FailOn::NewlyAllowed, Status::Incomplete),
+            (Allow, Undetermined, FailOn::NewlyAllowed, Status::Clean),
+            (Allow, Undetermined, FailOn::Any, Status::Findings),
+            (Allow, Deny, FailOn::None, Status::Clean),
+        ] {
+            let counts = flip(base, candidate);
+            assert_eq!(status(fail_on, &counts), expected, "{base} to {candidate}, {fail_on:?}");
+        }
+        assert_eq!(status(FailOn::Any, &Counts::default()), Status::Clean);
     }
 }
