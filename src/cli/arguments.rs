@@ -5,8 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::{CliError, inputs};
+use crate::model::network::Network;
 use crate::model::rule::Direction;
+use crate::replay::ledger::Ledger;
+use crate::replay::run::ReplayOptions;
 use crate::report::style::Style;
+use crate::simulate::SimulatorOptions;
 
 /// The network and the tags that it is read with.
 #[derive(Args, Clone, Debug)]
@@ -37,6 +42,69 @@ pub(super) struct TagsArgs {
     /// A service tag file (.gz and .zst accepted), or `none`; without it the snapshot built into the program
     #[arg(long, value_name = "FILE")]
     pub(super) tags: Option<PathBuf>,
+}
+
+/// The traffic and how it is judged.
+#[derive(Args, Clone, Debug)]
+pub(super) struct JudgingArgs {
+    /// Captures, folders of captures, or `-`
+    #[arg(value_name = "INPUT", required = true)]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Evaluate at this interface alone, for captures that were taken there
+    #[arg(long, value_name = "NIC", conflicts_with = "vnet")]
+    at: Option<String>,
+    /// The virtual network, where several hold the addresses
+    #[arg(long, value_name = "VNET")]
+    vnet: Option<String>,
+    /// Whether flows stay open, or every packet stands alone
+    #[arg(long, default_value = "full")]
+    state: StateArg,
+    /// How many flow records are kept at most
+    #[arg(long, value_name = "N", default_value_t = 4_000_000)]
+    max_flows: usize,
+    #[command(flatten)]
+    pub(super) threads: ThreadsArgs,
+    /// Leave out how long it took
+    #[arg(long)]
+    pub(super) no_timing: bool,
+    /// Exit with status 3 if more records are undetermined
+    #[arg(long, value_name = "N")]
+    max_undetermined: Option<u64>,
+    /// Exit with status 3 if more records are skipped
+    #[arg(long, value_name = "N")]
+    max_skipped: Option<u64>,
+}
+
+/// Whether flows stay open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum StateArg {
+    /// The first packet of a flow is decided by the rules, the rest by its record
+    Full,
+    /// Every packet is decided by the rules
+    None,
+}
+
+impl JudgingArgs {
+    /// What they say about a network's replay.
+    pub(super) fn options(&self, network: &Network) -> Result<ReplayOptions, CliError> {
+        Ok(ReplayOptions {
+            simulator: SimulatorOptions {
+                stateful: self.state == StateArg::Full,
+                vnet: self.vnet.as_deref().map(|text| inputs::one_vnet(network, text)).transpose()?,
+                most_flows: self.max_flows,
+                ..SimulatorOptions::default()
+            },
+            at: self.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?,
+            ..ReplayOptions::default()
+        })
+    }
+
+    /// Whether more was left open than is allowed.
+    pub(super) fn is_incomplete(&self, ledger: &Ledger) -> bool {
+        let over = |limit: Option<u64>, count: u64| limit.is_some_and(|limit| count > limit);
+        over(self.max_undetermined, ledger.undetermined.total())
+            || over(self.max_skipped, ledger.skipped.total())
+    }
 }
 
 /// How an answer is written.
@@ -128,11 +196,11 @@ pub(super) struct ThreadsArgs {
 
 impl ThreadsArgs {
     /// A pool of that many threads.
-    pub(super) fn pool(self) -> Result<rayon::ThreadPool, super::CliError> {
+    pub(super) fn pool(self) -> Result<rayon::ThreadPool, CliError> {
         let threads = self.threads.map_or(0, usize::from);
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
-            .map_err(|error| super::CliError::usage(format!("--threads: {error}")))
+            .map_err(|error| CliError::usage(format!("--threads: {error}")))
     }
 }

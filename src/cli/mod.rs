@@ -4,6 +4,7 @@
 //! findings, 2 usage or input error, 3 incomplete.
 
 mod arguments;
+mod bench;
 mod codes;
 mod completions;
 mod effective;
@@ -14,6 +15,7 @@ mod output;
 mod replay;
 mod tags;
 mod traffic;
+mod whatif;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,8 @@ enum Command {
     Effective(effective::Args),
     Tags(tags::Args),
     Gen(r#gen::Args),
+    Whatif(whatif::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
 }
@@ -106,6 +110,8 @@ pub fn main() -> ExitCode {
         Command::Effective(args) => effective::run(&args),
         Command::Tags(args) => tags::run(&args),
         Command::Gen(args) => r#gen::run(&args),
+        Command::Whatif(args) => whatif::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),
     };

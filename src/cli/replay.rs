@@ -3,19 +3,17 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use clap::ValueEnum;
 
-use super::arguments::{NetworkArgs, OutputArgs, ThreadsArgs};
+use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs};
 use super::output::{self, OutputFile};
 use super::traffic::Traffic;
 use super::{CliError, Status, inputs};
 use crate::model::record::Record;
 use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
-use crate::report::replay::{By, ReplayReport, Timing};
-use crate::simulate::SimulatorOptions;
+use crate::report::replay::{By, ReplayReport};
 
 /// Captures through the network: a verdict for every packet, and a ledger that adds up
 ///
@@ -25,21 +23,8 @@ use crate::simulate::SimulatorOptions;
 pub(super) struct Args {
     #[command(flatten)]
     network: NetworkArgs,
-    /// Captures, folders of captures, or `-`
-    #[arg(value_name = "INPUT", required = true)]
-    inputs: Vec<PathBuf>,
-    /// Evaluate at this interface alone, for captures that were taken there
-    #[arg(long, value_name = "NIC", conflicts_with = "vnet")]
-    at: Option<String>,
-    /// The virtual network, where several hold the addresses
-    #[arg(long, value_name = "VNET")]
-    vnet: Option<String>,
-    /// Whether flows stay open, or every packet stands alone
-    #[arg(long, default_value = "full")]
-    state: StateArg,
-    /// How many flow records are kept at most
-    #[arg(long, value_name = "N", default_value_t = 4_000_000)]
-    max_flows: usize,
+    #[command(flatten)]
+    judging: JudgingArgs,
     /// What the answer is grouped by; `flow` lists every flow
     #[arg(long, default_value = "rule")]
     by: ByArg,
@@ -52,28 +37,8 @@ pub(super) struct Args {
     /// table or json; with --by flow also csv or ndjson
     #[arg(long, default_value = "table")]
     format: FormatArg,
-    /// Leave out how long it took
-    #[arg(long)]
-    no_timing: bool,
-    /// Exit with status 3 if more records are undetermined
-    #[arg(long, value_name = "N")]
-    max_undetermined: Option<u64>,
-    /// Exit with status 3 if more records are skipped
-    #[arg(long, value_name = "N")]
-    max_skipped: Option<u64>,
-    #[command(flatten)]
-    threads: ThreadsArgs,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-/// Whether flows stay open.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum StateArg {
-    /// The first packet of a flow is decided by the rules, the rest by its record
-    Full,
-    /// Every packet is decided by the rules
-    None,
 }
 
 /// What the answer is grouped by.
@@ -113,45 +78,29 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let network = &loaded.compiled.network;
     let options = ReplayOptions {
-        simulator: SimulatorOptions {
-            stateful: args.state == StateArg::Full,
-            vnet: args.vnet.as_deref().map(|text| inputs::one_vnet(network, text)).transpose()?,
-            most_flows: args.max_flows,
-            ..SimulatorOptions::default()
-        },
-        at: args.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?,
         flows: sinks.wants_flows(),
         records: sinks.wants_records(),
+        ..args.judging.options(network)?
     };
 
-    let started = Instant::now();
-    let mut traffic = Traffic::find(&args.inputs, quiet)?;
-    let pool = args.threads.pool()?;
+    let mut traffic = Traffic::find(&args.judging.inputs, quiet)?;
+    let pool = args.judging.threads.pool()?;
     let mut replay = Replay::new(Arc::clone(&loaded.compiled), options);
     let files = traffic.files.clone();
     let rows = Rows { network, files: &files };
-    let mut batch = traffic.read()?;
-    while !batch.is_empty() {
-        // The next batch is read while this one is judged.
-        let (progress, next) = pool.install(|| rayon::join(|| replay.feed(&batch), || traffic.read()));
-        sinks.take(&rows, &batch, &progress)?;
-        batch = next?;
-    }
+    traffic.each(&pool, |batch| {
+        let progress = replay.feed(batch);
+        sinks.take(&rows, batch, &progress)
+    })?;
     let (totals, flows) = replay.finish();
     sinks.take(&rows, &[], &Progress { flows, records: Vec::new() })?;
     traffic.finish(quiet);
 
-    let elapsed_s = started.elapsed().as_secs_f64();
-    let timing = Timing { elapsed_s, records_per_s: traffic.records() as f64 / elapsed_s };
     let report = ReplayReport {
         network,
         totals: &totals,
-        files: &files,
-        damage: &traffic.damage,
-        ignored: &traffic.ignored,
-        timing: (!args.no_timing).then_some(timing),
         by: if args.by == ByArg::Nsg { By::Nsg } else { By::Rule },
-        inputs: loaded.inputs.clone(),
+        provenance: traffic.provenance(args.judging.no_timing, loaded.inputs.clone()),
     };
     sinks.finish()?;
     match (listed, args.format) {
@@ -164,10 +113,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         (false, FormatArg::Json) => output::write(args.output.output.as_deref(), &report.json())?,
         (false, _) => output::write(args.output.output.as_deref(), &report.table(args.output.style()))?,
     }
-    let over = |limit: Option<u64>, count: u64| limit.is_some_and(|limit| count > limit);
-    let ledger = &totals.ledger;
-    let incomplete = over(args.max_undetermined, ledger.undetermined.total())
-        || over(args.max_skipped, ledger.skipped.total());
+    let incomplete = args.judging.is_incomplete(&totals.ledger);
     Ok(if incomplete { Status::Incomplete } else { Status::Clean })
 }
 

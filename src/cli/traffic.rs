@@ -1,8 +1,10 @@
 //! Captures as a run takes them: found, put in time order, read in batches.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rayon::ThreadPool;
 
 use super::CliError;
 use crate::ingest::capture::CaptureReader;
@@ -10,7 +12,8 @@ use crate::ingest::error::IngestError;
 use crate::ingest::source;
 use crate::model::record::Record;
 use crate::replay::run::BATCH;
-use crate::report::replay::DamageJson;
+use crate::report::inputs::Inputs;
+use crate::report::ledger::{DamageJson, Provenance, Timing};
 
 /// The captures of a run.
 pub(super) struct Traffic {
@@ -19,18 +22,20 @@ pub(super) struct Traffic {
     /// Their names, by position.
     pub(super) files: Vec<String>,
     /// Files of folders that are no captures.
-    pub(super) ignored: Vec<String>,
+    ignored: Vec<String>,
     /// Files whose framing was lost.
-    pub(super) damage: Vec<DamageJson>,
+    damage: Vec<DamageJson>,
     next: usize,
     open: Option<CaptureReader>,
     progress: ProgressBar,
     records: u64,
+    started: Instant,
 }
 
 impl Traffic {
     /// Finds the captures behind the paths and puts them in the order of their first packets.
     pub(super) fn find(paths: &[PathBuf], quiet: bool) -> Result<Self, CliError> {
+        let started = Instant::now();
         let mut found: Vec<(Option<u64>, PathBuf)> = Vec::new();
         let mut ignored = Vec::new();
         for path in paths {
@@ -56,11 +61,21 @@ impl Traffic {
         let progress = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
         let style = ProgressStyle::with_template("{spinner} {msg}").expect("a fixed template is well-formed");
         progress.set_style(style);
-        Ok(Self { paths, files, ignored, damage: Vec::new(), next: 0, open: None, progress, records: 0 })
+        Ok(Self {
+            paths,
+            files,
+            ignored,
+            damage: Vec::new(),
+            next: 0,
+            open: None,
+            progress,
+            records: 0,
+            started,
+        })
     }
 
     /// The next records; none at the end of the last capture.
-    pub(super) fn read(&mut self) -> Result<Vec<Record>, CliError> {
+    fn read(&mut self) -> Result<Vec<Record>, CliError> {
         let mut batch = Vec::with_capacity(BATCH);
         while batch.len() < BATCH {
             let Some(reader) = &mut self.open else {
@@ -96,9 +111,32 @@ impl Traffic {
         Ok(batch)
     }
 
-    /// How many records were read.
-    pub(super) fn records(&self) -> u64 {
-        self.records
+    /// Hands on batch after batch; the next one is read while one is worked on.
+    pub(super) fn each(
+        &mut self,
+        pool: &ThreadPool,
+        mut work: impl FnMut(&[Record]) -> Result<(), CliError> + Send,
+    ) -> Result<(), CliError> {
+        let mut batch = self.read()?;
+        while !batch.is_empty() {
+            let (done, next) = pool.install(|| rayon::join(|| work(&batch), || self.read()));
+            done?;
+            batch = next?;
+        }
+        Ok(())
+    }
+
+    /// What was read so far, and how long it took.
+    pub(super) fn provenance(&self, no_timing: bool, inputs: Inputs) -> Provenance {
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        let timing = Timing { elapsed_s, records_per_s: self.records as f64 / elapsed_s };
+        Provenance {
+            files: self.files.clone(),
+            damage: self.damage.clone(),
+            ignored: self.ignored.clone(),
+            timing: (!no_timing).then_some(timing),
+            inputs,
+        }
     }
 
     /// Ends the talk and says what was damaged.

@@ -70,6 +70,8 @@ pub struct CompiledNetwork {
     pub partial_inventory: bool,
     nic_layers: Vec<[Vec<LayerPolicy>; 2]>,
     subnet_layers: Vec<[Vec<LayerPolicy>; 2]>,
+    /// Bytes of the tables that policies share.
+    shared_bytes: usize,
 }
 
 /// How to compile.
@@ -139,6 +141,7 @@ impl CompiledNetwork {
             partial_inventory: options.partial_inventory,
             nic_layers,
             subnet_layers,
+            shared_bytes: pools.memory_bytes(),
         }
     }
 
@@ -174,7 +177,8 @@ impl CompiledNetwork {
     /// Memory of the compiled tables, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.cells.memory_bytes() + self.policies.iter().map(Policy::memory_bytes).sum::<usize>()
+        let own: usize = self.policies.iter().map(Policy::memory_bytes).sum();
+        self.cells.memory_bytes() + self.shared_bytes + own
     }
 }
 

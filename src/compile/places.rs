@@ -1,7 +1,9 @@
 //! Who has an address: within a virtual network, or among the public addresses (TOP-4, TOP-5, PIP).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::model::index::{
     LoadBalancerIndex, NatGatewayIndex, NicIndex, PrivateEndpointIndex, PublicIpIndex, Reference,
@@ -41,10 +43,10 @@ pub enum PublicOwner {
 /// Who has which address.
 #[derive(Debug, Default)]
 pub struct Places {
-    owners: HashMap<(VnetIndex, IpAddr), Owner>,
-    vnets_of: HashMap<IpAddr, Vec<VnetIndex>>,
-    stray: HashMap<IpAddr, Vec<NicIndex>>,
-    public: HashMap<IpAddr, (PublicIpIndex, PublicOwner)>,
+    owners: HashMap<(VnetIndex, IpAddr), Owner, FixedState>,
+    vnets_of: HashMap<IpAddr, Vec<VnetIndex>, FixedState>,
+    stray: HashMap<IpAddr, Vec<NicIndex>, FixedState>,
+    public: HashMap<IpAddr, (PublicIpIndex, PublicOwner), FixedState>,
 }
 
 impl Places {
@@ -103,7 +105,7 @@ impl Places {
     }
 
     fn find_public(&mut self, network: &Network) {
-        let mut users: HashMap<PublicIpIndex, PublicOwner> = HashMap::new();
+        let mut users: HashMap<PublicIpIndex, PublicOwner, FixedState> = HashMap::default();
         for (position, gateway) in network.nat_gateways.iter().enumerate() {
             for public_ip in gateway.public_ips.iter().filter_map(Reference::here) {
                 users.insert(public_ip, PublicOwner::NatGateway(NatGatewayIndex::new(position)));

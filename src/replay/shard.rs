@@ -50,6 +50,8 @@ pub struct Processed {
     pub decider: Decider,
     /// It is the first of a flow.
     pub opens_flow: bool,
+    /// Where the first packet of its flow stands.
+    pub first: Location,
     /// It was let through by the records of an open flow alone.
     pub continued: bool,
 }
@@ -139,23 +141,26 @@ impl Shard {
 
     fn count(&mut self, record: &Record, judged: &Judged, now_ns: u64) -> Processed {
         let verdict = &judged.answer.verdict;
-        let (tuple, opens_flow, decider) = self.converse(record, judged, now_ns);
+        let tuple = &judged.packet.five_tuple;
+        let (first, opens_flow, decider) = self.converse(record, judged, now_ns);
         match verdict {
             Verdict::Undetermined(unknown) => self.ledger.undetermined(unknown.code(), record.location),
             Verdict::Allow(_) | Verdict::Deny(_) => self.ledger.evaluated(),
         }
-        self.tally.add(&tuple, (decider, verdict.kind()), record.wire_bytes, record.time_ns, opens_flow);
+        self.tally.add(tuple, (decider, verdict.kind()), record.wire_bytes, record.time_ns, opens_flow);
         Processed {
-            packet: judged.packet.five_tuple,
+            packet: *tuple,
             verdict: verdict.clone(),
             decider,
             opens_flow,
+            first,
             continued: judged.continued,
         }
     }
 
-    /// Finds the conversation that a packet belongs to, or opens one.
-    fn converse(&mut self, record: &Record, judged: &Judged, now_ns: u64) -> (FiveTuple, bool, Decider) {
+    /// Finds the conversation that a packet belongs to, or opens one: where its first packet stands, whether this is
+    /// the first, and what decided about the first.
+    fn converse(&mut self, record: &Record, judged: &Judged, now_ns: u64) -> (Location, bool, Decider) {
         let verdict = &judged.answer.verdict;
         let key = conversation_key(&judged.packet);
         let forward = self.conversations.contains_key(&key);
@@ -167,7 +172,7 @@ impl Shard {
             let reopened = open.closed && judged.packet.tcp.is_some_and(TcpFlags::opens);
             if !reopened && ((judged.continued && same_kind) || again) {
                 open.add(record, judged.packet.tcp, forward, now_ns);
-                return (judged.packet.five_tuple, false, Decider::from(&open.verdict));
+                return (open.location, false, Decider::from(&open.verdict));
             }
         }
         // The same five-tuple with another verdict, or after a pause: another flow.
@@ -191,7 +196,7 @@ impl Shard {
         };
         opened.add(record, judged.packet.tcp, true, now_ns);
         self.conversations.insert(key, opened);
-        (judged.packet.five_tuple, true, Decider::from(verdict))
+        (record.location, true, Decider::from(verdict))
     }
 
     fn end(&mut self, conversation: Conversation) {

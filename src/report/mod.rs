@@ -2,12 +2,15 @@
 //!
 //! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines.
 
+pub mod bench;
 pub mod decisions;
 pub mod effective;
 pub mod explain;
 pub mod inputs;
+pub mod ledger;
 pub mod names;
 pub mod replay;
 pub mod style;
 pub mod tags;
 pub mod time;
+pub mod whatif;

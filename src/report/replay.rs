@@ -5,16 +5,14 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::inputs::Inputs;
+use super::ledger::{HitsJson, LedgerJson, Provenance, SpanJson, VerdictsJson};
 use super::names::{Names, socket};
 use super::style::{Style, lines, plain, section};
-use super::time::{counted, grouped, rfc3339};
+use super::time::{counted, grouped};
 use crate::model::flow::Port;
 use crate::model::network::Network;
-use crate::model::record::Location;
 use crate::model::rule::Direction;
 use crate::model::verdict::VerdictKind;
-use crate::replay::ledger::Bucket;
 use crate::replay::run::Totals;
 use crate::replay::tally::{Decider, Hits};
 
@@ -31,52 +29,20 @@ pub enum By {
     Nsg,
 }
 
-/// Where a file stopped making sense.
-#[derive(Clone, Debug, Serialize)]
-pub struct DamageJson {
-    /// The file.
-    pub file: String,
-    /// The last whole record before it.
-    pub after_record: u64,
-    /// Where, in bytes of the unpacked stream.
-    pub offset: u64,
-    /// How many bytes from there on were not read; nothing where they could not be counted.
-    pub unread_bytes: Option<u64>,
-    /// What stands there.
-    pub message: String,
-}
-
-/// How long it took.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Timing {
-    /// Seconds from opening the first capture to the end of the last.
-    pub elapsed_s: f64,
-    /// Records a second.
-    pub records_per_s: f64,
-}
-
 /// A replay to report on.
 pub struct ReplayReport<'a> {
     /// The network.
     pub network: &'a Network,
     /// The counts.
     pub totals: &'a Totals,
-    /// The inputs' names, by their positions.
-    pub files: &'a [String],
-    /// Files whose framing was lost.
-    pub damage: &'a [DamageJson],
-    /// Files of a folder that are no captures.
-    pub ignored: &'a [String],
-    /// How long it took; nothing to leave it out.
-    pub timing: Option<Timing>,
     /// What counts are grouped by.
     pub by: By,
-    /// What it was made from.
-    pub inputs: Inputs,
+    /// What was read.
+    pub provenance: Provenance,
 }
 
 #[derive(Serialize)]
-struct ReplayJson {
+struct ReplayJson<'a> {
     schema: &'static str,
     ledger: LedgerJson,
     verdicts: VerdictsJson,
@@ -87,54 +53,8 @@ struct ReplayJson {
     denied: Vec<DeniedJson>,
     denied_beyond: HitsJson,
     span: SpanJson,
-    files: Vec<String>,
-    damage: Vec<DamageJson>,
-    ignored_files: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timing: Option<Timing>,
-    inputs: Inputs,
-}
-
-#[derive(Serialize)]
-struct LedgerJson {
-    read: u64,
-    evaluated: u64,
-    out_of_scope: BucketJson,
-    undetermined: BucketJson,
-    skipped: BucketJson,
-    evicted_flows: u64,
-}
-
-#[derive(Serialize)]
-struct BucketJson {
-    total: u64,
-    by_reason: BTreeMap<String, OccurrencesJson>,
-}
-
-#[derive(Serialize)]
-struct OccurrencesJson {
-    count: u64,
-    first: PlaceJson,
-}
-
-#[derive(Serialize)]
-struct PlaceJson {
-    file: String,
-    record: u64,
-}
-
-#[derive(Serialize)]
-struct VerdictsJson {
-    allow: HitsJson,
-    deny: HitsJson,
-    undetermined: HitsJson,
-}
-
-#[derive(Default, Serialize)]
-struct HitsJson {
-    packets: u64,
-    bytes: u64,
-    flows: u64,
+    #[serde(flatten)]
+    provenance: &'a Provenance,
 }
 
 #[derive(Serialize)]
@@ -154,8 +74,8 @@ struct RuleJson {
     access: VerdictKind,
     #[serde(flatten)]
     hits: HitsJson,
-    first: Option<String>,
-    last: Option<String>,
+    #[serde(flatten)]
+    span: SpanJson,
 }
 
 #[derive(Serialize)]
@@ -176,20 +96,8 @@ struct DeniedJson {
     decided_by: super::names::DeciderWords,
     #[serde(flatten)]
     hits: HitsJson,
-    first: Option<String>,
-    last: Option<String>,
-}
-
-#[derive(Serialize)]
-struct SpanJson {
-    first: Option<String>,
-    last: Option<String>,
-}
-
-impl From<&Hits> for HitsJson {
-    fn from(hits: &Hits) -> Self {
-        Self { packets: hits.packets, bytes: hits.bytes, flows: hits.flows }
-    }
+    #[serde(flatten)]
+    span: SpanJson,
 }
 
 impl<'a> ReplayReport<'a> {
@@ -199,20 +107,6 @@ impl<'a> ReplayReport<'a> {
 
     fn hits(&self, kind: VerdictKind) -> Hits {
         self.totals.tally.verdicts.get(&kind).copied().unwrap_or_default()
-    }
-
-    fn place(&self, location: Location) -> PlaceJson {
-        let file = self.files.get(location.file as usize).cloned().unwrap_or_default();
-        PlaceJson { file, record: location.number }
-    }
-
-    fn bucket(&self, bucket: &Bucket) -> BucketJson {
-        let reason = |(reason, occurrences): (&crate::model::verdict::ReasonCode, &_)| {
-            let occurrences: &crate::replay::ledger::Occurrences = occurrences;
-            let first = self.place(occurrences.first);
-            (reason.to_string(), OccurrencesJson { count: occurrences.count, first })
-        };
-        BucketJson { total: bucket.total(), by_reason: bucket.by_reason.iter().map(reason).collect() }
     }
 
     /// Deciding rules in the order of their NSGs and priorities, and then what else decided.
@@ -236,8 +130,7 @@ impl<'a> ReplayReport<'a> {
                 priority: words.priority,
                 access: *access,
                 hits: hits.into(),
-                first: hits.span.map(|(first, _)| rfc3339(first)),
-                last: hits.span.map(|(_, last)| rfc3339(last)),
+                span: hits.span.into(),
             };
             (is_rule, row)
         });
@@ -276,8 +169,7 @@ impl<'a> ReplayReport<'a> {
                 destination_port: group.destination_port,
                 decided_by: names.decider(&group.decider),
                 hits: hits.into(),
-                first: hits.span.map(|(first, _)| rfc3339(first)),
-                last: hits.span.map(|(_, last)| rfc3339(last)),
+                span: hits.span.into(),
             })
             .collect()
     }
@@ -289,38 +181,19 @@ impl<'a> ReplayReport<'a> {
     /// Never: the shape holds nothing that JSON cannot.
     #[must_use]
     pub fn json(&self) -> String {
-        let ledger = &self.totals.ledger;
         let tally = &self.totals.tally;
         let (rules, other_reasons) = self.rules();
         let json = ReplayJson {
             schema: "nsgsim/replay/1",
-            ledger: LedgerJson {
-                read: ledger.read,
-                evaluated: ledger.evaluated,
-                out_of_scope: self.bucket(&ledger.out_of_scope),
-                undetermined: self.bucket(&ledger.undetermined),
-                skipped: self.bucket(&ledger.skipped),
-                evicted_flows: ledger.evicted_flows,
-            },
-            verdicts: VerdictsJson {
-                allow: (&self.hits(VerdictKind::Allow)).into(),
-                deny: (&self.hits(VerdictKind::Deny)).into(),
-                undetermined: (&self.hits(VerdictKind::Undetermined)).into(),
-            },
+            ledger: self.provenance.ledger(&self.totals.ledger),
+            verdicts: tally.into(),
             rules,
             other_reasons,
             nsgs: if self.by == By::Nsg { self.nsgs() } else { Vec::new() },
             denied: self.denied(),
             denied_beyond: (&tally.denied_beyond).into(),
-            span: SpanJson {
-                first: tally.span.map(|(first, _)| rfc3339(first)),
-                last: tally.span.map(|(_, last)| rfc3339(last)),
-            },
-            files: self.files.to_vec(),
-            damage: self.damage.to_vec(),
-            ignored_files: self.ignored.to_vec(),
-            timing: self.timing,
-            inputs: self.inputs.clone(),
+            span: tally.span.into(),
+            provenance: &self.provenance,
         };
         serde_json::to_string_pretty(&json).expect("the shape holds nothing that JSON cannot") + "\n"
     }
@@ -433,7 +306,7 @@ impl<'a> ReplayReport<'a> {
         for (name, bucket) in buckets {
             line(name, bucket.total(), 0, "");
             for (reason, occurrences) in &bucket.by_reason {
-                let first = self.place(occurrences.first);
+                let first = self.provenance.place(occurrences.first);
                 let tail = format!("  {reason}, first at {} record {}", first.file, first.record);
                 line("", occurrences.count, 2, &tail);
             }
@@ -441,27 +314,6 @@ impl<'a> ReplayReport<'a> {
         if ledger.evicted_flows > 0 {
             line("evicted flows", ledger.evicted_flows, 0, "  (--max-flows)");
         }
-        for damage in self.damage {
-            let unread = damage
-                .unread_bytes
-                .map(|bytes| format!(", {} not read", counted(bytes, "byte")))
-                .unwrap_or_default();
-            writeln!(
-                text,
-                "  damaged: {} after record {} at byte {}{unread}: {}",
-                damage.file, damage.after_record, damage.offset, damage.message
-            )
-            .expect(write);
-        }
-        if let Some((first, last)) = self.totals.tally.span {
-            writeln!(text, "  from {} to {}", rfc3339(first), rfc3339(last)).expect(write);
-        }
-        if let Some(timing) = self.timing {
-            // Rounded to whole records: a rate of fractions says nothing.
-            let rate = format!("{:.0}", timing.records_per_s);
-            let tail = format!("{:.3} s, {rate} records/s", timing.elapsed_s);
-            writeln!(text, "  {}", style.faint(&tail)).expect(write);
-        }
-        writeln!(text, "  {}", style.faint(&self.inputs.tags_shown())).expect(write);
+        self.provenance.closing(text, style, self.totals.tally.span);
     }
 }

@@ -73,9 +73,11 @@ impl Walk<'_> {
     /// Takes the journey in all worlds that are possible.
     pub(super) fn take(&self, journey: &Journey) -> Outcome {
         let mut leaves = Vec::new();
-        let mut waiting = vec![World::default()];
+        // Most packets meet no question, and need no list of worlds.
+        let mut next = Some(World::default());
+        let mut waiting = Vec::new();
         let mut first_question = None;
-        while let Some(world) = waiting.pop() {
+        while let Some(world) = next.take().or_else(|| waiting.pop()) {
             match self.in_world(journey, &world) {
                 Ok(leaf) => leaves.push((world, leaf)),
                 Err(open) => {
@@ -148,6 +150,12 @@ impl Walk<'_> {
 
     /// A filter that was passed in every world has a certain record, one passed in some a doubtful one.
     fn traces(&self, leaves: &[(World, Leaf)], first_question: Option<&Unknown>) -> Vec<Trace> {
+        if let [(_, leaf)] = leaves {
+            let passed = leaf.passed.iter().map(|passed| self.trace(passed, passed.by_record, None));
+            let denied =
+                leaf.restarted.iter().filter(|key| !leaf.passed.iter().any(|passed| passed.key == **key));
+            return passed.chain(denied.copied().map(Trace::Ended)).collect();
+        }
         let mut stages: Vec<&Passed> = Vec::new();
         for passed in leaves.iter().flat_map(|(_, leaf)| &leaf.passed) {
             if !stages.iter().any(|known| known.stage == passed.stage) {
@@ -170,17 +178,21 @@ impl Walk<'_> {
                         .filter(|passed| passed.stage == stage.stage)
                 };
                 let times = passes().count();
-                let by_record = passes().filter(|passed| passed.by_record).count();
+                let recorded = passes().filter(|passed| passed.by_record).count();
                 // Where the rules let a packet through that a record might have, there is a record either way.
-                if by_record > 0 && (by_record == times || times < leaves.len()) {
-                    return Trace::Continued(stage.key, stage.direction);
-                }
+                let by_record = recorded > 0 && (recorded == times || times < leaves.len());
                 let doubt = if times < leaves.len() { first_question.cloned() } else { None };
-                let record = FlowRecord::new(stage.direction, self.time_ns, doubt);
-                Trace::Opened(stage.key, record)
+                self.trace(stage, by_record, doubt)
             })
             .chain(denied.into_iter().map(Trace::Ended))
             .collect()
+    }
+
+    fn trace(&self, passed: &Passed, by_record: bool, doubt: Option<Unknown>) -> Trace {
+        if by_record {
+            return Trace::Continued(passed.key, passed.direction);
+        }
+        Trace::Opened(passed.key, FlowRecord::new(passed.direction, self.time_ns, doubt))
     }
 
     fn in_world(&self, journey: &Journey, world: &World) -> Result<Leaf, Box<Open>> {

@@ -1,0 +1,254 @@
+//! How fast a network is asked, beside the machine that it was measured on.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::inputs::Inputs;
+use super::names::{self, Names};
+use super::style::{Style, lines, plain, section};
+use super::time::{counted, grouped};
+use crate::analyze::bench::{BenchResult, Difference, Measure, REPEATS, Spread, Subject};
+use crate::compile::network::CompiledNetwork;
+use crate::compile::policy::Decision;
+use crate::compile::world::Open;
+use crate::model::rule::Direction;
+
+/// The machine that figures were taken on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// Cores that the program may use.
+    pub cores: usize,
+    /// The processor's name, where the system tells.
+    pub processor: Option<String>,
+}
+
+/// A bench to report on.
+pub struct BenchReport<'a> {
+    /// What was measured.
+    pub compiled: &'a CompiledNetwork,
+    /// What it came to.
+    pub result: &'a BenchResult,
+    /// Where chance began.
+    pub seed: u64,
+    /// Show what was compiled into what.
+    pub plan: bool,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// What it was made from.
+    pub inputs: Inputs,
+}
+
+#[derive(Serialize)]
+struct BenchJson<'a> {
+    schema: &'static str,
+    seed: u64,
+    repeats: usize,
+    measures: Vec<MeasureJson>,
+    compile_s: SpreadJson,
+    memory_bytes: usize,
+    policies: usize,
+    agreement: AgreementJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Vec<PlanJson>>,
+    machine: &'a Machine,
+    inputs: &'a Inputs,
+}
+
+#[derive(Serialize)]
+struct MeasureJson {
+    subject: &'static str,
+    threads: usize,
+    operations: usize,
+    per_second: SpreadJson,
+}
+
+#[derive(Serialize)]
+struct SpreadJson {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+#[derive(Serialize)]
+struct AgreementJson {
+    checked: usize,
+    settled_by_tables: usize,
+    differences: Vec<DifferenceJson>,
+}
+
+#[derive(Serialize)]
+struct DifferenceJson {
+    nsg: String,
+    direction: Direction,
+    packet: String,
+    compiled: String,
+    linear: String,
+}
+
+#[derive(Serialize)]
+struct PlanJson {
+    nsg: String,
+    direction: Direction,
+    rules: usize,
+    entries: usize,
+    bytes: usize,
+}
+
+impl From<Spread> for SpreadJson {
+    fn from(spread: Spread) -> Self {
+        Self { median: spread.median, least: spread.least, most: spread.most }
+    }
+}
+
+fn subject(subject: Subject) -> (&'static str, &'static str) {
+    match subject {
+        Subject::Linear => ("linear", "look-ups, linear"),
+        Subject::Compiled => ("compiled", "look-ups, compiled"),
+        Subject::Journey => ("journey", "whole journeys"),
+    }
+}
+
+impl BenchReport<'_> {
+    fn names(&self) -> Names<'_> {
+        Names { network: &self.compiled.network }
+    }
+
+    fn plan(&self) -> Vec<PlanJson> {
+        let row = |policy: &crate::compile::policy::Policy| PlanJson {
+            nsg: self.compiled.network.nsg_name(policy.nsg).to_owned(),
+            direction: policy.direction,
+            rules: policy.rules.len(),
+            entries: policy.entries().count(),
+            bytes: policy.memory_bytes(),
+        };
+        self.compiled.policies.iter().map(row).collect()
+    }
+
+    fn difference(&self, difference: &Difference) -> DifferenceJson {
+        let policy = &self.compiled.policies[difference.key.policy];
+        let nsg = &self.compiled.network.nsgs[policy.nsg.get()];
+        let words = |answer: &Result<Decision, Box<Open>>| match answer {
+            Ok(decision) => nsg.rules[decision.rule as usize].name.clone(),
+            Err(open) => self.names().unknown(&open.0),
+        };
+        DifferenceJson {
+            nsg: self.compiled.network.nsg_name(policy.nsg).to_owned(),
+            direction: policy.direction,
+            packet: names::tuple(&difference.key.tuple),
+            compiled: words(&difference.compiled),
+            linear: words(&difference.linear),
+        }
+    }
+
+    /// The report as `nsgsim/bench/1`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the shape holds nothing that JSON cannot.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let measure = |measure: &Measure| MeasureJson {
+            subject: subject(measure.subject).0,
+            threads: measure.threads,
+            operations: measure.operations,
+            per_second: measure.per_second.into(),
+        };
+        let json = BenchJson {
+            schema: "nsgsim/bench/1",
+            seed: self.seed,
+            repeats: REPEATS,
+            measures: self.result.measures.iter().map(measure).collect(),
+            compile_s: self.result.compile_s.into(),
+            memory_bytes: self.result.memory_bytes,
+            policies: self.compiled.policies.len(),
+            agreement: AgreementJson {
+                checked: self.result.checked,
+                settled_by_tables: self.result.settled,
+                differences: self.result.differences.iter().map(|found| self.difference(found)).collect(),
+            },
+            plan: self.plan.then(|| self.plan()),
+            machine: &self.machine,
+            inputs: &self.inputs,
+        };
+        serde_json::to_string_pretty(&json).expect("the shape holds nothing that JSON cannot") + "\n"
+    }
+
+    /// The report for people.
+    ///
+    /// # Panics
+    ///
+    /// Never: writing to a string works.
+    #[must_use]
+    pub fn table(&self, style: Style) -> String {
+        let write = "writing to a string works";
+        let mut text = String::new();
+        section(&mut text, style, &format!("Operations a second, median of {REPEATS}"));
+        let header = ["", "threads", "operations", "median", "least", "most"];
+        let mut table = plain(&header, &[1, 2, 3, 4, 5]);
+        for measure in &self.result.measures {
+            let Spread { median, least, most } = measure.per_second;
+            let whole = |figure: f64| format!("{figure:.0}");
+            table.add_row([
+                subject(measure.subject).1.to_owned(),
+                measure.threads.to_string(),
+                grouped(measure.operations as u64),
+                whole(median),
+                whole(least),
+                whole(most),
+            ]);
+        }
+        text.push_str(&lines(&table));
+
+        section(&mut text, style, "Tables");
+        let Spread { median, least, most } = self.result.compile_s;
+        writeln!(
+            text,
+            "  {} compiled in {:.1} ms ({:.1} to {:.1}), {}",
+            policies(self.compiled.policies.len()),
+            median * 1e3,
+            least * 1e3,
+            most * 1e3,
+            counted(self.result.memory_bytes as u64, "byte")
+        )
+        .expect(write);
+        if self.plan {
+            let header = ["NSG", "direction", "rules", "entries", "bytes"];
+            let mut table = plain(&header, &[2, 3, 4]);
+            for row in self.plan() {
+                table.add_row([
+                    row.nsg,
+                    row.direction.to_string(),
+                    grouped(row.rules as u64),
+                    grouped(row.entries as u64),
+                    grouped(row.bytes as u64),
+                ]);
+            }
+            text.push_str(&lines(&table));
+        }
+
+        section(&mut text, style, "Agreement");
+        writeln!(
+            text,
+            "  {} asked of both engines, {} settled by the tables alone, {}",
+            counted(self.result.checked as u64, "key"),
+            grouped(self.result.settled as u64),
+            counted(self.result.differences.len() as u64, "difference")
+        )
+        .expect(write);
+        for difference in &self.result.differences {
+            let DifferenceJson { nsg, direction, packet, compiled, linear } = self.difference(difference);
+            writeln!(text, "  {nsg} {direction} {packet}: compiled {compiled}, linear {linear}")
+                .expect(write);
+        }
+        let processor = self.machine.processor.as_deref().unwrap_or("unknown processor");
+        let machine = format!("{} of {processor}", counted(self.machine.cores as u64, "core"));
+        writeln!(text, "  {}", style.faint(&machine)).expect(write);
+        writeln!(text, "  {}", style.faint(&self.inputs.tags_shown())).expect(write);
+        text
+    }
+}
+
+fn policies(count: usize) -> String {
+    if count == 1 { "1 policy".to_owned() } else { format!("{} policies", grouped(count as u64)) }
+}

@@ -1,0 +1,327 @@
+//! Which flows get another answer from a candidate.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::ledger::{HitsJson, LedgerJson, PlaceJson, Provenance, SpanJson, VerdictsJson};
+use super::names::{DeciderWords, Names, socket};
+use super::style::{Style, lines, plain, section};
+use super::time::{counted, grouped};
+use crate::analyze::changes::ChangedRule;
+use crate::analyze::whatif::{Change, Comparison, Distinct, Flip, Side};
+use crate::model::network::Network;
+use crate::model::verdict::VerdictKind;
+use crate::replay::run::Totals;
+use crate::replay::tally::Decider;
+
+/// A comparison to report on.
+pub struct WhatIfReport<'a> {
+    /// The base.
+    pub base: &'a Network,
+    /// The candidate.
+    pub candidate: &'a Network,
+    /// What the comparison came to.
+    pub comparison: &'a Comparison,
+    /// The rules that differ.
+    pub changed_rules: &'a [ChangedRule],
+    /// What was read.
+    pub provenance: Provenance,
+}
+
+#[derive(Serialize)]
+struct WhatIfJson<'a> {
+    schema: &'static str,
+    flips: Vec<FlipJson>,
+    totals: TotalsJson,
+    ledger: TwoSided<LedgerJson>,
+    verdicts: TwoSided<VerdictsJson>,
+    coverage: CoverageJson,
+    span: SpanJson,
+    #[serde(flatten)]
+    provenance: &'a Provenance,
+}
+
+#[derive(Serialize)]
+struct TwoSided<T> {
+    base: T,
+    candidate: T,
+}
+
+#[derive(Serialize)]
+struct FlipJson {
+    #[serde(flatten)]
+    sides: TwoSided<SideJson>,
+    #[serde(flatten)]
+    hits: HitsJson,
+    sources: DistinctJson,
+    destinations: DistinctJson,
+    #[serde(flatten)]
+    span: SpanJson,
+    example: ExampleJson,
+}
+
+#[derive(Serialize)]
+struct SideJson {
+    verdict: VerdictKind,
+    decided_by: DeciderWords,
+}
+
+/// How many there are; `more` says that there are more than were counted.
+#[derive(Serialize)]
+struct DistinctJson {
+    count: usize,
+    more: bool,
+}
+
+/// A packet as `explain` takes it.
+#[derive(Serialize)]
+struct ExampleJson {
+    from: String,
+    to: String,
+    proto: String,
+    #[serde(flatten)]
+    place: PlaceJson,
+}
+
+#[derive(Serialize)]
+struct TotalsJson {
+    all: HitsJson,
+    newly_denied: HitsJson,
+    newly_allowed: HitsJson,
+    newly_undetermined: HitsJson,
+    newly_determined: HitsJson,
+}
+
+#[derive(Serialize)]
+struct CoverageJson {
+    records_read: u64,
+    packets_judged_by_both: u64,
+    packets_in_scope_of_base_only: u64,
+    packets_in_scope_of_candidate_only: u64,
+    flows: u64,
+    rules_changed: usize,
+    rules_changed_that_decided: usize,
+}
+
+impl WhatIfReport<'_> {
+    /// The flips that break something first, then by how much traffic there was.
+    fn flips(&self) -> Vec<(&Change, &Flip)> {
+        let rank = |kind| match kind {
+            VerdictKind::Deny => 0,
+            VerdictKind::Undetermined => 1,
+            VerdictKind::Allow => 2,
+        };
+        let mut flips: Vec<_> = self.comparison.counts.flips.iter().collect();
+        flips.sort_by_key(|(change, flip)| {
+            (rank(change.candidate.kind), Reverse(flip.hits.packets), **change)
+        });
+        flips
+    }
+
+    fn coverage(&self) -> CoverageJson {
+        let Comparison { base, candidate, counts } = self.comparison;
+        let decided = |rule: &&ChangedRule| rule.decided(&base.tally, &candidate.tally);
+        CoverageJson {
+            records_read: base.ledger.read,
+            packets_judged_by_both: counts.both,
+            packets_in_scope_of_base_only: counts.base_only,
+            packets_in_scope_of_candidate_only: counts.candidate_only,
+            flows: base.tally.verdicts.values().map(|hits| hits.flows).sum(),
+            rules_changed: self.changed_rules.len(),
+            rules_changed_that_decided: self.changed_rules.iter().filter(decided).count(),
+        }
+    }
+
+    /// The report as `nsgsim/whatif/1`.
+    ///
+    /// # Panics
+    ///
+    /// Never: the shape holds nothing that JSON cannot.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let Comparison { base, candidate, counts } = self.comparison;
+        let side = |network, side: &Side| SideJson {
+            verdict: side.kind,
+            decided_by: Names { network }.decider(&side.decider),
+        };
+        let flip = |(change, flip): (&Change, &Flip)| FlipJson {
+            sides: TwoSided {
+                base: side(self.base, &change.base),
+                candidate: side(self.candidate, &change.candidate),
+            },
+            hits: (&flip.hits).into(),
+            sources: (&flip.sources).into(),
+            destinations: (&flip.destinations).into(),
+            span: flip.hits.span.into(),
+            example: self.example(flip),
+        };
+        let json = WhatIfJson {
+            schema: "nsgsim/whatif/1",
+            flips: self.flips().into_iter().map(flip).collect(),
+            totals: TotalsJson {
+                all: (&counts.all()).into(),
+                newly_denied: (&counts.newly(VerdictKind::Deny)).into(),
+                newly_allowed: (&counts.newly(VerdictKind::Allow)).into(),
+                newly_undetermined: (&counts.newly(VerdictKind::Undetermined)).into(),
+                newly_determined: (&counts.newly_determined()).into(),
+            },
+            ledger: TwoSided {
+                base: self.provenance.ledger(&base.ledger),
+                candidate: self.provenance.ledger(&candidate.ledger),
+            },
+            verdicts: TwoSided { base: (&base.tally).into(), candidate: (&candidate.tally).into() },
+            coverage: self.coverage(),
+            span: base.tally.span.into(),
+            provenance: &self.provenance,
+        };
+        serde_json::to_string_pretty(&json).expect("the shape holds nothing that JSON cannot") + "\n"
+    }
+
+    fn example(&self, flip: &Flip) -> ExampleJson {
+        let tuple = &flip.example;
+        ExampleJson {
+            from: socket(tuple.source, tuple.source_port),
+            to: socket(tuple.destination, tuple.destination_port),
+            proto: tuple.protocol.to_string(),
+            place: self.provenance.place(flip.location),
+        }
+    }
+
+    /// The report for people.
+    ///
+    /// # Panics
+    ///
+    /// Never: writing to a string works.
+    #[must_use]
+    pub fn table(&self, style: Style) -> String {
+        let mut text = String::new();
+        self.flips_text(&mut text, style);
+        self.totals_table(&mut text, style);
+        self.ledger_table(&mut text, style);
+        self.coverage_text(&mut text, style);
+        self.provenance.closing(&mut text, style, self.comparison.base.tally.span);
+        text
+    }
+
+    fn flips_text(&self, text: &mut String, style: Style) {
+        let write = "writing to a string works";
+        section(text, style, "Flips");
+        let flips = self.flips();
+        if flips.is_empty() {
+            text.push_str("  none\n");
+        }
+        for (change, flip) in flips {
+            let words = |network, side: &Side| {
+                let verdict = style.verdict(side.kind);
+                match side.decider {
+                    Decider::Open(code) => format!("{verdict}: {code}"),
+                    decider => format!("{verdict} by {}", Names { network }.decider(&decider).line()),
+                }
+            };
+            let (base, candidate) =
+                (words(self.base, &change.base), words(self.candidate, &change.candidate));
+            writeln!(text, "  {base} -> {candidate}").expect(write);
+            let Flip { hits, sources, destinations, .. } = flip;
+            writeln!(
+                text,
+                "    {}, {}, {}; {}, {}",
+                counted(hits.flows, "flow"),
+                counted(hits.packets, "packet"),
+                counted(hits.bytes, "byte"),
+                addresses(sources, "source"),
+                addresses(destinations, "destination"),
+            )
+            .expect(write);
+            let SpanJson { first, last } = hits.span.into();
+            if let (Some(first), Some(last)) = (first, last) {
+                writeln!(text, "    from {first} to {last}").expect(write);
+            }
+            let ExampleJson { from, to, proto, place } = self.example(flip);
+            writeln!(
+                text,
+                "    --from {from} --to {to} --proto {proto}  {}",
+                style.faint(&format!("{} record {}", place.file, place.record))
+            )
+            .expect(write);
+        }
+    }
+
+    fn totals_table(&self, text: &mut String, style: Style) {
+        section(text, style, "Totals");
+        let counts = &self.comparison.counts;
+        let rows = [
+            ("newly denied", counts.newly(VerdictKind::Deny)),
+            ("newly allowed", counts.newly(VerdictKind::Allow)),
+            ("newly undetermined", counts.newly(VerdictKind::Undetermined)),
+            ("newly determined", counts.newly_determined()),
+        ];
+        let mut table = plain(&["", "flows", "packets", "bytes"], &[1, 2, 3]);
+        for (name, hits) in rows {
+            table.add_row([name.to_owned(), grouped(hits.flows), grouped(hits.packets), grouped(hits.bytes)]);
+        }
+        text.push_str(&lines(&table));
+    }
+
+    fn ledger_table(&self, text: &mut String, style: Style) {
+        section(text, style, "Ledger");
+        let Comparison { base, candidate, .. } = self.comparison;
+        let mut table = plain(&["", "base", "candidate"], &[1, 2]);
+        let mut row = |name: &str, count: fn(&Totals) -> u64| {
+            table.add_row([name.to_owned(), grouped(count(base)), grouped(count(candidate))]);
+        };
+        row("read", |totals| totals.ledger.read);
+        row("evaluated", |totals| totals.ledger.evaluated);
+        row("  allow", |totals| packets(totals, VerdictKind::Allow));
+        row("  deny", |totals| packets(totals, VerdictKind::Deny));
+        row("out of scope", |totals| totals.ledger.out_of_scope.total());
+        row("undetermined", |totals| totals.ledger.undetermined.total());
+        row("skipped", |totals| totals.ledger.skipped.total());
+        row("evicted flows", |totals| totals.ledger.evicted_flows);
+        text.push_str(&lines(&table));
+    }
+
+    fn coverage_text(&self, text: &mut String, style: Style) {
+        let write = "writing to a string works";
+        section(text, style, "Coverage");
+        let coverage = self.coverage();
+        writeln!(
+            text,
+            "  {} read, {} judged by both, {} seen",
+            counted(coverage.records_read, "record"),
+            grouped(coverage.packets_judged_by_both),
+            counted(coverage.flows, "flow"),
+        )
+        .expect(write);
+        writeln!(
+            text,
+            "  {} changed, {} of which decided about this traffic",
+            counted(coverage.rules_changed as u64, "rule"),
+            grouped(coverage.rules_changed_that_decided as u64),
+        )
+        .expect(write);
+        let one_sided = [
+            (coverage.packets_in_scope_of_base_only, "base"),
+            (coverage.packets_in_scope_of_candidate_only, "candidate"),
+        ];
+        for (count, side) in one_sided.into_iter().filter(|(count, _)| *count > 0) {
+            writeln!(text, "  {} in scope of the {side} alone", counted(count, "packet")).expect(write);
+        }
+    }
+}
+
+impl From<&Distinct> for DistinctJson {
+    fn from(distinct: &Distinct) -> Self {
+        Self { count: distinct.count(), more: distinct.is_more() }
+    }
+}
+
+fn addresses(distinct: &Distinct, one: &str) -> String {
+    let counted = counted(distinct.count() as u64, one);
+    if distinct.is_more() { format!("more than {counted}") } else { counted }
+}
+
+fn packets(totals: &Totals, kind: VerdictKind) -> u64 {
+    totals.tally.verdicts.get(&kind).map_or(0, |hits| hits.packets)
+}
