@@ -95,7 +95,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
 /// Every tag that holds the address, the longest prefix first, then by name. `VirtualNetwork` and `Internet` are not
 /// among them: what they hold depends on the subnet that asks.
 fn holders(catalog: &TagCatalog, address: IpAddr) -> Vec<Holder> {
-    // PERF: a plain scan of 110,000 prefixes takes a millisecond; reading them takes a hundred.
+    // PERF: a plain scan. The whole command takes 0.02 s with the built-in 110,000 prefixes, 0.05 to 0.11 s with a
+    // gzipped file of 96,000 (release build, 2 cores): an index would cost more than it saves.
     let longest = |prefixes: &[Prefix]| {
         let holding = prefixes.iter().filter(|prefix| prefix.contains(&address)).copied();
         holding.max_by_key(Prefix::prefix_len)
