@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::compile::policy;
-use nsgsim::model::flow::{Origin, Packet};
+use nsgsim::model::flow::{Fragment, Origin, Packet};
 use nsgsim::model::index::{NicIndex, VnetIndex};
 use nsgsim::model::network::Network;
+use nsgsim::model::record::{Content, Location, Record};
 use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::Answer;
+use nsgsim::replay::run::{Replay, ReplayOptions};
 use nsgsim::simulate::{Ends, Simulator, SimulatorOptions};
 
 use crate::oracle::Oracle;
@@ -34,6 +36,7 @@ pub(crate) const ENGINES: &[(&str, Make)] = &[
     ("oracle", |network, tags| Box::new(Oracle::new(network, tags.clone()))),
     ("linear", |network, tags| Box::new(Simulated::new(network, tags, policy::Engine::Linear))),
     ("compiled", |network, tags| Box::new(Simulated::new(network, tags, policy::Engine::Compiled))),
+    ("replay", |network, tags| Box::new(Replayed::new(network, tags))),
 ];
 
 impl Engine for Oracle {
@@ -64,22 +67,27 @@ impl Simulated {
     }
 }
 
-impl Simulated {
-    /// The network of a private destination that was seen after translation: the first in which somebody has it, or
-    /// else the first whose space holds it.
-    fn vnet_of(&self, address: IpAddr) -> Option<VnetIndex> {
-        let network = &self.simulator.compiled().network;
-        let has = |nic: &NicIndex| {
-            network.nics[nic.get()].ip_configurations.iter().any(|own| own.address == Some(address))
-        };
-        let holder = (0..network.nics.len()).map(NicIndex::new).find(has);
-        let owner =
-            holder.and_then(|nic| network.subnet_of(nic)).map(|subnet| network.subnets[subnet.get()].vnet);
-        let holds = |vnet: &nsgsim::model::network::Vnet| {
-            vnet.address_space.iter().any(|range| range.contains(&address))
-        };
-        owner.or_else(|| network.vnets.iter().position(holds).map(VnetIndex::new))
+/// Where a packet starts, as the simulator takes it.
+fn ends(network: &Network, origin: Origin, packet: &Packet) -> Ends {
+    let mut ends = Ends::from(origin);
+    if origin == Origin::Internet {
+        ends.vnet = vnet_of(network, packet.five_tuple.destination);
     }
+    ends
+}
+
+/// The network of a private destination that was seen after translation: the first in which somebody has it, or else
+/// the first whose space holds it.
+fn vnet_of(network: &Network, address: IpAddr) -> Option<VnetIndex> {
+    let has = |nic: &NicIndex| {
+        network.nics[nic.get()].ip_configurations.iter().any(|own| own.address == Some(address))
+    };
+    let holder = (0..network.nics.len()).map(NicIndex::new).find(has);
+    let owner =
+        holder.and_then(|nic| network.subnet_of(nic)).map(|subnet| network.subnets[subnet.get()].vnet);
+    let holds =
+        |vnet: &nsgsim::model::network::Vnet| vnet.address_space.iter().any(|range| range.contains(&address));
+    owner.or_else(|| network.vnets.iter().position(holds).map(VnetIndex::new))
 }
 
 fn compile(network: Network, tags: &Arc<TagCatalog>) -> Arc<CompiledNetwork> {
@@ -88,10 +96,7 @@ fn compile(network: Network, tags: &Arc<TagCatalog>) -> Arc<CompiledNetwork> {
 
 impl Engine for Simulated {
     fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
-        let mut ends = Ends::from(origin);
-        if origin == Origin::Internet {
-            ends.vnet = self.vnet_of(packet.five_tuple.destination);
-        }
+        let ends = ends(&self.simulator.compiled().network, origin, packet);
         self.simulator.path(ends, packet, time_ns)
     }
 
@@ -101,5 +106,78 @@ impl Engine for Simulated {
 
     fn change(&mut self, network: Network) {
         self.simulator.change(compile(network, &self.tags));
+    }
+}
+
+/// The whole replay: packets are injected after decoding, their start given; single interfaces are asked through `--at`.
+pub(crate) struct Replayed {
+    compiled: Arc<CompiledNetwork>,
+    /// Taken when the replay ends, which checks that its ledger adds up.
+    replay: Option<Replay>,
+    tags: Arc<TagCatalog>,
+    records: u64,
+}
+
+impl Replayed {
+    fn new(network: Network, tags: &TagCatalog) -> Self {
+        let tags = Arc::new(tags.clone());
+        let compiled = compile(network, &tags);
+        let replay = Some(Replay::new(Arc::clone(&compiled), ReplayOptions::default()));
+        Self { compiled, replay, tags, records: 0 }
+    }
+}
+
+fn record(number: u64, time_ns: u64, packet: &Packet) -> Record {
+    let location = Location { file: 0, number };
+    Record { location, time_ns: Some(time_ns), wire_bytes: 60, content: Content::Packet(*packet) }
+}
+
+impl Engine for Replayed {
+    fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
+        self.records += 1;
+        let ends = ends(&self.compiled.network, origin, packet);
+        let replay = self.replay.as_mut().expect("the replay goes on until it is dropped");
+        replay.feed_from(ends, &record(self.records, time_ns, packet), packet)
+    }
+
+    fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
+        let stateless = SimulatorOptions { stateful: false, ..SimulatorOptions::default() };
+        let mut simulator = Simulator::new(Arc::clone(&self.compiled), stateless);
+        let asked = simulator.ip_flow(nic, direction, packet);
+        let Ok(judged) = simulator.at(nic, packet, 0) else {
+            // A capture at the interface holds no such packet.
+            return asked;
+        };
+        let options =
+            ReplayOptions { simulator: stateless, at: Some(nic), records: true, ..Default::default() };
+        let mut replay = Replay::new(Arc::clone(&self.compiled), options);
+        let fed = replay.feed(&[record(1, 0, packet)]);
+        let [(0, processed)] = fed.records.as_slice() else { panic!("one record came in, one goes out") };
+        assert_eq!(processed.verdict, judged.answer.verdict, "--at is the interface's view");
+        let own = |address| {
+            let configurations = &self.compiled.network.nics[nic.get()].ip_configurations;
+            configurations.iter().any(|own| own.address == Some(address))
+        };
+        // A packet shows its own direction; the question may have asked for the other one.
+        let shown = if own(packet.five_tuple.source) { Direction::Outbound } else { Direction::Inbound };
+        let whole = packet.fragment == Fragment::Whole;
+        if shown == direction && whole { judged.answer } else { asked }
+    }
+
+    fn change(&mut self, network: Network) {
+        self.compiled = compile(network, &self.tags);
+        let replay = self.replay.as_mut().expect("the replay goes on until it is dropped");
+        replay.change(&self.compiled);
+    }
+}
+
+impl Drop for Replayed {
+    fn drop(&mut self) {
+        if let Some(replay) = self.replay.take()
+            && !std::thread::panicking()
+        {
+            let (totals, _) = replay.finish();
+            assert_eq!(totals.ledger.read, self.records);
+        }
     }
 }
