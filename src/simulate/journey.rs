@@ -30,6 +30,8 @@ pub struct Journey {
     pub end: End,
     /// The routes that are taken.
     pub routes: Vec<RouteStep>,
+    /// How many stages come before routing: a packet that does not pass them takes no route (EVAL-12).
+    pub before_routing: usize,
     /// Destination after inbound rewriting.
     pub rewritten_destination: Option<IpAddr>,
     /// What a reader should know.
@@ -187,6 +189,7 @@ impl Journey {
             stages: Vec::new(),
             end: End::Arrives,
             routes: Vec::new(),
+            before_routing: 0,
             rewritten_destination: None,
             notes: Vec::new(),
         }
@@ -356,6 +359,7 @@ impl Builder<'_> {
             return;
         };
         self.journey.routes.push(self.step(from, subnet, chosen));
+        self.journey.before_routing = self.journey.stages.len();
         match &chosen.hop {
             Hop::VnetLocal => self.arrive(vnet, destination, Gate::Open),
             Hop::Peering(Reference::Here(remote)) => self.arrive(*remote, destination, Gate::Open),

@@ -32,6 +32,8 @@ struct Leaf {
     exit: Option<(Snat, Option<IpAddr>)>,
     /// Flows that a SYN starts anew.
     restarted: Vec<FlowKey>,
+    /// How many stages were passed.
+    stages: usize,
 }
 
 /// How a packet ended in one world.
@@ -116,17 +118,30 @@ impl Walk<'_> {
         let traces = self.traces(&leaves, first_question.as_ref());
         let arrived = leaves.iter().filter(|(_, leaf)| matches!(leaf.end, LeafEnd::Arrived(_))).count();
         let agreed = arrived == 0 || arrived == leaves.len();
+        let chosen = leaves.iter().position(|(_, leaf)| !matches!(leaf.end, LeafEnd::Refused)).unwrap_or(0);
+        let asked = leaves[chosen].1.steps.iter().any(|step| step.answer != StepAnswer::FlowTable);
         let mut notes = journey.notes.clone();
+        let (steps, stages);
         if agreed {
+            steps = usize::MAX;
+            stages = leaves[chosen].1.stages;
             for question in leaves.iter().flat_map(|(world, _)| world.questions()) {
                 let note = Note::DidNotMatter(question.clone());
                 if !notes.contains(&note) {
                     notes.push(note);
                 }
             }
+        } else {
+            // An open answer shows what all worlds share.
+            steps = leaves.iter().map(|(_, leaf)| shared(&leaves[0].1.steps, &leaf.steps)).min().unwrap_or(0);
+            stages = leaves.iter().map(|(_, leaf)| leaf.stages).min().unwrap_or(0);
         }
-        let chosen = leaves.iter().position(|(_, leaf)| !matches!(leaf.end, LeafEnd::Refused)).unwrap_or(0);
-        let (_, leaf) = leaves.into_iter().nth(chosen).expect("a walk ends in at least one world");
+        if stages < journey.stages.len() {
+            // It did not come as far as the end of the journey.
+            notes.retain(|note| !matches!(note, Note::NoEndpoint { .. }));
+        }
+        let (_, mut leaf) = leaves.into_iter().nth(chosen).expect("a walk ends in at least one world");
+        leaf.steps.truncate(steps);
         let reason = match leaf.end {
             LeafEnd::Arrived(reason) => Some(Verdict::Allow(reason)),
             LeafEnd::Denied(reason) => Some(Verdict::Deny(reason)),
@@ -135,13 +150,12 @@ impl Walk<'_> {
         let verdict = reason.filter(|_| agreed).unwrap_or_else(|| {
             Verdict::Undetermined(first_question.expect("worlds differ only by the answers to questions"))
         });
-        let asked = leaf.steps.iter().any(|step| step.answer != StepAnswer::FlowTable);
         let port = self.packet.five_tuple.destination_port.number();
         let continued = !asked && leaf.passed.iter().any(|passed| passed.by_record);
         let answer = Answer {
             verdict,
             steps: leaf.steps,
-            routes: journey.routes.clone(),
+            routes: if stages >= journey.before_routing { journey.routes.clone() } else { Vec::new() },
             translation: journey.translation(port, leaf.exit),
             notes,
         };
@@ -202,11 +216,13 @@ impl Walk<'_> {
             steps: Vec::new(),
             exit: None,
             restarted: Vec::new(),
+            stages: 0,
         };
         let mut last = Reason::NoSecurityGroup;
         let mut opened_inbound = false;
         let mut left_as = None;
         for (number, stage) in journey.stages.iter().enumerate() {
+            leaf.stages = number;
             let refused = match stage {
                 Stage::OnlyIf(question) => {
                     if world.ask(|| question.clone())? {
@@ -254,6 +270,7 @@ impl Walk<'_> {
                 return Ok(leaf);
             }
         }
+        leaf.stages = journey.stages.len();
         leaf.end = match journey.end {
             End::Arrives => LeafEnd::Arrived(last),
             End::Lost(reason) => LeafEnd::Denied(reason),
@@ -450,4 +467,9 @@ impl Walk<'_> {
         leaf.exit = Some((by, exit.source));
         Ok(None)
     }
+}
+
+/// How many steps two worlds share from the start.
+fn shared(one: &[Step], other: &[Step]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }

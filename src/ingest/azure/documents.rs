@@ -108,7 +108,7 @@ impl<'a> DocumentReader<'_, 'a> {
             Shape::Template => Err(not_yet(node, "a template")),
             Shape::Terraform => Err(not_yet(node, "Terraform's state or plan")),
             Shape::ServiceTags => {
-                self.leave_out(node, "a service tag file");
+                self.leave_out(node, "a service tag file (--tags takes it)");
                 Ok(())
             }
             Shape::Unknown => {
