@@ -112,6 +112,12 @@ impl CompiledNetwork {
         let mut topology: Vec<AddressSet> = vec![internet_base()];
         let mut cut = |prefix: Prefix| topology.push(AddressSet::from_prefixes([prefix]));
         network.vnets.iter().flat_map(|vnet| &vnet.address_space).copied().for_each(&mut cut);
+        let peerings = network.vnets.iter().flat_map(|vnet| &vnet.peerings);
+        peerings
+            .filter_map(|peering| peering.remote_address_space.as_ref())
+            .flatten()
+            .copied()
+            .for_each(&mut cut);
         network.subnets.iter().flat_map(|subnet| &subnet.prefixes).copied().for_each(&mut cut);
         routes.iter().flat_map(|table| &table.routes).map(|route| route.prefix).for_each(&mut cut);
         places.addresses().map(host).for_each(&mut cut);

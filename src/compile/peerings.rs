@@ -55,8 +55,8 @@ pub fn connected(network: &Network, vnet: VnetIndex) -> impl Iterator<Item = Con
 /// What a network's gateway knows of the far side.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Learned {
-    /// A prefix, and the gateway that leads there.
-    Prefix(Prefix, GatewayIndex),
+    /// A prefix, and the gateway of the network that has it, where one of the inventory does (GW-6).
+    Prefix(Prefix, Option<GatewayIndex>),
     /// Something missing may add prefixes: its name.
     Unknown(String),
 }
@@ -114,7 +114,7 @@ pub fn known_to(network: &Network, index: GatewayIndex) -> Vec<Learned> {
         .learned_routes
         .iter()
         .chain(&gateway.client_pools)
-        .map(|prefix| Learned::Prefix(*prefix, index))
+        .map(|prefix| Learned::Prefix(*prefix, None))
         .collect();
     // Routes that come by BGP are on no resource: without a list of them they are unknown.
     if (gateway.bgp || gateway.express_route) && gateway.learned_routes.is_empty() {
@@ -128,13 +128,13 @@ pub fn known_to(network: &Network, index: GatewayIndex) -> Vec<Learned> {
         match &connection.remote {
             ConnectionRemote::Site(Some(Reference::Here(site))) => {
                 let prefixes = &network.local_gateways[site.get()].prefixes;
-                learned.extend(prefixes.iter().map(|prefix| Learned::Prefix(*prefix, index)));
+                learned.extend(prefixes.iter().map(|prefix| Learned::Prefix(*prefix, None)));
             }
             ConnectionRemote::Vnet(Some(Reference::Here(other))) => match &network.gateways[other.get()].vnet
             {
                 Some(Reference::Here(remote)) => {
                     let space = &network.vnets[remote.get()].address_space;
-                    learned.extend(space.iter().map(|prefix| Learned::Prefix(*prefix, index)));
+                    learned.extend(space.iter().map(|prefix| Learned::Prefix(*prefix, Some(*other))));
                 }
                 Some(Reference::Missing(remote)) => unknown(remote.as_str()),
                 None => unknown(connection.id.as_str()),

@@ -165,6 +165,17 @@ impl Places {
         self.public.get(&address).copied()
     }
 
+    /// The private address behind a public one of an interface; any other address as it is.
+    #[must_use]
+    pub fn private(&self, network: &Network, address: IpAddr) -> IpAddr {
+        match self.public(address) {
+            Some((_, PublicOwner::Nic(nic, place))) => {
+                network.nics[nic.get()].ip_configurations[place as usize].address.unwrap_or(address)
+            }
+            _ => address,
+        }
+    }
+
     /// Every address that somebody has.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.vnets_of.keys().chain(self.stray.keys()).chain(self.public.keys()).copied()

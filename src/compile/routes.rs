@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::address_set::AddressSet;
 use super::field::{AddressDoubt, AddressField, Doubt};
 use super::peerings::{self, Learned};
-use super::surroundings::fixed;
+use super::surroundings::{fixed, internet_base};
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::network::{Network, ServiceEndpoint};
@@ -34,6 +34,14 @@ pub struct EffectiveRoute {
     bgp_override: bool,
 }
 
+impl EffectiveRoute {
+    /// A system route for the network or a peer, which gateway routes never beat (ROUTE-7).
+    #[must_use]
+    pub fn is_preferred(&self) -> bool {
+        self.source == RouteSource::System && matches!(self.hop, Hop::VnetLocal | Hop::Peering(_))
+    }
+}
+
 /// Where a route leads.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Hop {
@@ -41,7 +49,7 @@ pub enum Hop {
     VnetLocal,
     /// A peered network.
     Peering(Reference<VnetIndex>),
-    /// A gateway: which one, for a route that it announced.
+    /// A gateway: the far one, where it leads to another network of the inventory (GW-6).
     Gateway(Option<GatewayIndex>),
     /// A machine.
     Appliance(Option<IpAddr>),
@@ -77,6 +85,8 @@ pub struct SubnetRoutes {
     pub unknown_table: Option<ResourceId>,
     /// Something missing may add gateway routes: its name.
     pub unknown_gateway: Option<Doubt>,
+    /// A peered network whose ranges nobody knows may have any address: its ID.
+    pub unknown_peering: Option<ResourceId>,
     /// Ranges that service endpoints take (ROUTE-8).
     pub service_endpoints: AddressField,
 }
@@ -98,8 +108,8 @@ impl SubnetRoutes {
         if propagates {
             for learned in peerings::gateway_prefixes(network, subnet.vnet) {
                 match learned {
-                    Learned::Prefix(prefix, from) => {
-                        gateway.push(route(prefix, RouteSource::Gateway, Hop::Gateway(Some(from))));
+                    Learned::Prefix(prefix, far) => {
+                        gateway.push(route(prefix, RouteSource::Gateway, Hop::Gateway(far)));
                     }
                     Learned::Unknown(missing) => {
                         unknown_gateway
@@ -109,10 +119,13 @@ impl SubnetRoutes {
             }
         }
         let gateway_default = gateway.iter().any(|route| route.prefix == fixed("0.0.0.0/0"));
-        let system = system_routes(network, subnet.vnet, user_default || gateway_default);
+        let (system, unknown_peering) = system_routes(network, subnet.vnet, user_default || gateway_default);
+        let (preferred, system): (Vec<_>, Vec<_>) =
+            system.into_iter().partition(EffectiveRoute::is_preferred);
 
         let mut routes = user;
-        for route in gateway.into_iter().chain(system) {
+        // Gateways never beat the network and its peers, whatever the length (ROUTE-7, PEER-9).
+        for route in preferred.into_iter().chain(gateway).chain(system) {
             // The same prefix from a stronger source: the weaker route is not used at all (ROUTE-6).
             if !routes
                 .iter()
@@ -122,16 +135,14 @@ impl SubnetRoutes {
             }
         }
         let service_endpoints = endpoint_ranges(tags, &subnet.service_endpoints);
-        Self { routes, unknown_table, unknown_gateway, service_endpoints }
+        Self { routes, unknown_table, unknown_gateway, unknown_peering, service_endpoints }
     }
 
     /// The route that a packet to `destination` takes (ROUTE-5 to ROUTE-7); nothing where no route holds it.
     #[must_use]
     pub fn choose(&self, destination: IpAddr) -> Option<&EffectiveRoute> {
         let holding = || self.routes.iter().filter(move |route| route.prefix.contains(&destination));
-        let preferred = holding().any(|route| {
-            route.source == RouteSource::System && matches!(route.hop, Hop::VnetLocal | Hop::Peering(_))
-        });
+        let preferred = holding().any(EffectiveRoute::is_preferred);
         let overridden = holding().any(|route| route.bgp_override);
         // Of equals the last one is taken: turned round, that is the first of the table.
         holding()
@@ -207,15 +218,25 @@ fn tag_rank(tag: &TagName) -> u8 {
     }
 }
 
-fn system_routes(network: &Network, vnet: VnetIndex, default_replaced: bool) -> Vec<EffectiveRoute> {
+/// Azure's own routes, and a peered network whose ranges nobody knows.
+fn system_routes(
+    network: &Network,
+    vnet: VnetIndex,
+    default_replaced: bool,
+) -> (Vec<EffectiveRoute>, Option<ResourceId>) {
     let space = &network.vnets[vnet.get()].address_space;
     let system = |prefix, hop| route(prefix, RouteSource::System, hop);
     let mut routes: Vec<_> = space.iter().map(|range| system(*range, Hop::VnetLocal)).collect();
+    let mut unknown = None;
     for peering in peerings::connected(network, vnet) {
-        // A peering whose ranges nobody knows adds no route: its addresses cannot be told from others, and
-        // `Surroundings` keeps the doubt about them.
-        for prefix in peering.prefixes(network).unwrap_or_default() {
-            routes.push(system(*prefix, Hop::Peering(peering.side.remote.clone())));
+        match peering.prefixes(network) {
+            Ok(prefixes) => {
+                let hop = Hop::Peering(peering.side.remote.clone());
+                routes.extend(prefixes.iter().map(|prefix| system(*prefix, hop.clone())));
+            }
+            Err(remote) => {
+                unknown.get_or_insert_with(|| remote.clone());
+            }
         }
     }
     routes.push(system(fixed("0.0.0.0/0"), Hop::Internet));
@@ -229,7 +250,7 @@ fn system_routes(network: &Network, vnet: VnetIndex, default_replaced: bool) -> 
             }
         }
     }
-    routes
+    (routes, unknown)
 }
 
 /// The tag whose ranges a service endpoint takes (SE-2).
@@ -253,7 +274,8 @@ fn endpoint_tag(service: &str) -> Option<&'static str> {
 fn endpoint_ranges(tags: &TagCatalog, endpoints: &[ServiceEndpoint]) -> AddressField {
     let mut known = AddressSet::empty();
     let mut doubts = Vec::new();
-    let all = Arc::new(AddressSet::all());
+    // The ranges of services are public.
+    let public = Arc::new(internet_base());
     for endpoint in endpoints {
         let name = endpoint_tag(&endpoint.service).unwrap_or(&endpoint.service);
         let everywhere = endpoint.locations.is_empty()
@@ -265,12 +287,18 @@ fn endpoint_ranges(tags: &TagCatalog, endpoints: &[ServiceEndpoint]) -> AddressF
             endpoint.locations.iter().map(|location| TagName::new(&format!("{name}.{location}"))).collect()
         };
         for tag in names {
-            match tags.get(&tag) {
+            // A tag that has no regions stands for the service in all of them.
+            let regional = format!("{}.", name.to_ascii_lowercase());
+            let whole = || {
+                tags.get(&TagName::new(name))
+                    .filter(|_| !tags.iter().any(|tag| tag.name.folded().starts_with(&regional)))
+            };
+            match tags.get(&tag).or_else(whole) {
                 Some(entry) => {
                     known = known.union(&AddressSet::from_prefixes(entry.prefixes.iter().copied()));
                 }
                 None => doubts.push(AddressDoubt {
-                    scope: Arc::clone(&all),
+                    scope: Arc::clone(&public),
                     about: Doubt::Tag(tag),
                     negated: false,
                 }),

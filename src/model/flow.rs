@@ -107,7 +107,8 @@ pub enum Icmp {
     },
     /// An error that quotes the packet it is about.
     Error {
-        /// The quoted packet's five-tuple, where enough of it is there.
+        /// The quoted packet's five-tuple, where enough of it is there. The identifier of a quoted echo stands in both
+        /// ports.
         quoted: Option<FiveTuple>,
     },
     /// Anything else.

@@ -10,7 +10,6 @@ use super::ledger::Ledger;
 use super::shard::{Conversation, Processed, Shard};
 use super::tally::Tally;
 use crate::compile::network::CompiledNetwork;
-use crate::compile::places::PublicOwner;
 use crate::model::flow::{Icmp, Packet};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Record};
@@ -69,6 +68,7 @@ impl Replay {
     pub fn new(compiled: Arc<CompiledNetwork>, options: ReplayOptions) -> Self {
         let mut simulator = options.simulator;
         simulator.most_flows = (simulator.most_flows / SHARDS).max(1);
+        simulator.most_plans = (simulator.most_plans / SHARDS).max(1);
         let shard = || Shard::new(Arc::clone(&compiled), simulator, options.at, options.flows);
         let shards = (0..SHARDS).map(|_| shard()).collect();
         Self { compiled, shards, options, clock_ns: 0, handed_in: 0 }
@@ -156,12 +156,7 @@ fn shard_of(compiled: &CompiledNetwork, packet: &Packet) -> usize {
         Some(Icmp::Error { quoted: Some(quoted) }) => quoted,
         _ => packet.five_tuple,
     };
-    let private = |address: IpAddr| match compiled.places.public(address) {
-        Some((_, PublicOwner::Nic(nic, place))) => {
-            compiled.network.nics[nic.get()].ip_configurations[place as usize].address.unwrap_or(address)
-        }
-        _ => address,
-    };
+    let private = |address: IpAddr| compiled.places.private(&compiled.network, address);
     let (one, other) = (private(tuple.source), private(tuple.destination));
     let hash = foldhash::fast::FixedState::default().hash_one((one.min(other), one.max(other)));
     // The remainder of a constant fits.

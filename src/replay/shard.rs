@@ -162,7 +162,12 @@ impl Shard {
     /// the first, and what decided about the first.
     fn converse(&mut self, record: &Record, judged: &Judged, now_ns: u64) -> (Location, bool, Decider) {
         let verdict = &judged.answer.verdict;
-        let key = conversation_key(&judged.packet);
+        let tuple = conversation_key(&judged.packet);
+        // Both directions of a flow that was seen outside are one conversation.
+        let compiled = self.simulator.compiled();
+        let private = |address| compiled.places.private(&compiled.network, address);
+        let key =
+            FiveTuple { source: private(tuple.source), destination: private(tuple.destination), ..tuple };
         let forward = self.conversations.contains_key(&key);
         let found = if forward { key } else { key.reversed() };
         if let Some(open) = self.conversations.get_mut(&found) {
@@ -183,7 +188,7 @@ impl Shard {
             self.make_room(now_ns);
         }
         let mut opened = Conversation {
-            tuple: key,
+            tuple,
             verdict: verdict.clone(),
             location: record.location,
             first_ns: now_ns,

@@ -16,11 +16,13 @@ pub struct Ends {
     pub origin: Origin,
     /// The network of a private destination, for packets from the internet that were seen after translation.
     pub vnet: Option<VnetIndex>,
+    /// The interface of a private destination, where its network is not known.
+    pub stray: Option<NicIndex>,
 }
 
 impl From<Origin> for Ends {
     fn from(origin: Origin) -> Self {
-        Self { origin, vnet: None }
+        Self { origin, vnet: None, stray: None }
     }
 }
 
@@ -79,12 +81,14 @@ pub fn placings(
     if !gateways.is_empty() && !public {
         return Ok(from_inside(gateways, None));
     }
-    let outside = |vnet| Placing { ends: Ends { origin: Origin::Internet, vnet }, source: None };
-    Ok(if vnets.is_empty() {
-        vec![outside(None)]
-    } else {
-        vnets.into_iter().map(|vnet| outside(Some(vnet))).collect()
-    })
+    let outside =
+        |vnet, stray| Placing { ends: Ends { origin: Origin::Internet, vnet, stray }, source: None };
+    if public {
+        return Ok(vec![outside(None, None)]);
+    }
+    let in_networks = vnets.into_iter().map(|vnet| outside(Some(vnet), None));
+    let strays = compiled.places.stray(destination).iter().map(|nic| outside(None, Some(*nic)));
+    Ok(in_networks.chain(strays).collect())
 }
 
 struct Finder<'c> {

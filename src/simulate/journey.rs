@@ -10,12 +10,13 @@ use crate::compile::network::CompiledNetwork;
 use crate::compile::peerings;
 use crate::compile::places::{Owner, PublicOwner, within};
 use crate::compile::routes::{EffectiveRoute, Hop};
+use crate::compile::surroundings::internet_base;
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, NicIndex, PublicIpIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::network::PublicIpSku;
 use crate::model::rule::Direction;
 use crate::model::verdict::{
-    Feature, Interface, Note, Reason, RouteEnd, RouteStep, Snat, Translation, Unknown,
+    Feature, Interface, Note, Reason, RouteEnd, RouteSource, RouteStep, Snat, Translation, Unknown,
 };
 
 use super::ends::Ends;
@@ -45,6 +46,8 @@ pub enum Stage {
     Filter(Filter),
     /// The packet leaves to the internet.
     Exit(Exit),
+    /// A public address is translated to a private one, for the protocols that it maps (PIP-1).
+    Mapped,
     /// The packet goes on only if the answer is yes.
     OnlyIf(Unknown),
     /// The packet is delivered if the answer is yes, and goes on otherwise.
@@ -60,6 +63,7 @@ impl Stage {
         let (first, second) = match self {
             Self::OnlyIf(question) | Self::DeliveredIf(question) => (Some(question), None),
             Self::ElsewhereIf(diverts, arrives) => (Some(diverts), Some(arrives)),
+            Self::Mapped => (None, None),
             Self::Exit(exit) => match &exit.by {
                 Way::ThroughIf(_, question) | Way::SomehowIf(question) => (Some(question), None),
                 Way::None | Way::Through(_) => (None, None),
@@ -148,10 +152,16 @@ pub enum End {
 impl Journey {
     /// A journey that is nothing but one interface's filters: IP flow verify's view (SIM-6).
     #[must_use]
-    pub fn at(interface: Interface, direction: Direction) -> Self {
-        let mut journey = Self::new();
-        journey.filter(interface, direction);
-        journey
+    pub fn at(compiled: &CompiledNetwork, interface: Interface, direction: Direction) -> Self {
+        let mut builder = Builder { compiled, journey: Self::new() };
+        builder.filters(interface, direction);
+        builder.journey
+    }
+
+    /// A journey that meets nothing and arrives.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self::new()
     }
 
     /// The way of packets between these ends.
@@ -167,7 +177,7 @@ impl Journey {
     pub fn names_an_address(&self) -> bool {
         let asked =
             self.stages.iter().flat_map(Stage::questions).any(|question| question.address().is_some());
-        asked || !self.notes.is_empty()
+        asked || self.notes.iter().any(|note| matches!(note, Note::NoEndpoint { .. }))
     }
 
     /// The translations of a packet whose exit, if it has one, is `exit`.
@@ -239,8 +249,8 @@ impl Builder<'_> {
                 }
                 self.route(Interface::Unlisted(subnet), subnet, source, destination);
             }
-            Origin::Internet => self.start_outside(ends.vnet, destination),
-            Origin::OnPremises(gateway) => self.start_on_premises(gateway, destination),
+            Origin::Internet => self.start_outside(ends, source, destination),
+            Origin::OnPremises(gateway) => self.enter_by_gateway(gateway, destination),
             Origin::Platform => self.feature(Feature::PlatformTraffic, None),
         }
     }
@@ -337,14 +347,23 @@ impl Builder<'_> {
             self.journey.stages.push(Stage::ElsewhereIf(diverts, arrives));
         }
         let chosen = table.choose(destination);
+        if let Some(remote) = &table.unknown_peering
+            && !chosen.is_some_and(EffectiveRoute::is_preferred)
+        {
+            let diverts = Unknown::ConnectedSpaceHolds {
+                subnet: network.subnets[subnet.get()].id.clone(),
+                missing: remote.to_string(),
+                address: destination,
+            };
+            let arrives = Unknown::ResourceAllows { resource: remote.clone() };
+            self.journey.stages.push(Stage::ElsewhereIf(diverts, arrives));
+        }
         let settled = chosen.is_some_and(|route| match route.source {
             // Gateway routes never beat these (ROUTE-6, ROUTE-7)...
-            crate::model::verdict::RouteSource::System => {
-                matches!(route.hop, Hop::VnetLocal | Hop::Peering(_))
-            }
-            crate::model::verdict::RouteSource::User => false,
+            RouteSource::System => route.is_preferred(),
+            RouteSource::User => false,
             // ... and between two of them both lead to the gateway.
-            crate::model::verdict::RouteSource::Gateway => true,
+            RouteSource::Gateway => true,
         });
         if !settled && let Some(Doubt::Connected { subnet, missing }) = &table.unknown_gateway {
             // A longer route that the gateway learned may take the packet out of the boundary (GW-3).
@@ -364,9 +383,21 @@ impl Builder<'_> {
             Hop::VnetLocal => self.arrive(vnet, destination, Gate::Open),
             Hop::Peering(Reference::Here(remote)) => self.arrive(*remote, destination, Gate::Open),
             Hop::Peering(Reference::Missing(remote)) => self.missing(remote.clone()),
-            Hop::Gateway(known) => {
-                if known.is_none() && peerings::gateways_of(network, vnet).is_empty() {
-                    self.lost(Reason::Route(RouteEnd::NoGatewayTransit { interface: Some(from) }));
+            // To another network of the inventory (GW-6), or out of the boundary (GW-3).
+            Hop::Gateway(Some(far)) => self.enter_by_gateway(*far, destination),
+            Hop::Gateway(None) => {
+                if peerings::gateways_of(network, vnet).is_empty() && chosen.source == RouteSource::User {
+                    let missing =
+                        network.vnets[vnet.get()].peerings.iter().find_map(|side| match &side.remote {
+                            Reference::Missing(remote) if side.use_remote_gateways => Some(remote.clone()),
+                            Reference::Missing(_) | Reference::Here(_) => None,
+                        });
+                    match missing {
+                        Some(remote) => self.missing(remote),
+                        None => {
+                            self.lost(Reason::Route(RouteEnd::NoGatewayTransit { interface: Some(from) }));
+                        }
+                    }
                 }
             }
             Hop::Appliance(_) => self.feature(Feature::ApplianceHop, None),
@@ -415,6 +446,10 @@ impl Builder<'_> {
                 self.feature(Feature::PrivateEndpoint, Some(id));
             }
             Some(Owner::PrivateLinkService) => self.feature(Feature::PrivateEndpoint, None),
+            None if self.missing_subnet_of(vnet, destination).is_some() => {
+                let subnet = self.missing_subnet_of(vnet, destination);
+                self.missing(subnet.expect("it was just found"));
+            }
             None if self.compiled.partial_inventory => {
                 self.journey.stages.push(Stage::OnlyIf(Unknown::OwnerAllows { address: destination }));
             }
@@ -423,6 +458,22 @@ impl Builder<'_> {
                 self.lost(Reason::Route(RouteEnd::NoEndpoint));
             }
         }
+    }
+
+    /// The subnet of an interface with this address that may be in the network, where the inventory lacks the subnet.
+    fn missing_subnet_of(&self, vnet: VnetIndex, address: IpAddr) -> Option<ResourceId> {
+        let network = &self.compiled.network;
+        let vnet = &network.vnets[vnet.get()].id;
+        self.compiled.places.stray(address).iter().find_map(|nic| {
+            let nic = &network.nics[nic.get()];
+            match &nic.subnet {
+                Some(Reference::Missing(subnet)) => {
+                    (subnet.parent(1).as_ref() == Some(vnet)).then(|| subnet.clone())
+                }
+                None => Some(nic.id.clone()),
+                Some(Reference::Here(_)) => None,
+            }
+        })
     }
 
     /// Out to the internet, by the first means that applies (OUT-1), and back in where a public address of the
@@ -506,7 +557,9 @@ impl Builder<'_> {
                 unknown.get_or_insert_with(|| Unknown::ResourceAllows { resource: id.clone() });
             }
         }
-        let by = match (subnet.default_outbound_access && !standard, unknown) {
+        // A private subnet is private only to machines, not to the services that it is delegated to (OUT-4, TOP-8).
+        let default = subnet.default_outbound_access || !subnet.delegations.is_empty();
+        let by = match (default && !standard, unknown) {
             (false, _) => Way::None,
             (true, None) => Way::Through(Snat::DefaultOutboundAccess),
             (true, Some(question)) => Way::ThroughIf(Snat::DefaultOutboundAccess, question),
@@ -514,24 +567,27 @@ impl Builder<'_> {
         exit(by, None)
     }
 
-    fn start_outside(&mut self, vnet: Option<VnetIndex>, destination: IpAddr) {
+    fn start_outside(&mut self, ends: Ends, source: IpAddr, destination: IpAddr) {
         let compiled = self.compiled;
         if compiled.places.public(destination).is_some() {
             self.enter_by_public_address(destination, SeenSource::Own);
             return;
         }
         // Seen after translation: addressed to a private address.
-        if let Some(nic) = compiled.places.stray(destination).first() {
-            self.filters(Interface::Nic(*nic), Direction::Inbound);
+        if let Some(nic) = ends.stray {
+            self.filters(Interface::Nic(nic), Direction::Inbound);
             return;
         }
-        let Some(vnet) = vnet else {
+        let Some(vnet) = ends.vnet else {
             self.lost(Reason::Route(RouteEnd::NoPublicIp));
             return;
         };
         let mut gate = Gate::Open;
         if let Some(Owner::Nic(nic, place)) = compiled.places.owner(vnet, destination) {
-            gate = self.gate(nic, place);
+            // Only what comes from the internet comes through the public address.
+            if internet_base().contains(source) {
+                gate = self.gate(nic, place);
+            }
             let nic_resource = &compiled.network.nics[nic.get()];
             if nic_resource.ip_configurations[place as usize].public_ip.is_none() {
                 self.journey.notes.push(Note::NoPublicAddress { nic });
@@ -580,6 +636,7 @@ impl Builder<'_> {
                 };
                 let gate = self.gate(nic, place);
                 self.journey.rewritten_destination = Some(private);
+                self.journey.stages.push(Stage::Mapped);
                 let filter = self.filters(Interface::Nic(nic), Direction::Inbound);
                 filter.destination = Some(private);
                 filter.source = source;
@@ -598,8 +655,8 @@ impl Builder<'_> {
         }
     }
 
-    /// From on-premises a packet enters at the gateway's network; only the destination filters (GW-2).
-    fn start_on_premises(&mut self, gateway: GatewayIndex, destination: IpAddr) {
+    /// Through a gateway a packet enters at the gateway's network; only the destination filters (GW-2).
+    fn enter_by_gateway(&mut self, gateway: GatewayIndex, destination: IpAddr) {
         let compiled = self.compiled;
         let network = &compiled.network;
         let resource = &network.gateways[gateway.get()];
@@ -608,7 +665,17 @@ impl Builder<'_> {
             Some(Reference::Missing(vnet)) => return self.missing(vnet.clone()),
             None => return self.missing(resource.id.clone()),
         };
-        if let Some(subnet) = resource.subnet.as_ref().and_then(Reference::here) {
+        let by_name = || {
+            let mut subnets = network.vnets[vnet.get()].subnets.iter().copied();
+            subnets
+                .find(|subnet| network.subnets[subnet.get()].id.name().eq_ignore_ascii_case("GatewaySubnet"))
+        };
+        let subnet = resource.subnet.as_ref().and_then(Reference::here).or_else(by_name);
+        if let (None, Some(Reference::Missing(subnet))) = (subnet, &resource.subnet) {
+            // Its routes may lead elsewhere.
+            return self.missing(subnet.clone());
+        }
+        if let Some(subnet) = subnet {
             let table = &compiled.routes[subnet.get()];
             if let Some(table) = &table.unknown_table {
                 return self.missing(table.clone());
@@ -625,13 +692,21 @@ impl Builder<'_> {
             return;
         }
         // Peers that use this gateway (PEER-5).
+        let mut unknown = None;
         for peering in peerings::connected(network, vnet).filter(|peering| peering.side.allow_gateway_transit)
         {
-            if !peering.prefixes(network).is_ok_and(|space| within(space, destination)) {
-                continue;
+            match peering.prefixes(network) {
+                Ok(space) if within(space, destination) => {}
+                Ok(_) => continue,
+                Err(remote) => {
+                    unknown.get_or_insert_with(|| remote.clone());
+                    continue;
+                }
             }
             match (peering.remote, peering.back) {
-                (Some(remote), Some(back)) if back.use_remote_gateways => {
+                (Some(remote), Some(back))
+                    if back.use_remote_gateways && peerings::gateways_in(network, remote).is_empty() =>
+                {
                     return self.arrive(remote, destination, Gate::Open);
                 }
                 (None, _) => {
@@ -642,7 +717,10 @@ impl Builder<'_> {
                 (Some(_), _) => {}
             }
         }
-        self.lost(Reason::Route(RouteEnd::NoGatewayTransit { interface: None }));
+        match unknown {
+            Some(remote) => self.missing(remote),
+            None => self.lost(Reason::Route(RouteEnd::NoGatewayTransit { interface: None })),
+        }
     }
 
     fn lost(&mut self, reason: Reason) {

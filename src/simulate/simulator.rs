@@ -19,9 +19,6 @@ use crate::model::prefix::Prefix;
 use crate::model::rule::{Direction, Protocol};
 use crate::model::verdict::{Answer, Feature, Interface, Reason, ReasonCode, Translation, Unknown, Verdict};
 
-/// How many pairs of places a simulator remembers the journeys of.
-const MOST_PLANS: usize = 1 << 16;
-
 /// How to judge.
 #[derive(Clone, Copy, Debug)]
 pub struct SimulatorOptions {
@@ -33,11 +30,19 @@ pub struct SimulatorOptions {
     pub vnet: Option<VnetIndex>,
     /// How many flow records are kept at most.
     pub most_flows: usize,
+    /// How many pairs of places the journeys are kept of at most.
+    pub most_plans: usize,
 }
 
 impl Default for SimulatorOptions {
     fn default() -> Self {
-        Self { engine: Engine::Compiled, stateful: true, vnet: None, most_flows: 1 << 20 }
+        Self {
+            engine: Engine::Compiled,
+            stateful: true,
+            vnet: None,
+            most_flows: 1 << 20,
+            most_plans: 1 << 16,
+        }
     }
 }
 
@@ -90,10 +95,10 @@ impl Simulator {
         &self.compiled
     }
 
-    /// Live flow records that had to leave because the table was full.
+    /// Live flow records, and first fragments, that had to leave because their table was full.
     #[must_use]
     pub fn evicted(&self) -> u64 {
-        self.flows.evicted
+        self.flows.evicted + self.fragments.evicted
     }
 
     /// The journey of a packet whose start is known (SIM-6, `path`).
@@ -104,7 +109,7 @@ impl Simulator {
     /// One interface's filters alone, without state: what IP flow verify answers (SIM-6, NW-1).
     #[must_use]
     pub fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
-        let journey = Journey::at(Interface::Nic(nic), direction);
+        let journey = Journey::at(&self.compiled, Interface::Nic(nic), direction);
         self.walk(packet, 0, false).take(&journey).answer
     }
 
@@ -126,8 +131,13 @@ impl Simulator {
         } else {
             return Err(OutOfScope(ReasonCode::NotAtNic));
         };
-        let journey = Journey::at(Interface::Nic(nic), direction);
-        let (answer, continued) = self.take_fragment(&journey, packet, time_ns);
+        // A packet to itself does not leave the guest (EVAL-9).
+        let journey = if own(packet.five_tuple.source) && own(packet.five_tuple.destination) {
+            Journey::of_nothing()
+        } else {
+            Journey::at(&self.compiled, Interface::Nic(nic), direction)
+        };
+        let (answer, continued) = self.take_fragment(Origin::Nic(nic).into(), &journey, packet, time_ns);
         Ok(Judged { answer, continued, packet: *packet })
     }
 
@@ -147,7 +157,7 @@ impl Simulator {
         for (placing, journey) in ways {
             let mut packet = *packet;
             packet.five_tuple.source = placing.source.unwrap_or(packet.five_tuple.source);
-            let (answer, continued) = self.take_checked(placing.ends.origin, journey, &packet, time_ns);
+            let (answer, continued) = self.take_checked(placing.ends, journey, &packet, time_ns);
             match &mut judged {
                 None => judged = Some(Judged { answer, continued, packet }),
                 // Networks that agree leave nothing open.
@@ -176,7 +186,7 @@ impl Simulator {
             }
             let packet = Packet::new(key.opener(record.opened));
             let walk = Walk { compiled: &after, engine, flows: None, packet: &packet, time_ns: 0 };
-            Some(walk.take(&Journey::at(key.interface(), record.opened)).answer.verdict)
+            Some(walk.take(&Journey::at(&after, key.interface(), record.opened)).answer.verdict)
         });
     }
 
@@ -206,7 +216,7 @@ impl Simulator {
         let plan = Arc::new(plan);
         // A plan that names an address of the packet is not another packet's of the same classes.
         if plan.is_shared() {
-            if self.plans.len() >= MOST_PLANS {
+            if self.plans.len() >= self.options.most_plans {
                 self.plans.clear();
             }
             self.plans.insert(cells, Arc::clone(&plan));
@@ -217,28 +227,28 @@ impl Simulator {
     fn place_and_take(&mut self, ends: Ends, packet: &Packet, time_ns: u64) -> (Answer, bool) {
         let FiveTuple { source, destination, .. } = packet.five_tuple;
         let journey = Journey::between(&self.compiled, ends, source, destination);
-        self.take_checked(ends.origin, &journey, packet, time_ns)
+        self.take_checked(ends, &journey, packet, time_ns)
     }
 
     /// What the platform exempts, and what networks do not carry, comes before everything else (EVAL-12).
     fn take_checked(
         &mut self,
-        origin: Origin,
+        ends: Ends,
         journey: &Journey,
         packet: &Packet,
         time_ns: u64,
     ) -> (Answer, bool) {
         let feature = |feature| Unknown::FeatureAllows { feature, resource: None };
-        if origin != Origin::Platform && self.is_platform_traffic(&packet.five_tuple) {
+        if ends.origin != Origin::Platform && self.is_platform_traffic(&packet.five_tuple) {
             let verdict = Verdict::Undetermined(feature(Feature::PlatformTraffic));
             return (bare(verdict, journey), false);
         }
         if self.is_unsupported(&packet.five_tuple) {
             let mut journey = journey.clone();
             journey.stages.insert(0, Stage::OnlyIf(feature(Feature::UnsupportedTraffic)));
-            return self.take_fragment(&journey, packet, time_ns);
+            return self.take_fragment(ends, &journey, packet, time_ns);
         }
-        self.take_fragment(journey, packet, time_ns)
+        self.take_fragment(ends, journey, packet, time_ns)
     }
 
     /// Traffic of PLAT-1 to PLAT-7: to or from an address of the platform, or DHCP.
@@ -260,13 +270,19 @@ impl Simulator {
     }
 
     /// Later fragments follow their first one (STATE-11).
-    fn take_fragment(&mut self, journey: &Journey, packet: &Packet, time_ns: u64) -> (Answer, bool) {
+    fn take_fragment(
+        &mut self,
+        ends: Ends,
+        journey: &Journey,
+        packet: &Packet,
+        time_ns: u64,
+    ) -> (Answer, bool) {
         let seen = &packet.five_tuple;
         match packet.fragment {
             Fragment::Whole => self.take(journey, packet, time_ns),
             Fragment::First { identification } => {
                 let (answer, continued) = self.take(journey, packet, time_ns);
-                self.fragments.first(seen, identification, time_ns, answer.verdict.clone());
+                self.fragments.first((ends, *seen, identification), time_ns, answer.verdict.clone());
                 (answer, continued)
             }
             Fragment::Later { identification } => {
@@ -276,7 +292,7 @@ impl Simulator {
                 });
                 let Some((interface, direction)) = filter else { return self.take(journey, packet, time_ns) };
                 let unseen = Verdict::Deny(Reason::UnsupportedTraffic { interface, direction });
-                let verdict = self.fragments.later(seen, identification, time_ns).unwrap_or(unseen);
+                let verdict = self.fragments.later((ends, *seen, identification), time_ns).unwrap_or(unseen);
                 (bare(verdict, journey), false)
             }
         }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::ends::Ends;
 use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use crate::model::rule::{Direction, Protocol};
 use crate::model::verdict::{Interface, Reason, Unknown, Verdict};
@@ -213,11 +214,17 @@ impl FlowTable {
     }
 }
 
+/// What tells datagrams apart: where they start, their addresses and protocol (ports are the first fragment's alone), and
+/// their identification.
+type Datagram = (Ends, FiveTuple, u32);
+
 /// What became of the first fragments of datagrams: later ones follow them (STATE-11).
 #[derive(Debug)]
 pub struct Fragments<V> {
-    first: HashMap<(IpAddr, IpAddr, Protocol, u32), (u64, V), foldhash::fast::FixedState>,
+    first: HashMap<Datagram, (u64, V), foldhash::fast::FixedState>,
     most: usize,
+    /// Live datagrams that had to leave because the table was full.
+    pub evicted: u64,
 }
 
 /// How long a first fragment is remembered.
@@ -229,26 +236,30 @@ impl<V: Clone> Fragments<V> {
     /// A table of at most `most` datagrams.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { first: HashMap::with_hasher(foldhash::fast::FixedState::default()), most: most.max(1) }
+        let first = HashMap::with_hasher(foldhash::fast::FixedState::default());
+        Self { first, most: most.max(1), evicted: 0 }
     }
 
     /// Notes what became of a first fragment.
-    pub fn first(&mut self, seen: &FiveTuple, identification: u32, now_ns: u64, verdict: V) {
+    pub fn first(&mut self, datagram: Datagram, now_ns: u64, verdict: V) {
         if self.first.len() >= self.most {
             self.first.retain(|_, (last_ns, _)| now_ns.saturating_sub(*last_ns) <= FRAGMENT_TIMEOUT_NS);
             if self.first.len() >= self.most {
+                self.evicted += self.first.len() as u64;
                 self.first.clear();
             }
         }
-        let key = (seen.source, seen.destination, seen.protocol, identification);
-        self.first.insert(key, (now_ns, verdict));
+        self.first.insert(without_ports(datagram), (now_ns, verdict));
     }
 
     /// What became of the first fragment of this datagram.
     #[must_use]
-    pub fn later(&self, seen: &FiveTuple, identification: u32, now_ns: u64) -> Option<V> {
-        let (last_ns, verdict) =
-            self.first.get(&(seen.source, seen.destination, seen.protocol, identification))?;
+    pub fn later(&self, datagram: Datagram, now_ns: u64) -> Option<V> {
+        let (last_ns, verdict) = self.first.get(&without_ports(datagram))?;
         (now_ns.saturating_sub(*last_ns) <= FRAGMENT_TIMEOUT_NS).then(|| verdict.clone())
     }
+}
+
+fn without_ports((ends, tuple, identification): Datagram) -> Datagram {
+    (ends, FiveTuple { source_port: Port::None, destination_port: Port::None, ..tuple }, identification)
 }

@@ -9,7 +9,9 @@ use crate::compile::policy::{Engine, Picked};
 use crate::compile::world::{Open, World};
 use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet, TcpFlags};
 use crate::model::rule::{Access, Direction, Protocol};
-use crate::model::verdict::{Answer, Note, Reason, RuleHit, Snat, Step, StepAnswer, Unknown, Verdict};
+use crate::model::verdict::{
+    Answer, Feature, Note, Reason, RuleHit, Snat, Step, StepAnswer, Unknown, Verdict,
+};
 
 /// How many worlds are tried for one packet.
 const MOST_WORLDS: usize = 64;
@@ -224,6 +226,12 @@ impl Walk<'_> {
         for (number, stage) in journey.stages.iter().enumerate() {
             leaf.stages = number;
             let refused = match stage {
+                Stage::Mapped => {
+                    if is_mapped(self.packet.five_tuple.protocol) || world.ask(|| UNSUPPORTED)? {
+                        continue;
+                    }
+                    Some(LeafEnd::Refused)
+                }
                 Stage::OnlyIf(question) => {
                     if world.ask(|| question.clone())? {
                         continue;
@@ -453,20 +461,37 @@ impl Walk<'_> {
         match by {
             Snat::NatGateway if !protocol.has_ports() => return Ok(no_way),
             Snat::DefaultOutboundAccess => {
-                let other_message = matches!(self.packet.icmp, Some(Icmp::Error { .. } | Icmp::Other));
-                if protocol == Protocol::ICMP && !other_message {
-                    return Ok(no_way);
+                match self.packet.icmp {
+                    Some(Icmp::Echo { .. }) => return Ok(no_way),
+                    // It may be an echo.
+                    None if matches!(protocol, Protocol::ICMP | Protocol::ICMPV6)
+                        && !world.ask(|| UNSUPPORTED)? =>
+                    {
+                        return Ok(Some(LeafEnd::Refused));
+                    }
+                    _ => {}
                 }
                 if self.packet.fragment != Fragment::Whole {
                     let direction = Direction::Outbound;
                     return Ok(Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction })));
                 }
             }
+            Snat::InstancePublicIp if !is_mapped(protocol) && !world.ask(|| UNSUPPORTED)? => {
+                return Ok(Some(LeafEnd::Refused));
+            }
             Snat::NatGateway | Snat::InstancePublicIp => {}
         }
         leaf.exit = Some((by, exit.source));
         Ok(None)
     }
+}
+
+/// Whether a public address carries other traffic than its clause names.
+const UNSUPPORTED: Unknown = Unknown::FeatureAllows { feature: Feature::UnsupportedTraffic, resource: None };
+
+/// The protocols that a public address is said to map (PIP-1); no clause says what becomes of others.
+fn is_mapped(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP | Protocol::ICMPV6 | Protocol::ESP)
 }
 
 /// How many steps two worlds share from the start.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::compile::policy;
 use nsgsim::model::flow::{Fragment, Origin, Packet};
-use nsgsim::model::index::{NicIndex, VnetIndex};
+use nsgsim::model::index::{NicIndex, Reference, VnetIndex};
 use nsgsim::model::network::Network;
 use nsgsim::model::record::{Content, Location, Record};
 use nsgsim::model::rule::Direction;
@@ -72,6 +72,15 @@ fn ends(network: &Network, origin: Origin, packet: &Packet) -> Ends {
     let mut ends = Ends::from(origin);
     if origin == Origin::Internet {
         ends.vnet = vnet_of(network, packet.five_tuple.destination);
+        let stray = |nic: &NicIndex| {
+            let nic = &network.nics[nic.get()];
+            let has =
+                nic.ip_configurations.iter().any(|own| own.address == Some(packet.five_tuple.destination));
+            has && nic.subnet.as_ref().and_then(Reference::here).is_none()
+        };
+        if ends.vnet.is_none() {
+            ends.stray = (0..network.nics.len()).map(NicIndex::new).find(stray);
+        }
     }
     ends
 }
@@ -161,7 +170,9 @@ impl Engine for Replayed {
         // A packet shows its own direction; the question may have asked for the other one.
         let shown = if own(packet.five_tuple.source) { Direction::Outbound } else { Direction::Inbound };
         let whole = packet.fragment == Fragment::Whole;
-        if shown == direction && whole { judged.answer } else { asked }
+        // What an interface sends to itself is in no capture of it (EVAL-9).
+        let to_itself = own(packet.five_tuple.source) && own(packet.five_tuple.destination);
+        if shown == direction && whole && !to_itself { judged.answer } else { asked }
     }
 
     fn change(&mut self, network: Network) {

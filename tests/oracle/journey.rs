@@ -8,7 +8,7 @@ use nsgsim::model::index::{
     GatewayIndex, NatGatewayIndex, NicIndex, PublicIpIndex, Reference, SubnetIndex, VnetIndex,
 };
 use nsgsim::model::network::{IpConfiguration, Nic, PublicIpSku};
-use nsgsim::model::routing::NatGateway;
+use nsgsim::model::routing::{ConnectionRemote, NatGateway};
 use nsgsim::model::rule::{Access, Direction, Protocol};
 use nsgsim::model::services::Frontend;
 use nsgsim::model::verdict::{
@@ -18,7 +18,7 @@ use nsgsim::model::verdict::{
 use super::filter::{CameIn, is_platform};
 use super::route::{Candidate, Hop};
 use super::rules::Seen;
-use super::space::{View, holds};
+use super::space::{View, holds, is_public};
 use super::state::Records;
 use super::world::Asked;
 
@@ -206,11 +206,7 @@ impl<'a> Walk<'a> {
             }
             // GW-3: it has left the boundary.
             Hop::Gateway { to_vnet: None } => Ok(self.allowed()),
-            Hop::Gateway { to_vnet: Some(gateway) } => {
-                let id = &self.view.network.gateways[gateway.get()].id;
-                self.must_let_through(Feature::GatewayRoutes, Some(id))?;
-                Ok(self.allowed())
-            }
+            Hop::Gateway { to_vnet: Some(gateway) } => self.cross(*gateway, packet),
             Hop::UserGateway => self.leave_by_gateway(sender),
             Hop::Appliance(_) => {
                 self.must_let_through(Feature::ApplianceHop, None)?;
@@ -423,7 +419,9 @@ impl<'a> Walk<'a> {
         let network = self.view.network;
         let (interface, direction) = (sender.interface, Direction::Outbound);
         let no_way = Reason::OutboundConnectivity { interface };
-        if !network.subnets[sender.subnet.get()].default_outbound_access {
+        // OUT-4, TOP-8: a delegated subnet is not private.
+        let subnet = &network.subnets[sender.subnet.get()];
+        if !subnet.default_outbound_access && subnet.delegations.is_empty() {
             return deny(no_way);
         }
         let same_machine = network
@@ -592,7 +590,8 @@ impl<'a> Walk<'a> {
         for (nic, own) in holders {
             let mut walk = self.clone();
             let entered_by = match &own.public_ip {
-                Some(public_ip) => public_ip.here(),
+                // EVAL-11: only what comes from the internet comes through the public address.
+                Some(public_ip) => public_ip.here().filter(|_| is_public(packet.five_tuple.source)),
                 None => {
                     walk.notes.push(Note::NoPublicAddress { nic: *nic });
                     None
@@ -622,6 +621,27 @@ impl<'a> Walk<'a> {
         if let Some(end) = self.exceptions(packet)? {
             return Ok(end);
         }
+        self.enter_by(gateway, packet)
+    }
+
+    /// GW-6: through the gateways of two connected networks, into the one that has the address.
+    fn cross(&mut self, gateway: GatewayIndex, packet: &Packet) -> Result<End, Stop> {
+        let network = self.view.network;
+        for connection in &network.connections {
+            if connection.gateway.as_ref().and_then(Reference::here) != Some(gateway) {
+                continue;
+            }
+            let ConnectionRemote::Vnet(Some(Reference::Here(far))) = &connection.remote else { continue };
+            let Some(Reference::Here(vnet)) = &network.gateways[far.get()].vnet else { continue };
+            if holds(&network.vnets[vnet.get()].address_space, packet.five_tuple.destination) {
+                return self.enter_by(*far, packet);
+            }
+        }
+        unreachable!("the route came from a network that has the address")
+    }
+
+    /// GW-2: a packet that enters at a gateway's network.
+    fn enter_by(&mut self, gateway: GatewayIndex, packet: &Packet) -> Result<End, Stop> {
         let view = self.view;
         let at = &view.network.gateways[gateway.get()];
         let to = packet.five_tuple.destination;
@@ -646,6 +666,18 @@ impl<'a> Walk<'a> {
         for spoke in spokes.filter(|spoke| view.gateways_for(*spoke).contains(&gateway)) {
             if has(spoke) {
                 return self.deliver(spoke, packet, &seen);
+            }
+        }
+        // PEER-5, SIM-4: a spoke that is not in the inventory and whose ranges nobody knows may have the address.
+        for peering in &view.network.vnets[vnet.get()].peerings {
+            if let (true, true, None, Reference::Missing(id)) = (
+                peering.allow_gateway_transit,
+                view.is_up(vnet, peering),
+                view.remote_ranges(peering),
+                &peering.remote,
+            ) {
+                self.missing_must_allow(id)?;
+                return Ok(self.allowed());
             }
         }
         deny(Reason::Route(RouteEnd::NoGatewayTransit { interface: None }))

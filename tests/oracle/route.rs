@@ -11,7 +11,7 @@ use nsgsim::model::routing::{NextHop, Route, RouteDestination};
 use nsgsim::model::tag::TagName;
 use nsgsim::model::verdict::{NextHopKind, RouteSource};
 
-use super::space::{View, is_public, prefix};
+use super::space::{View, holds, is_public, prefix};
 use super::world::Asked;
 
 /// Reserved ranges (ROUTE-3).
@@ -129,7 +129,8 @@ impl View<'_> {
                     routes.extend(ranges.iter().map(|range| Candidate::system(*range, hop.clone())));
                 }
                 (None, Reference::Missing(id)) => {
-                    if self.missing_holds(subnet, id.as_str(), to)? {
+                    // PEER-6: it cannot have what the network has.
+                    if !holds(&vnet.address_space, to) && self.missing_holds(subnet, id.as_str(), to)? {
                         routes.push(Candidate::system(host(to), hop));
                     }
                 }

@@ -236,7 +236,18 @@ fn icmp(version: Version, datagram: &Datagram<'_>) -> Result<Option<Icmp>, Reaso
 /// It quotes the header and at least 8 bytes behind it, among them the ports; the length in the quoted header is that of
 /// the whole packet.
 fn quoted(version: Version, quote: Part<'_>) -> Option<FiveTuple> {
-    datagram(version, quote).and_then(|datagram| five_tuple(&datagram)).ok()
+    let datagram = datagram(version, quote).ok()?;
+    let tuple = five_tuple(&datagram).ok()?;
+    // An echo is known by its identifier, which stands in both ports of what is quoted (STATE-10).
+    let is_echo = match (tuple.protocol, datagram.payload.u8(0)) {
+        (Protocol::ICMP, Ok(kind)) => matches!(kind, 0 | 8),
+        (Protocol::ICMPV6, Ok(kind)) => matches!(kind, 128 | 129),
+        _ => false,
+    };
+    let Some(identifier) = datagram.payload.u16(4).ok().filter(|_| is_echo).map(Port::Number) else {
+        return Some(tuple);
+    };
+    Some(FiveTuple { source_port: identifier, destination_port: identifier, ..tuple })
 }
 
 #[cfg(test)]
