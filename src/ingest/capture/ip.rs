@@ -485,7 +485,8 @@ mod tests {
         for kind in [1, 2, 3, 4] {
             assert_eq!(quoted(&ipv6(58, &error(kind, &v6[..48]))), expected, "{kind}");
         }
-        let echo = Icmp::Error { quoted: Some(v4_tuple(1, None)) };
+        // A quoted echo is known by its identifier, here 0x0808, in the place of both ports.
+        let echo = Icmp::Error { quoted: Some(v4_tuple(1, Some((0x0808, 0x0808)))) };
         assert_eq!(quoted(&ipv4(1, &error(3, &ipv4(1, &[8; 8])))), Some(echo));
         // Too little, or no packet at all.
         for quote in [&v4[..23], &v4[..19], &v6[..48], &[][..]] {
