@@ -41,10 +41,4 @@ impl World {
     pub fn questions(&self) -> impl Iterator<Item = &Unknown> {
         self.answers.iter().map(|(question, _)| question)
     }
-
-    /// Whether it answers nothing: no question was met.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.answers.is_empty()
-    }
 }

@@ -10,7 +10,7 @@ use crate::compile::network::CompiledNetwork;
 use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Location, Record};
-use crate::model::verdict::{Answer, Verdict, VerdictKind};
+use crate::model::verdict::{Answer, Verdict};
 use crate::simulate::{Ends, Judged, OutOfScope, Simulator, SimulatorOptions};
 
 /// A pause after which packets that no record joins count as a new flow: the default idle time (STATE-6).
@@ -232,12 +232,6 @@ impl Shard {
             self.end(conversation);
         }
         self.ledger.evicted_flows = self.simulator.evicted();
-    }
-
-    /// How many packets got a verdict of this kind.
-    #[must_use]
-    pub fn packets(&self, kind: VerdictKind) -> u64 {
-        self.tally.verdicts.get(&kind).map_or(0, |hits| hits.packets)
     }
 }
 
