@@ -14,7 +14,7 @@ Usage: az-export.sh -o DIR [-g GROUP] [--subscription SUBSCRIPTION] [--location 
 Exports NSGs, networks, interfaces and what belongs to them, as `az` prints them, and the service tags:
 
     az-export.sh -o export
-    nsgsim lint -s export --tags export/service-tags.json
+    nsgsim replay -s export --tags export/service-tags.json capture.pcap
 
   -o DIR                  folder to write; it is made if need be, and must be empty
   -g GROUP                only this resource group; networks that are peered from other groups are then missing

@@ -50,7 +50,8 @@ pub(super) struct JudgingArgs {
     /// Captures, folders of captures, or `-`
     #[arg(value_name = "INPUT", required = true)]
     pub(super) inputs: Vec<PathBuf>,
-    /// Evaluate at this interface alone, for captures that were taken there
+    /// Evaluate at this interface alone, for captures that were taken there; as IP flow verify does, without routes and
+    /// without what the platform exempts
     #[arg(long, value_name = "NIC", conflicts_with = "vnet")]
     at: Option<String>,
     /// The virtual network, where several hold the addresses
@@ -59,8 +60,8 @@ pub(super) struct JudgingArgs {
     /// Whether flows stay open, or every packet stands alone
     #[arg(long, default_value = "full")]
     state: StateArg,
-    /// How many flow records are kept at most
-    #[arg(long, value_name = "N", default_value_t = 4_000_000)]
+    /// How many flow records are kept at most, shared out evenly over 64 parts of the traffic; at least 4096
+    #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = most_flows)]
     max_flows: usize,
     #[command(flatten)]
     pub(super) threads: ThreadsArgs,
@@ -186,11 +187,16 @@ impl OutputArgs {
     }
 }
 
+fn most_flows(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number < 4096 { Err("fewer than 4096".to_owned()) } else { Ok(number) }
+}
+
 /// How many threads work.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct ThreadsArgs {
     /// Threads; all cores without it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
 }
 

@@ -40,6 +40,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     if threads.is_empty() {
         threads = vec![1, cores];
     }
+    threads.sort_unstable();
     threads.dedup();
     let options = BenchOptions { seed: args.seed, lookups: args.lookups as usize, threads };
     let result = bench(&loaded.compiled, &options)

@@ -7,22 +7,23 @@ use crate::model::verdict::ReasonCode;
 /// Show help for a command, or `codes`: what the reason codes mean
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// A command, or `codes`
-    topic: Option<String>,
+    /// A command with its own commands, or `codes`
+    topic: Vec<String>,
 }
 
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let mut command = super::command();
-    let text = match args.topic.as_deref() {
-        None => command.render_long_help().to_string(),
-        Some("codes") => codes(),
-        Some(topic) => {
-            command.build();
-            let known = command
+    command.build();
+    let text = if args.topic == ["codes"] {
+        codes()
+    } else {
+        let mut known = &mut command;
+        for topic in &args.topic {
+            known = known
                 .find_subcommand_mut(topic)
                 .ok_or_else(|| CliError::usage(format!("`{topic}`: no such command or topic")))?;
-            known.render_long_help().to_string()
         }
+        known.render_long_help().to_string()
     };
     output::write(None, &text)?;
     Ok(Status::Clean)

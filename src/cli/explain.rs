@@ -10,6 +10,7 @@ use super::{CliError, Status, inputs, output};
 use crate::compile::linear;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
 use crate::compile::policy::Policy;
+use crate::compile::resolve::fixed_tag;
 use crate::compile::surroundings::internet_base;
 use crate::compile::world::World;
 use crate::model::flow::{FiveTuple, Icmp, Origin, Packet, Port};
@@ -74,6 +75,11 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
+    if args.mode == Mode::Path && (args.at.is_some() || args.direction.is_some()) {
+        return Err(CliError::usage(
+            "--at and --direction are for --mode ip-flow: the whole journey has no one view",
+        ));
+    }
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let compiled = &loaded.compiled;
@@ -187,9 +193,10 @@ impl End {
             }
             return Ok(end(addresses, Some(nic)));
         }
-        if let Some(tag) = compiled.tags.get(&TagName::new(name)) {
-            let addresses = tag.prefixes.iter().map(|prefix| prefix.addr()).collect();
-            return Ok(end(addresses, None));
+        let tag = TagName::new(name);
+        let prefixes = fixed_tag(&tag).or_else(|| compiled.tags.get(&tag).map(|tag| tag.prefixes.clone()));
+        if let Some(prefixes) = prefixes {
+            return Ok(end(prefixes.iter().map(|prefix| prefix.addr()).collect(), None));
         }
         Err(CliError::usage(format!(
             "`{text}`: neither an address, an interface, a machine, `Internet` nor a known service tag"

@@ -1,5 +1,6 @@
 //! Where output goes: standard output, or a file that appears only when it is whole.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -22,36 +23,54 @@ pub(super) fn end_cleanly_on_interrupt() {
     });
 }
 
-/// A file under way: written beside its place and renamed when whole.
+/// A file under way: written beside its place and renamed when whole. What is no ordinary file, such as a device or a
+/// pipe, is written to as it is.
 pub(super) struct OutputFile {
-    writer: BufWriter<NamedTempFile>,
+    writer: Writer,
     path: PathBuf,
+}
+
+enum Writer {
+    Beside(BufWriter<NamedTempFile>),
+    Straight(BufWriter<File>),
 }
 
 impl OutputFile {
     /// Starts a file.
     pub(super) fn create(path: &Path) -> Result<Self, CliError> {
+        // Behind a link the file that it leads to is replaced, not the link.
+        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if std::fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
+            let file = File::options().write(true).open(path).map_err(|source| failed(path, source))?;
+            let writer = Writer::Straight(BufWriter::with_capacity(1 << 16, file));
+            return Ok(Self { writer, path: path.to_owned() });
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Said of the folder that the user named: what goes wrong with the file of our own says its passing name.
-        std::fs::metadata(folder).map_err(|source| failed(path, source))?;
+        check(path)?;
         let file = tempfile::Builder::new()
             .prefix(".nsgsim-")
             .tempfile_in(folder)
             .map_err(|source| failed(path, source))?;
         UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(file.path().to_owned());
-        Ok(Self { writer: BufWriter::with_capacity(1 << 16, file), path: path.to_owned() })
+        let writer = Writer::Beside(BufWriter::with_capacity(1 << 16, file));
+        Ok(Self { writer, path: path.to_owned() })
     }
 
     /// Puts the file in its place.
     pub(super) fn finish(self) -> Result<(), CliError> {
         let path = self.path;
-        let file = self.writer.into_inner().map_err(|error| failed(&path, error.into_error()))?;
+        let beside = match self.writer {
+            Writer::Beside(writer) => writer,
+            Writer::Straight(mut writer) => return writer.flush().map_err(|source| failed(&path, source)),
+        };
+        let file = beside.into_inner().map_err(|error| failed(&path, error.into_error()))?;
         let unfinished = file.path().to_owned();
-        // A temporary file is private; what it becomes is an ordinary file.
+        // A temporary file is private; what it becomes is an ordinary file, or keeps the mode of the one it replaces.
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let ordinary = std::fs::Permissions::from_mode(0o644);
+            let ordinary = std::fs::metadata(&path)
+                .map_or_else(|_| std::fs::Permissions::from_mode(0o644), |replaced| replaced.permissions());
             file.as_file().set_permissions(ordinary).map_err(|source| failed(&path, source))?;
         }
         file.persist(&path).map_err(|error| failed(&path, error.error))?;
@@ -62,12 +81,26 @@ impl OutputFile {
 
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
+        match &mut self.writer {
+            Writer::Beside(writer) => writer.write(bytes),
+            Writer::Straight(writer) => writer.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        match &mut self.writer {
+            Writer::Beside(writer) => writer.flush(),
+            Writer::Straight(writer) => writer.flush(),
+        }
     }
+}
+
+/// Checks that a file can be made at a path: that its folder is one.
+pub(super) fn check(path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Said of what the user named: what goes wrong with the file of our own says its passing name.
+    let found = std::fs::metadata(folder).map_err(|source| failed(path, source))?;
+    if found.is_dir() { Ok(()) } else { Err(failed(path, io::Error::from(io::ErrorKind::NotADirectory))) }
 }
 
 /// Writes a whole answer to a file, or to standard output.
@@ -75,9 +108,11 @@ pub(super) fn write(path: Option<&Path>, text: &str) -> Result<(), CliError> {
     match path {
         None => {
             let mut out = io::stdout().lock();
-            out.write_all(text.as_bytes())
-                .and_then(|()| out.flush())
-                .map_err(|source| failed(Path::new("<stdout>"), source))
+            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                // Whoever read has left: that changes nothing about the answer and its exit status.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                written => written.map_err(|source| failed(Path::new("<stdout>"), source)),
+            }
         }
         Some(path) => {
             let mut file = OutputFile::create(path)?;

@@ -15,7 +15,7 @@ use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
 use crate::report::replay::{By, ReplayReport};
 
-/// Captures through the network: a verdict for every packet, and a ledger that adds up
+/// Captures through the network: every packet judged or set aside, in a ledger that adds up
 ///
 /// INPUT is a pcap or pcapng file, plain, .gz or .zst, a folder of them (read in time order, open flows carried over),
 /// or `-`. Denied packets are an answer: the exit status is 0.
@@ -65,7 +65,10 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let listed = args.by == ByArg::Flow;
     let row_format = match (listed, args.format) {
         (true, FormatArg::Csv | FormatArg::Table) => Some(RowFormat::Csv),
-        (true, FormatArg::Ndjson | FormatArg::Json) => Some(RowFormat::Ndjson),
+        (true, FormatArg::Ndjson) => Some(RowFormat::Ndjson),
+        (true, FormatArg::Json) => {
+            return Err(CliError::usage("--by flow lists rows: use --format csv or ndjson"));
+        }
         (false, FormatArg::Table | FormatArg::Json) => None,
         (false, FormatArg::Csv | FormatArg::Ndjson) => {
             return Err(CliError::usage(
@@ -73,6 +76,13 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             ));
         }
     };
+    if let Some(path) = &args.output.output {
+        if args.decisions.as_ref() == Some(path) {
+            return Err(CliError::usage("--decisions and --output name the same file"));
+        }
+        // Better said now than after hours.
+        output::check(path)?;
+    }
     let mut sinks = Sinks::open(args, row_format)?;
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;

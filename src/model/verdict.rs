@@ -470,7 +470,7 @@ macro_rules! reason_codes {
 reason_codes! {
     UnknownTag "UNKNOWN_TAG" "undetermined: a rule names a service tag that no loaded file has",
     MissingResource "MISSING_RESOURCE" "undetermined: a resource that the export refers to is not in it",
-    AmbiguousPlace "AMBIGUOUS_PLACE" "undetermined: several networks hold the address and disagree; --vnet or --at says which",
+    AmbiguousPlace "AMBIGUOUS_PLACE" "undetermined: several networks hold the address and disagree; --vnet says which",
     InvalidField "INVALID_FIELD" "undetermined: a rule holds a value that Azure does not take",
     PortNotGiven "PORT_NOT_GIVEN" "undetermined: the question names no port and a rule looks at it",
     UnlistedSender "UNLISTED_SENDER" "undetermined: the sender's interface is not in the export, so its own NSG is unknown",

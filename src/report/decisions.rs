@@ -22,6 +22,29 @@ pub enum RowFormat {
     Ndjson,
 }
 
+/// The members of a row, in their order.
+const HEADER: [&str; 19] = [
+    "time",
+    "source",
+    "source_port",
+    "destination",
+    "destination_port",
+    "protocol",
+    "verdict",
+    "kind",
+    "layer",
+    "nsg",
+    "rule",
+    "direction",
+    "nic",
+    "name",
+    "code",
+    "packets",
+    "bytes",
+    "file",
+    "record",
+];
+
 /// One row. Empty members are members that have no meaning for it.
 #[derive(Debug, Serialize)]
 pub struct Row<'a> {
@@ -125,7 +148,13 @@ impl<W: Write> RowWriter<W> {
     #[must_use]
     pub fn new(format: RowFormat, out: W) -> Self {
         match format {
-            RowFormat::Csv => Self::Csv(Box::new(csv::Writer::from_writer(out))),
+            RowFormat::Csv => {
+                let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(out);
+                // Written by hand, so that a file without rows has it too. What cannot be written is met again with
+                // the first row, or when the rows are flushed.
+                let _met_again = writer.write_record(HEADER);
+                Self::Csv(Box::new(writer))
+            }
             RowFormat::Ndjson => Self::Ndjson(out),
         }
     }
@@ -137,7 +166,7 @@ impl<W: Write> RowWriter<W> {
     /// Fails if it cannot be written.
     pub fn write(&mut self, row: &Row<'_>) -> io::Result<()> {
         match self {
-            Self::Csv(writer) => writer.serialize(row).map_err(io::Error::other),
+            Self::Csv(writer) => writer.serialize(row).map_err(io::Error::from),
             Self::Ndjson(out) => {
                 serde_json::to_writer(&mut *out, row).map_err(io::Error::from)?;
                 out.write_all(b"\n")

@@ -202,5 +202,5 @@ impl<'a> DocumentReader<'_, 'a> {
 }
 
 fn not_yet(node: Node<'_>, what: &str) -> IngestError {
-    node.error(format!("{what} is not read yet: expected exports of `az` or of the REST API"))
+    node.error(format!("{what} is not read: expected exports of `az` or of the REST API"))
 }

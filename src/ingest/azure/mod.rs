@@ -59,17 +59,43 @@ pub struct Loaded {
 
 /// Reads exports from files, folders and standard input (`-`), plain or packed.
 ///
-/// With a catalogue of tags, the tags that rules name are looked up in it; without one they are not.
+/// With a catalogue of tags, the tags that rules name are looked up in it; without one they are not. What a folder holds
+/// beside exports, such as notes, is named in a finding and left alone; a file that was asked for must be an export.
 ///
 /// # Errors
 ///
 /// Fails on what cannot be read, and as [`from_documents`] does.
 pub fn load(paths: &[PathBuf], tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
-    let read = |path: PathBuf| {
-        let bytes = source::read(&path, LIMIT_BYTES)?;
-        Ok(Document { name: source::shown(&path), bytes })
-    };
-    from_documents(source::files(paths)?.into_iter().map(read).collect::<Result<_, _>>()?, tags)
+    let (mut documents, mut left) = (Vec::new(), Vec::new());
+    for path in paths {
+        let in_folder = path.is_dir();
+        for file in source::files(std::slice::from_ref(path))? {
+            let (name, bytes) = (source::shown(&file), source::read(&file, LIMIT_BYTES)?);
+            if in_folder && !may_be_json(&bytes) {
+                left.push(name);
+            } else {
+                documents.push(Document { name, bytes });
+            }
+        }
+    }
+    let mut loaded = from_documents(documents, tags)?;
+    loaded.findings.extend(left.into_iter().map(|place| Finding {
+        place,
+        code: FindingCode::UnknownKind,
+        nsg: None,
+        rule: None,
+        message: "left out: the file is not JSON".to_owned(),
+    }));
+    loaded.findings.sort();
+    Ok(loaded)
+}
+
+/// Whether a text begins as the JSON of an export does, in UTF-8 or any encoding that is refused by name later.
+fn may_be_json(bytes: &[u8]) -> bool {
+    let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+    let start = marks.iter().find_map(|mark| bytes.strip_prefix(*mark)).unwrap_or(bytes);
+    let mut letters = start.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != 0);
+    letters.next().is_none_or(|first| matches!(first, b'{' | b'['))
 }
 
 /// Reads exports that are in memory. Where two documents hold the same resource, the later one counts.
