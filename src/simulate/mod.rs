@@ -5,6 +5,7 @@
 
 pub mod ends;
 pub mod journey;
+mod plan;
 pub mod simulator;
 pub mod state;
 mod walk;
