@@ -253,10 +253,7 @@ fn view(
     let network = &compiled.network;
     let owner = |end: &End, address: IpAddr| {
         end.nic.or_else(|| {
-            let has = |nic: &crate::model::network::Nic| {
-                nic.ip_configurations.iter().any(|configuration| configuration.address == Some(address))
-            };
-            let mut owners = network.nics.iter().enumerate().filter(|(_, nic)| has(nic));
+            let mut owners = network.nics.iter().enumerate().filter(|(_, nic)| nic.has(address));
             let first = owners.next().map(|(position, _)| NicIndex::new(position));
             first.filter(|_| owners.next().is_none())
         })

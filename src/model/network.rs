@@ -185,6 +185,14 @@ pub struct Nic {
     pub machine: Option<ResourceId>,
 }
 
+impl Nic {
+    /// Whether the address is one of its own.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.ip_configurations.iter().any(|configuration| configuration.address == Some(address))
+    }
+}
+
 /// One address of an interface.
 #[derive(Clone, Debug)]
 pub struct IpConfiguration {

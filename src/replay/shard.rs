@@ -126,10 +126,7 @@ impl Shard {
         if let Some(time_ns) = record.time_ns {
             self.tally.see(time_ns);
         }
-        let answer = self.simulator.path(ends, packet, now_ns);
-        let continued =
-            matches!(answer.verdict, Verdict::Allow(crate::model::verdict::Reason::FlowState { .. }));
-        let judged = Judged { answer, continued, packet: *packet };
+        let judged = self.simulator.judge_from(ends, packet, now_ns);
         self.count(record, &judged, now_ns);
         judged.answer
     }

@@ -44,15 +44,11 @@ impl<'c> Builder<'c> {
             Origin::Unlisted(subnet) => {
                 let vnet = network.subnets[subnet.get()].vnet;
                 match self.compiled.places.owner(vnet, source) {
-                    Some(Owner::PrivateEndpoint(endpoint)) => {
-                        let id = network.private_endpoints[endpoint.get()].id.clone();
-                        self.feature(Feature::PrivateEndpoint, Some(id));
-                    }
-                    Some(Owner::LoadBalancer(balancer)) => {
-                        let id = network.load_balancers[balancer.get()].id.clone();
-                        self.feature(Feature::LoadBalancer, Some(id));
-                    }
-                    Some(Owner::PrivateLinkService) => self.feature(Feature::PrivateEndpoint, None),
+                    Some(
+                        owner @ (Owner::PrivateEndpoint(_)
+                        | Owner::LoadBalancer(_)
+                        | Owner::PrivateLinkService),
+                    ) => self.service(owner),
                     // An interface of the inventory starts its packets itself; this is one that is not listed.
                     Some(Owner::Nic(..)) | None => {
                         self.filters(Interface::Unlisted(subnet), Direction::Outbound);
@@ -69,16 +65,13 @@ impl<'c> Builder<'c> {
     fn start_at_nic(&mut self, nic: NicIndex, source: IpAddr, destination: IpAddr) {
         let compiled = self.compiled;
         let resource = &compiled.network.nics[nic.get()];
-        let own = |address: IpAddr| {
-            resource.ip_configurations.iter().any(|configuration| configuration.address == Some(address))
-        };
         // The spoof check comes before the rules (ROUTE-13).
-        if !own(source) && !resource.ip_forwarding {
+        if !resource.has(source) && !resource.ip_forwarding {
             self.lost(Reason::IpForwarding { nic, direction: Direction::Outbound });
             return;
         }
         // A packet to itself does not leave the guest (EVAL-9).
-        if own(destination) {
+        if resource.has(destination) {
             return;
         }
         self.filters(Interface::Nic(nic), Direction::Outbound);
@@ -138,9 +131,8 @@ impl<'c> Builder<'c> {
         let reach = std::iter::once(vnet)
             .chain(peerings::connected(network, vnet).filter_map(|peering| peering.remote));
         for near in reach {
-            if let Some(Owner::PrivateEndpoint(endpoint)) = compiled.places.owner(near, destination) {
-                let id = network.private_endpoints[endpoint.get()].id.clone();
-                self.feature(Feature::PrivateEndpoint, Some(id));
+            if let Some(owner @ Owner::PrivateEndpoint(_)) = compiled.places.owner(near, destination) {
+                self.service(owner);
                 return;
             }
         }
@@ -149,25 +141,13 @@ impl<'c> Builder<'c> {
             return;
         }
         if let Some(unknown) = &table.unknown_table {
-            let diverts = Unknown::ConnectedSpaceHolds {
-                subnet: network.subnets[subnet.get()].id.clone(),
-                missing: unknown.to_string(),
-                address: destination,
-            };
-            let arrives = Unknown::ResourceAllows { resource: unknown.clone() };
-            self.journey.stages.push(Stage::ElsewhereIf(diverts, arrives));
+            self.diversion(subnet, unknown, destination);
         }
         let chosen = table.choose(destination);
         if let Some(remote) = &table.unknown_peering
             && !chosen.is_some_and(EffectiveRoute::is_preferred)
         {
-            let diverts = Unknown::ConnectedSpaceHolds {
-                subnet: network.subnets[subnet.get()].id.clone(),
-                missing: remote.to_string(),
-                address: destination,
-            };
-            let arrives = Unknown::ResourceAllows { resource: remote.clone() };
-            self.journey.stages.push(Stage::ElsewhereIf(diverts, arrives));
+            self.diversion(subnet, remote, destination);
         }
         let settled = chosen.is_some_and(|route| match route.source {
             // Gateway routes never beat these (ROUTE-6, ROUTE-7)...
@@ -220,6 +200,17 @@ impl<'c> Builder<'c> {
         }
     }
 
+    /// Something that the inventory lacks may take the packet another way.
+    fn diversion(&mut self, subnet: SubnetIndex, missing: &ResourceId, destination: IpAddr) {
+        let diverts = Unknown::ConnectedSpaceHolds {
+            subnet: self.compiled.network.subnets[subnet.get()].id.clone(),
+            missing: missing.to_string(),
+            address: destination,
+        };
+        let arrives = Unknown::ResourceAllows { resource: missing.clone() };
+        self.journey.stages.push(Stage::ElsewhereIf(diverts, arrives));
+    }
+
     fn step(&self, from: Interface, subnet: SubnetIndex, route: &EffectiveRoute) -> RouteStep {
         let network = &self.compiled.network;
         let table = network.subnets[subnet.get()].route_table.as_ref().and_then(Reference::here);
@@ -241,33 +232,42 @@ impl<'c> Builder<'c> {
 
     /// Arrival at an address inside a network, seen there as `destination`.
     fn arrive(&mut self, vnet: VnetIndex, destination: IpAddr, gate: Gate) {
-        let network = &self.compiled.network;
         match self.compiled.places.owner(vnet, destination) {
             Some(Owner::Nic(nic, _)) => {
                 let filter = self.filters(Interface::Nic(nic), Direction::Inbound);
                 filter.destination = Some(destination);
                 filter.gate = gate;
             }
-            Some(Owner::LoadBalancer(balancer)) => {
-                let id = network.load_balancers[balancer.get()].id.clone();
-                self.feature(Feature::LoadBalancer, Some(id));
+            Some(owner) => self.service(owner),
+            None => self.nobody(vnet, destination),
+        }
+    }
+
+    /// At an address that belongs to no interface.
+    fn service(&mut self, owner: Owner) {
+        let network = &self.compiled.network;
+        let (feature, resource) = match owner {
+            Owner::LoadBalancer(balancer) => {
+                (Feature::LoadBalancer, Some(&network.load_balancers[balancer.get()].id))
             }
-            Some(Owner::PrivateEndpoint(endpoint)) => {
-                let id = network.private_endpoints[endpoint.get()].id.clone();
-                self.feature(Feature::PrivateEndpoint, Some(id));
+            Owner::PrivateEndpoint(endpoint) => {
+                (Feature::PrivateEndpoint, Some(&network.private_endpoints[endpoint.get()].id))
             }
-            Some(Owner::PrivateLinkService) => self.feature(Feature::PrivateEndpoint, None),
-            None if self.missing_subnet_of(vnet, destination).is_some() => {
-                let subnet = self.missing_subnet_of(vnet, destination);
-                self.missing(subnet.expect("it was just found"));
-            }
-            None if self.compiled.partial_inventory => {
-                self.journey.stages.push(Stage::OnlyIf(Unknown::OwnerAllows { address: destination }));
-            }
-            None => {
-                self.journey.notes.push(Note::NoEndpoint { address: destination });
-                self.lost(Reason::Route(RouteEnd::NoEndpoint));
-            }
+            Owner::PrivateLinkService => (Feature::PrivateEndpoint, None),
+            Owner::Nic(..) => unreachable!("an interface is asked for its filters"),
+        };
+        self.feature(feature, resource.cloned());
+    }
+
+    /// At an address inside a network that nobody of the inventory has (SIM-7).
+    fn nobody(&mut self, vnet: VnetIndex, destination: IpAddr) {
+        if let Some(subnet) = self.missing_subnet_of(vnet, destination) {
+            self.missing(subnet);
+        } else if self.compiled.partial_inventory {
+            self.unknown(Unknown::OwnerAllows { address: destination });
+        } else {
+            self.journey.notes.push(Note::NoEndpoint { address: destination });
+            self.lost(Reason::Route(RouteEnd::NoEndpoint));
         }
     }
 

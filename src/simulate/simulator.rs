@@ -103,7 +103,15 @@ impl Simulator {
 
     /// The journey of a packet whose start is known (SIM-6, `path`).
     pub fn path(&mut self, ends: Ends, packet: &Packet, time_ns: u64) -> Answer {
-        self.place_and_take(ends, packet, time_ns).0
+        self.judge_from(ends, packet, time_ns).answer
+    }
+
+    /// As [`Simulator::path`], with what a count of flows needs to know.
+    pub fn judge_from(&mut self, ends: Ends, packet: &Packet, time_ns: u64) -> Judged {
+        let FiveTuple { source, destination, .. } = packet.five_tuple;
+        let journey = Journey::between(&self.compiled, ends, source, destination);
+        let (answer, continued) = self.take_checked(ends, &journey, packet, time_ns);
+        Judged { answer, continued, packet: *packet }
     }
 
     /// One interface's filters alone, without state: what IP flow verify answers (SIM-6, NW-1).
@@ -119,20 +127,15 @@ impl Simulator {
     ///
     /// Fails where neither end of the packet is the interface.
     pub fn at(&mut self, nic: NicIndex, packet: &Packet, time_ns: u64) -> Result<Judged, OutOfScope> {
-        let network = Arc::clone(&self.compiled.network);
-        let own = |address: IpAddr| {
-            let configurations = &network.nics[nic.get()].ip_configurations;
-            configurations.iter().any(|configuration| configuration.address == Some(address))
-        };
-        let direction = if own(packet.five_tuple.source) {
-            Direction::Outbound
-        } else if own(packet.five_tuple.destination) {
-            Direction::Inbound
-        } else {
+        let interface = &self.compiled.network.nics[nic.get()];
+        let FiveTuple { source, destination, .. } = packet.five_tuple;
+        let (sends, receives) = (interface.has(source), interface.has(destination));
+        if !sends && !receives {
             return Err(OutOfScope(ReasonCode::NotAtNic));
-        };
+        }
+        let direction = if sends { Direction::Outbound } else { Direction::Inbound };
         // A packet to itself does not leave the guest (EVAL-9).
-        let journey = if own(packet.five_tuple.source) && own(packet.five_tuple.destination) {
+        let journey = if sends && receives {
             Journey::of_nothing()
         } else {
             Journey::at(&self.compiled, Interface::Nic(nic), direction)
@@ -222,12 +225,6 @@ impl Simulator {
             self.plans.insert(cells, Arc::clone(&plan));
         }
         plan
-    }
-
-    fn place_and_take(&mut self, ends: Ends, packet: &Packet, time_ns: u64) -> (Answer, bool) {
-        let FiveTuple { source, destination, .. } = packet.five_tuple;
-        let journey = Journey::between(&self.compiled, ends, source, destination);
-        self.take_checked(ends, &journey, packet, time_ns)
     }
 
     /// What the platform exempts, and what networks do not carry, comes before everything else (EVAL-12).
