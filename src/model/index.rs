@@ -56,6 +56,8 @@ indices! {
     GatewayIndex,
     /// Indexes [`Network::local_gateways`](super::network::Network::local_gateways).
     LocalGatewayIndex,
+    /// Indexes [`Network::service_accounts`](super::network::Network::service_accounts).
+    ServiceAccountIndex,
 }
 
 /// What a resource ID in a file pointed to.

@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use super::id::ResourceId;
 use super::index::{
-    AsgIndex, NatGatewayIndex, NicIndex, NsgIndex, PublicIpIndex, Reference, RouteTableIndex, SubnetIndex,
-    VnetIndex,
+    AsgIndex, NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex, Reference,
+    RouteTableIndex, ServiceAccountIndex, SubnetIndex, VnetIndex,
 };
 use super::nsg::Nsg;
 use super::prefix::Prefix;
 use super::routing::{Connection, Gateway, LocalGateway, NatGateway, RouteTable};
 use super::services::{
-    Appliance, BastionHost, EffectiveAdminRules, EndpointPolicy, LoadBalancer, ManagementGroup,
+    AdminRule, AdminRulePosition, Appliance, BastionHost, EffectiveAdminRules, EndpointPolicy, LoadBalancer, ManagementGroup,
     NetworkManager, PrivateEndpoint, PrivateLinkService, ServiceAccount,
 };
 
@@ -290,6 +290,54 @@ impl Network {
     #[must_use]
     pub fn public_ip_name(&self, public_ip: PublicIpIndex) -> &str {
         shown(&self.public_ips, public_ip.get(), |public_ip| &public_ip.id)
+    }
+
+    /// How a private endpoint is named in results (SIM-8).
+    #[must_use]
+    pub fn private_endpoint_name(&self, endpoint: PrivateEndpointIndex) -> &str {
+        shown(&self.private_endpoints, endpoint.get(), |endpoint| &endpoint.id)
+    }
+
+    /// How a service account is named in results (SIM-8).
+    #[must_use]
+    pub fn service_account_name(&self, account: ServiceAccountIndex) -> &str {
+        shown(&self.service_accounts, account.get(), |account| &account.id)
+    }
+
+    /// Looks a service account up by its full ID or by its name.
+    #[must_use]
+    pub fn find_service_account(&self, text: &str) -> Vec<ServiceAccountIndex> {
+        find(&self.service_accounts, text, |account| &account.id)
+            .into_iter()
+            .map(ServiceAccountIndex::new)
+            .collect()
+    }
+
+    /// The admin rule at a position.
+    #[must_use]
+    pub fn admin_rule(&self, position: AdminRulePosition) -> &AdminRule {
+        match position {
+            AdminRulePosition::Managed { manager, configuration, collection, rule } => {
+                let configuration =
+                    &self.network_managers[manager as usize].configurations[configuration as usize];
+                &configuration.collections[collection as usize].rules[rule as usize]
+            }
+            AdminRulePosition::Effective { export, rule } => {
+                &self.effective_admin_rules[export as usize].rules[rule as usize]
+            }
+        }
+    }
+
+    /// How the manager of an admin rule is named in results (SIM-8). An export of the rules in force on a network does
+    /// not name it.
+    #[must_use]
+    pub fn manager_name(&self, position: AdminRulePosition) -> &str {
+        match position {
+            AdminRulePosition::Managed { manager, .. } => {
+                shown(&self.network_managers, manager as usize, |manager| &manager.id)
+            }
+            AdminRulePosition::Effective { .. } => "effective security admin rules",
+        }
     }
 }
 

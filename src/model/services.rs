@@ -1,6 +1,6 @@
 //! Load balancers, private endpoints, admin rules and the services' own firewalls.
 //!
-//! They are read whole. What `simulate` does not follow yet makes the verdicts that hang on it undetermined.
+//! They are read whole. What `simulate` does not follow makes the verdicts that hang on it undetermined.
 
 use std::net::IpAddr;
 
@@ -277,6 +277,31 @@ pub enum AdminAddress {
     Tag(TagName),
     /// A text that Azure does not take.
     Invalid(String),
+}
+
+/// Where an admin rule stands.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum AdminRulePosition {
+    /// In a configuration of a manager: positions in [`Network::network_managers`](super::network::Network::network_managers),
+    /// and from list to list below it.
+    Managed {
+        /// The manager.
+        manager: u32,
+        /// Its configuration.
+        configuration: u32,
+        /// The configuration's collection.
+        collection: u32,
+        /// The collection's rule.
+        rule: u32,
+    },
+    /// In an export of the rules in force on one network: positions in
+    /// [`Network::effective_admin_rules`](super::network::Network::effective_admin_rules) and in its list.
+    Effective {
+        /// The export.
+        export: u32,
+        /// Its rule.
+        rule: u32,
+    },
 }
 
 /// The admin rules in force on one virtual network, as `list-effective-security-admin-rules` prints them.

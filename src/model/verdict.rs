@@ -7,9 +7,12 @@ use serde::{Serialize, Serializer};
 
 use super::flow::FiveTuple;
 use super::id::ResourceId;
-use super::index::{NatGatewayIndex, NicIndex, NsgIndex, PublicIpIndex, SubnetIndex};
+use super::index::{
+    NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex,
+};
 use super::prefix::Prefix;
 use super::rule::{Access, Direction};
+use super::services::{AdminAction, AdminRulePosition};
 use super::tag::TagName;
 
 /// What became of a packet (SIM-1), with what settled it.
@@ -74,6 +77,10 @@ pub enum Interface {
     Nic(NicIndex),
     /// An interface in this subnet that the inventory does not list.
     Unlisted(SubnetIndex),
+    /// A private endpoint (PE-3).
+    Endpoint(PrivateEndpointIndex),
+    /// The public front end of a service with a firewall of its own (SVC).
+    Service(ServiceAccountIndex),
 }
 
 impl Interface {
@@ -82,7 +89,7 @@ impl Interface {
     pub fn nic(self) -> Option<NicIndex> {
         match self {
             Self::Nic(nic) => Some(nic),
-            Self::Unlisted(_) => None,
+            Self::Unlisted(_) | Self::Endpoint(_) | Self::Service(_) => None,
         }
     }
 }
@@ -111,11 +118,91 @@ pub struct RuleHit {
     pub rule: u32,
 }
 
+/// An admin rule that decided (ADM).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct AdminHit {
+    /// Where.
+    pub interface: Interface,
+    /// Which way the packet went.
+    pub direction: Direction,
+    /// The rule.
+    pub rule: AdminRulePosition,
+}
+
+/// A service of the platform that is exempt from rules (PLAT-1 to PLAT-5).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum PlatformService {
+    /// The host agent (PLAT-1).
+    WireServer,
+    /// Name resolution (PLAT-2).
+    #[serde(rename = "AzurePlatformDNS")]
+    Dns,
+    /// The metadata service (PLAT-3).
+    #[serde(rename = "AzurePlatformIMDS")]
+    Imds,
+    /// The licensing servers (PLAT-4).
+    #[serde(rename = "AzurePlatformLKM")]
+    Lkm,
+    /// Addresses for guests (PLAT-5).
+    Dhcp,
+}
+
+impl PlatformService {
+    /// Its name in results (SIM-8).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WireServer => "WireServer",
+            Self::Dns => TagName::AZURE_PLATFORM_DNS,
+            Self::Imds => TagName::AZURE_PLATFORM_IMDS,
+            Self::Lkm => TagName::AZURE_PLATFORM_LKM,
+            Self::Dhcp => "Dhcp",
+        }
+    }
+}
+
+/// What in a service's own firewall decided (SVC-2).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum FirewallRule {
+    /// Public network access is off.
+    PublicNetworkAccess,
+    /// The default action.
+    DefaultAction,
+    /// A subnet that may come in.
+    VirtualNetworkRule,
+    /// A public address that may come in.
+    IpRule,
+}
+
+impl FirewallRule {
+    /// Its name in results (SIM-8).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PublicNetworkAccess => "publicNetworkAccess",
+            Self::DefaultAction => "defaultAction",
+            Self::VirtualNetworkRule => "virtualNetworkRule",
+            Self::IpRule => "ipRule",
+        }
+    }
+}
+
 /// What settled a verdict (SIM-1, SIM-8).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Reason {
     /// A rule of an NSG.
     SecurityRule(RuleHit),
+    /// A rule of a virtual network manager.
+    AdminRule(AdminHit),
+    /// What the platform exempts from rules.
+    PlatformRule {
+        /// The service.
+        service: PlatformService,
+        /// Where.
+        interface: Interface,
+        /// Which way.
+        direction: Direction,
+    },
     /// Nothing was asked on the way.
     NoSecurityGroup,
     /// The record of an open flow.
@@ -146,7 +233,7 @@ pub enum Reason {
         /// Where.
         interface: Interface,
     },
-    /// What virtual networks do not carry: fragments whose first was not seen (STATE-11).
+    /// What virtual networks do not carry (PLAT-9); fragments whose first was not seen (STATE-11).
     UnsupportedTraffic {
         /// Where.
         interface: Interface,
@@ -155,6 +242,22 @@ pub enum Reason {
     },
     /// A NAT gateway takes no new inbound flows (PIP-4).
     NatGateway(NatGatewayIndex),
+    /// A private endpoint's connection that carries nothing (PE-8).
+    PrivateEndpointState {
+        /// The endpoint.
+        endpoint: PrivateEndpointIndex,
+        /// Position of the connection in its list.
+        connection: u32,
+    },
+    /// A service endpoint policy that does not name the account (SEP-1).
+    ServiceEndpointPolicy(ServiceAccountIndex),
+    /// The firewall of a service.
+    ServiceFirewall {
+        /// The account.
+        account: ServiceAccountIndex,
+        /// What in it decided.
+        rule: FirewallRule,
+    },
 }
 
 /// How routing ended a packet.
@@ -198,6 +301,12 @@ pub struct Step {
 pub enum StepAnswer {
     /// A rule.
     Rule(RuleHit),
+    /// An admin rule, with what it says: `Allow` leaves it to the NSGs, `AlwaysAllow` passes them over (ADM-3).
+    AdminRule(AdminHit, AdminAction),
+    /// The platform's exemption.
+    PlatformRule(PlatformService),
+    /// The firewall of a service.
+    ServiceFirewall(FirewallRule),
     /// The record of an open flow, in place of all rules of that interface and direction.
     FlowTable,
     /// The gate of a Standard public address; listed only when it denies.
@@ -278,6 +387,20 @@ pub enum Snat {
     DefaultOutboundAccess,
 }
 
+/// A rule by its place in the network.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum RulePlace {
+    /// A rule of an NSG.
+    Nsg {
+        /// The NSG.
+        nsg: NsgIndex,
+        /// Position of the rule in [`Nsg::rules`](super::nsg::Nsg::rules).
+        rule: u32,
+    },
+    /// An admin rule.
+    Admin(AdminRulePosition),
+}
+
 /// One thing that the inputs do not hold and that a verdict hangs on. Each is a yes-or-no question about one packet:
 /// a verdict is undetermined if the answers to such questions could make it an allow or a deny.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -307,19 +430,15 @@ pub enum Unknown {
     },
     /// Whether a field that Azure does not take matches.
     FieldMatches {
-        /// The NSG.
-        nsg: NsgIndex,
-        /// Position of the rule.
-        rule: u32,
+        /// The rule.
+        rule: RulePlace,
         /// The field's text.
         text: String,
     },
     /// Whether a port range holds a port that the question did not give (NW-1).
     PortMatches {
-        /// The NSG.
-        nsg: NsgIndex,
-        /// Position of the rule.
-        rule: u32,
+        /// The rule.
+        rule: RulePlace,
         /// It is the source port.
         source: bool,
     },
@@ -334,6 +453,30 @@ pub enum Unknown {
     UnlistedNicAllows {
         /// The address of the interface.
         address: IpAddr,
+    },
+    /// Whether a security admin configuration is in force (ADM-6), where the export does not say.
+    AdminConfigurationIsDeployed {
+        /// Its ID or name.
+        configuration: String,
+    },
+    /// Whether of two managers over one network the first named goes first (ADM-7), where their scopes do not tell.
+    ManagerGoesFirst {
+        /// The one.
+        first: ResourceId,
+        /// The other.
+        second: ResourceId,
+    },
+    /// Whether the account that answers at an address is one that the subnet's endpoint policies name (SEP-1).
+    PolicyNamesAccountAt {
+        /// The subnet.
+        subnet: ResourceId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Whether the client is in the account's own region (SVC-3), where the export does not say.
+    SameRegion {
+        /// The account.
+        account: ResourceId,
     },
     /// Whether what hangs on a missing resource lets the packet through.
     ResourceAllows {
@@ -381,11 +524,15 @@ impl Unknown {
             | Self::AsgHolds { address, .. }
             | Self::UnlistedNicAllows { address }
             | Self::OwnerAllows { address }
+            | Self::PolicyNamesAccountAt { address, .. }
             | Self::TranslatedSource { address }
             | Self::AmbiguousPlace { address } => Some(*address),
             Self::FlowIsOpen { because } => because.address(),
             Self::FieldMatches { .. }
             | Self::PortMatches { .. }
+            | Self::AdminConfigurationIsDeployed { .. }
+            | Self::ManagerGoesFirst { .. }
+            | Self::SameRegion { .. }
             | Self::NsgAllows { .. }
             | Self::ResourceAllows { .. }
             | Self::FeatureAllows { .. }
@@ -404,6 +551,10 @@ impl Unknown {
             | Self::ResourceAllows { .. } => ReasonCode::MissingResource,
             Self::FieldMatches { .. } => ReasonCode::InvalidField,
             Self::PortMatches { .. } => ReasonCode::PortNotGiven,
+            Self::AdminConfigurationIsDeployed { .. }
+            | Self::ManagerGoesFirst { .. }
+            | Self::PolicyNamesAccountAt { .. }
+            | Self::SameRegion { .. } => ReasonCode::NotStated,
             Self::UnlistedNicAllows { .. } => ReasonCode::UnlistedSender,
             Self::OwnerAllows { .. } => ReasonCode::UnknownOwner,
             Self::FeatureAllows { .. } => ReasonCode::NotSimulated,
@@ -419,20 +570,14 @@ impl Unknown {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Feature {
-    /// Security admin rules (ADM).
-    AdminRules,
-    /// Packets to and from the platform (PLAT).
-    PlatformTraffic,
-    /// Multicast, broadcast, tunnels (PLAT-9).
-    UnsupportedTraffic,
+    /// Protocols that a public address is not said to map (PIP-1).
+    UnmappedProtocol,
     /// Load balancers (LB).
     LoadBalancer,
-    /// Private endpoints and Private Link services (PE, PLS).
-    PrivateEndpoint,
+    /// Private Link services (PLS).
+    PrivateLinkService,
     /// Packets that an appliance forwards (ROUTE-12 to ROUTE-15).
     ApplianceHop,
-    /// Service endpoints and their policies (SE, SEP).
-    ServiceEndpoint,
     /// The user-defined routes of a gateway's subnet (GW-2).
     GatewayRoutes,
     /// Public addresses of services: gateways, firewalls, Bastion (PIP-3).
@@ -476,6 +621,7 @@ reason_codes! {
     UnlistedSender "UNLISTED_SENDER" "undetermined: the sender's interface is not in the export, so its own NSG is unknown",
     UnknownOwner "UNKNOWN_OWNER" "undetermined: nobody in the export has the address, and the export is said to be partial",
     NotSimulated "NOT_SIMULATED" "undetermined: something decides that nsgsim reads but does not simulate",
+    NotStated "NOT_STATED" "undetermined: something decides that the export does not state",
     UnknownTranslation "UNKNOWN_TRANSLATION" "undetermined: Azure picks the translated source address and a rule looks at it",
     TooManyUnknowns "TOO_MANY_UNKNOWNS" "undetermined: more open questions at once than are tried",
     NotIp "NOT_IP" "out of scope: the packet is neither IPv4 nor IPv6",
