@@ -4,12 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use nsgsim::ingest::capture::Damage;
 use nsgsim::ingest::capture::flow_log::{self, ReadLog, Skipped};
 use nsgsim::ingest::error::IngestError;
+use nsgsim::ingest::source;
 use nsgsim::model::flow::Port;
 use nsgsim::model::flow_log::{Encryption, FlowState, LoggedFlow, RuleKind, Volume};
 use nsgsim::model::rule::{Access, Direction, Protocol};
@@ -368,22 +370,20 @@ fn a_record_of_another_shape_is_told_and_the_next_one_counts() {
 
 #[test]
 fn times_below_ten_to_the_eleventh_are_seconds() {
+    let at = |time: &str| FOUR.replace("1741082412345", time);
     for (written, time_ms) in [
         ("0", 0),
         ("1663146003", 1_663_146_003_000),
-        ("99999999999", 99_999_999_999_000),
+        ("18446744073", 18_446_744_073_000),
         ("100000000000", 100_000_000_000),
         ("1663146003599", 1_663_146_003_599),
         ("18446744073709", 18_446_744_073_709),
     ] {
-        let tuple = FOUR.replace("1741082412345", written);
-        if written == "99999999999" {
-            // In nanoseconds this is more than 64 bits hold.
-            assert!(the_skipped(vnet("id", "c", &[&tuple])).message.starts_with("time"));
-        } else {
-            assert_eq!(the_flow("id", "c", &tuple).time_ms, time_ms, "{written}");
-        }
+        assert_eq!(the_flow("id", "c", &at(written)).time_ms, time_ms, "{written}");
     }
+    // Seconds still, but in nanoseconds more than 64 bits hold.
+    let skipped = the_skipped(vnet("id", "c", &[&at("99999999999")]));
+    assert_eq!(skipped.message, "time `99999999999`: expected seconds or milliseconds since 1970");
 }
 
 #[test]
@@ -464,47 +464,146 @@ fn icmp_has_no_ports_for_rules_whatever_is_logged() {
     assert_eq!((tuple.source_port, tuple.destination_port), (Port::None, Port::None));
 }
 
-/// Each published log with the number of its records and tuples, counted without this reader:
-/// `zcat -f FILE | jq '(.records | length), ([.. | .flowTuples? // empty | .[]] | length)'`.
-const PUBLISHED: [(&str, u64, u64); 4] = [
-    ("nsg-v2-2020-07-08-PT1H.json.gz", 15, 8203),
-    ("nsg-v2-then-v1-2021-12-13-part-PT1H.json", 5, 802),
-    ("vnet-v4-2022-09-14-docs.json", 1, 19),
-    ("vnet-v4-2026-08-13-part-PT1H.json", 2, 30),
+/// Each published log with the number of its records, of its tuples, and of those that have the eight fields of
+/// version 1, counted without this reader: `zcat -f FILE | jq '(.records | length), ([.. | .flowTuples? // empty |
+/// .[]] | length, (map(select(split(",") | length == 8)) | length))'`.
+const PUBLISHED: [(&str, u64, u64, u64); 4] = [
+    ("nsg-v2-2020-07-08-PT1H.json.gz", 15, 8203, 0),
+    ("nsg-v2-then-v1-2021-12-13-part-PT1H.json", 5, 802, 718),
+    ("vnet-v4-2022-09-14-docs.json", 1, 19, 0),
+    ("vnet-v4-2026-08-13-part-PT1H.json", 2, 30, 0),
 ];
+
+/// The published logs, where the environment names their folder.
+fn published() -> Option<PathBuf> {
+    let Some(shared) = std::env::var_os("NSGSIM_SHARED") else {
+        println!("NSGSIM_SHARED is not set: no published logs to read");
+        return None;
+    };
+    // A relative folder is meant from the repository's root.
+    Some(Path::new(env!("CARGO_MANIFEST_DIR")).join(PathBuf::from(shared)).join("data/flow-logs"))
+}
 
 #[test]
 fn published_logs_are_read_to_the_last_tuple() {
-    let Some(shared) = std::env::var_os("NSGSIM_SHARED") else {
-        println!("NSGSIM_SHARED is not set: no published logs to read");
-        return;
-    };
-    // A relative folder is meant from the repository's root.
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(PathBuf::from(shared)).join("data/flow-logs");
-    for (name, records, tuples) in PUBLISHED {
-        let (mut versions, mut skipped) = ([0; 3], Vec::new());
+    let Some(folder) = published() else { return };
+    for (name, records, tuples, of_version_1) in PUBLISHED {
+        let (mut without_state, mut skipped) = (0, Vec::new());
         let read = flow_log::read_file(&folder.join(name), 0, |item| match item {
-            Ok(flow) => {
-                let version = match (flow.state, flow.encryption) {
-                    (None, _) => 0,
-                    (Some(_), None) => 1,
-                    (Some(_), Some(_)) => 2,
-                };
-                versions[version] += 1;
-            }
+            Ok(flow) => without_state += u64::from(flow.state.is_none()),
             Err(item) => skipped.push(item),
         });
         let read = read.unwrap();
         assert_eq!((skipped, read.damage.as_ref()), (Vec::new(), None), "{name}");
-        assert_eq!((read.records, read.flows), (records, tuples), "{name}");
-        let fields_8 = if name.contains("then-v1") { 718 } else { 0 };
-        assert_eq!(versions[0], fields_8, "{name}: tuples of version 1");
-        assert_eq!(versions[2], if name.starts_with("vnet") { tuples } else { 0 }, "{name}: of version 4");
+        assert_eq!((read.records, read.flows, without_state), (records, tuples, of_version_1), "{name}");
     }
     let listed = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
     // The rules of an NSG stand beside the logs.
     let logs = listed.filter(|name| !name.to_string_lossy().ends_with(".nsg.json")).count();
     assert_eq!(logs, PUBLISHED.len(), "every log of the folder is counted above");
+}
+
+#[test]
+fn flows_of_published_logs_spell_the_tuples_that_they_were() {
+    let Some(folder) = published() else { return };
+    for (name, _, tuples, _) in PUBLISHED {
+        let path = folder.join(name);
+        let whole: Value = serde_json::from_reader(source::open(&path).unwrap()).unwrap();
+        let mut expected = Vec::new();
+        for (record, number) in whole["records"].as_array().unwrap().iter().zip(1..) {
+            lines(record, number, "", &mut expected);
+        }
+        let mut found = Vec::new();
+        let read = flow_log::read_file(&path, 0, |item| found.push(line(&item.unwrap())));
+        assert_eq!((found.len() as u64, read.unwrap().flows), (tuples, tuples));
+        assert!(found == expected, "{name}");
+    }
+}
+
+/// Each tuple below a value of a log, with the number of its record and its rule before it.
+fn lines(value: &Value, number: u64, rule: &str, lines_so_far: &mut Vec<String>) {
+    let rule = value["rule"].as_str().unwrap_or(rule);
+    for list in ["properties", "flowRecords", "flows", "flowGroups"] {
+        match &value[list] {
+            Value::Array(items) => {
+                items.iter().for_each(|item| lines(item, number, rule, lines_so_far));
+            }
+            other @ Value::Object(_) => lines(other, number, rule, lines_so_far),
+            _ => {}
+        }
+    }
+    for tuple in value["flowTuples"].as_array().into_iter().flatten() {
+        lines_so_far.push(format!("{number} {rule} {}", tuple.as_str().unwrap()));
+    }
+}
+
+/// A flow as [`lines`] gives it.
+fn line(flow: &LoggedFlow) -> String {
+    let prefix = match flow.rule_kind {
+        RuleKind::User => "UserRule_",
+        RuleKind::Default => "DefaultRule_",
+        RuleKind::Admin | RuleKind::Platform | RuleKind::Unspecified => "",
+    };
+    format!("{} {prefix}{} {}", flow.location.number, flow.rule, tuple(flow))
+}
+
+/// A flow as the tuple that it was.
+fn tuple(flow: &LoggedFlow) -> String {
+    let count = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
+    let way = |volume: Volume| format!("{},{}", count(volume.packets), count(volume.bytes));
+    let direction = if flow.direction == Direction::Inbound { "I" } else { "O" };
+    let decision = if flow.decision == Access::Allow { "A" } else { "D" };
+    let ends = format!("{},{},{},{}", flow.source, flow.destination, flow.source_port, flow.destination_port);
+    let letter = if flow.protocol == Protocol::TCP { "T" } else { "U" };
+    let seconds = flow.time_ms / 1000;
+    match (flow.state, flow.encryption) {
+        (Some(state), Some(encryption)) => format!(
+            "{},{ends},{},{direction},{state},{encryption},{},{}",
+            flow.time_ms,
+            flow.protocol.0,
+            way(flow.sent),
+            way(flow.returned)
+        ),
+        (Some(state), None) => format!(
+            "{seconds},{ends},{letter},{direction},{decision},{state},{},{}",
+            way(flow.sent),
+            way(flow.returned)
+        ),
+        (None, _) => format!("{seconds},{ends},{letter},{direction},{decision}"),
+    }
+}
+
+#[test]
+fn a_log_is_not_held_whole() {
+    /// A list of one record over and over that counts what was taken of it.
+    struct Long<'a> {
+        chunk: &'a [u8],
+        left: u64,
+        at: usize,
+        taken: &'a Cell<u64>,
+    }
+    impl Read for Long<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if self.at == self.chunk.len() && self.left > 0 {
+                (self.at, self.left) = (0, self.left - 1);
+            }
+            let count = (&self.chunk[self.at..]).read(into)?;
+            self.at += count;
+            self.taken.set(self.taken.get() + count as u64);
+            Ok(count)
+        }
+    }
+    let taken = Cell::new(0);
+    let chunk = format!("{},", nsg(2, "UserRule_a", &[TWO; 20]));
+    let long = Long { chunk: chunk.as_bytes(), left: 2000, at: chunk.len(), taken: &taken };
+    let last = format!("{}]}}", nsg(2, "UserRule_a", &[TWO]));
+    let mut ahead = 0;
+    let read = flow_log::read("long", 0, b"{\"records\":[".chain(long).chain(last.as_bytes()), |item| {
+        let used = item.unwrap().location.number * chunk.len() as u64;
+        ahead = ahead.max(taken.get().saturating_sub(used));
+    });
+    assert_eq!(read.unwrap().flows, 40_001);
+    assert!(taken.get() > 2 << 20 && ahead < 128 << 10, "{ahead} of {} bytes were read ahead", taken.get());
 }
 
 proptest! {

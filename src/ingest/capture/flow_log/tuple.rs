@@ -170,7 +170,7 @@ fn time_ms(text: &str) -> Option<u64> {
     const SECONDS_BELOW: u64 = 100_000_000_000;
     let number: u64 = number(text)?;
     let time_ms = if number < SECONDS_BELOW { number * 1000 } else { number };
-    // Later on time counts in nanoseconds.
+    // Elsewhere time is counted in nanoseconds, of which 64 bits end in the year 2554.
     time_ms.checked_mul(1_000_000).map(|_| time_ms)
 }
 
