@@ -8,6 +8,8 @@
 mod case;
 #[path = "conformance/engine.rs"]
 mod engine;
+#[path = "conformance/flow_log.rs"]
+mod flow_log;
 mod oracle;
 #[path = "conformance/spelling.rs"]
 mod spelling;
@@ -85,7 +87,7 @@ fn run(case: &Case) -> Result<(), String> {
             Ok(())
         }
         Some("validate") => validate(case),
-        Some("flowLog") => Err("flow logs are not read".to_owned()),
+        Some("flowLog") => flow_log::run(case),
         Some(other) => Err(format!("no kind of case `{other}`")),
     }
 }

@@ -6,9 +6,7 @@ use crate::model::id::ResourceId;
 use crate::model::index::{Reference, SubnetIndex};
 use crate::model::network::{Network, Subnet, Vnet};
 use crate::model::rule::Direction;
-use crate::model::services::{
-    AdminAction, AdminConfiguration, AdminRule, AdminRulePosition, NetworkManager,
-};
+use crate::model::services::{AdminAction, AdminConfiguration, AdminRule, AdminRulePosition, NetworkManager};
 use crate::model::verdict::Unknown;
 
 /// The admin rules of one network and direction, manager by manager, the one that goes first in front (ADM-7).
@@ -64,7 +62,8 @@ pub fn order(network: &Network, one: AdminRulePosition, other: AdminRulePosition
 fn collection_name(network: &Network, position: AdminRulePosition) -> &str {
     match position {
         AdminRulePosition::Managed { manager, configuration, collection, .. } => {
-            let configuration = &network.network_managers[manager as usize].configurations[configuration as usize];
+            let configuration =
+                &network.network_managers[manager as usize].configurations[configuration as usize];
             &configuration.collections[collection as usize].name
         }
         AdminRulePosition::Effective { .. } => "",
@@ -82,7 +81,10 @@ pub(super) fn of_vnet(network: &Network, vnet: &ResourceId, direction: Direction
         .filter(|(_, export)| export.vnet.as_ref().is_none_or(|concerned| concerned == vnet))
         .flat_map(|(number, export)| {
             let rules = export.rules.iter().enumerate().filter(|(_, rule)| rule.direction == direction);
-            rules.map(move |(rule, _)| AdminRulePosition::Effective { export: index(number), rule: index(rule) })
+            rules.map(move |(rule, _)| AdminRulePosition::Effective {
+                export: index(number),
+                rule: index(rule),
+            })
         })
         .collect();
     let told = network
@@ -275,7 +277,8 @@ pub(super) fn is_skipped(network: &Network, subnet: SubnetIndex) -> bool {
         "GatewaySubnet",
     ];
     let at: &Subnet = &network.subnets[subnet.get()];
-    let holds = |place: &Option<Reference<SubnetIndex>>| place.as_ref().and_then(Reference::here) == Some(subnet);
+    let holds =
+        |place: &Option<Reference<SubnetIndex>>| place.as_ref().and_then(Reference::here) == Some(subnet);
     NAMES.iter().any(|name| at.id.name().eq_ignore_ascii_case(name))
         || at.delegations.iter().any(|to| to.eq_ignore_ascii_case("Microsoft.Network/applicationGateways"))
         || network.bastions.iter().any(|bastion| holds(&bastion.subnet))

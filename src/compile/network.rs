@@ -340,7 +340,9 @@ impl<'n> PolicyBuilder<'n> {
         let Some(subnet) = endpoint.subnet.as_ref().and_then(Reference::here) else { return Vec::new() };
         let at = &network.subnets[subnet.get()];
         match at.private_endpoint_policies {
-            PrivateEndpointPolicies::Disabled | PrivateEndpointPolicies::RouteTableEnabled => return Vec::new(),
+            PrivateEndpointPolicies::Disabled | PrivateEndpointPolicies::RouteTableEnabled => {
+                return Vec::new();
+            }
             PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::NetworkSecurityGroupEnabled => {}
         }
         let around = self.around_subnet(subnet);

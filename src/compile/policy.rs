@@ -160,11 +160,7 @@ impl Policy {
     /// # Errors
     ///
     /// Fails with the first question that the answer hangs on and that the world does not answer.
-    pub fn decide_for_picked(
-        &self,
-        packet: &FiveTuple,
-        world: &World,
-    ) -> Result<Option<Picked>, Box<Open>> {
+    pub fn decide_for_picked(&self, packet: &FiveTuple, world: &World) -> Result<Option<Picked>, Box<Open>> {
         let place = linear::first_match_of_picked(&self.owner, &self.rules, &self.public, packet, world)?;
         Ok(place.map(|place| match place {
             Ok(place) => Picked::Decided(self.decision(place)),

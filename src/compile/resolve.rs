@@ -11,11 +11,9 @@ use super::surroundings::{PLATFORM, Surroundings, fixed};
 use crate::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::network::Network;
 use crate::model::prefix::{PortRange, host};
-use crate::model::rule::{
-    Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule,
-};
-use crate::model::tag::{TagCatalog, TagName};
+use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule};
 use crate::model::services::{AdminAction, AdminAddress, AdminRule, AdminRulePosition};
+use crate::model::tag::{TagCatalog, TagName};
 use crate::model::verdict::{RulePlace, Unknown};
 
 /// The licensing servers (PLAT-4).

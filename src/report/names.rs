@@ -9,9 +9,7 @@ use crate::model::index::Reference;
 use crate::model::network::Network;
 use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, ProtocolMatch, Rule};
 use crate::model::services::AdminAction;
-use crate::model::verdict::{
-    Feature, Interface, Layer, Note, Reason, RouteEnd, RuleHit, RulePlace, Unknown,
-};
+use crate::model::verdict::{Feature, Interface, Layer, Note, Reason, RouteEnd, RuleHit, RulePlace, Unknown};
 use crate::replay::tally::Decider;
 
 /// A rule's fields as they were written.

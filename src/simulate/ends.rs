@@ -7,9 +7,7 @@ use crate::compile::network::CompiledNetwork;
 use crate::compile::places::{Owner, PublicOwner, within};
 use crate::compile::surroundings::{PLATFORM, fixed};
 use crate::model::flow::Origin;
-use crate::model::index::{
-    GatewayIndex, NicIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex,
-};
+use crate::model::index::{GatewayIndex, NicIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex};
 use crate::model::verdict::ReasonCode;
 
 /// Where a packet starts, and in which network a private destination is looked for.

@@ -10,9 +10,7 @@ use super::plan::Builder;
 use crate::compile::network::CompiledNetwork;
 use crate::model::index::{NicIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex};
 use crate::model::rule::Direction;
-use crate::model::verdict::{
-    Interface, NextHopKind, Note, Reason, RouteStep, Snat, Translation, Unknown,
-};
+use crate::model::verdict::{Interface, NextHopKind, Note, Reason, RouteStep, Snat, Translation, Unknown};
 
 /// A way through the network.
 #[derive(Clone, Debug)]

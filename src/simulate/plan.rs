@@ -10,8 +10,8 @@ use crate::compile::field::Doubt;
 use crate::compile::network::{CompiledNetwork, PLATFORM_ADDRESSES};
 use crate::compile::peerings;
 use crate::compile::places::{Owner, PublicOwner, within};
-use crate::compile::routes::{EffectiveRoute, Hop};
 use crate::compile::resolve::METADATA;
+use crate::compile::routes::{EffectiveRoute, Hop};
 use crate::compile::surroundings::{PLATFORM, fixed, internet_base};
 use crate::model::flow::Origin;
 use crate::model::id::ResourceId;
@@ -185,9 +185,7 @@ impl<'c> Builder<'c> {
             self.leave_by_service_endpoint(subnet, storage, destination);
             return;
         }
-        for doubt in
-            table.service_endpoints.doubts.iter().filter(|doubt| doubt.scope.contains(destination))
-        {
+        for doubt in table.service_endpoints.doubts.iter().filter(|doubt| doubt.scope.contains(destination)) {
             let id = &network.subnets[subnet.get()].id;
             let holds = doubt.about.question(destination);
             let open = !network.subnets[subnet.get()].endpoint_policies.is_empty() || self.target.is_some();
@@ -289,7 +287,8 @@ impl<'c> Builder<'c> {
             let all_known = resource.connections.iter().all(|connection| connection.status.is_some());
             match known {
                 Some(position) if all_known => {
-                    let connection = u32::try_from(position).expect("an endpoint has fewer than 2^32 connections");
+                    let connection =
+                        u32::try_from(position).expect("an endpoint has fewer than 2^32 connections");
                     self.lost(Reason::PrivateEndpointState { endpoint, connection });
                 }
                 _ => self.missing(resource.id.clone()),

@@ -17,8 +17,8 @@ use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet, TcpFlags};
 use crate::model::rule::{Access, Direction, Protocol};
 use crate::model::services::{AdminAction, AdminRulePosition, ServiceAccount, ServiceKind};
 use crate::model::verdict::{
-    AdminHit, Answer, Feature, FirewallRule, Interface, Note, PlatformService, Reason, RuleHit, RulePlace, Snat,
-    Step, StepAnswer, Unknown, Verdict,
+    AdminHit, Answer, Feature, FirewallRule, Interface, Note, PlatformService, Reason, RuleHit, RulePlace,
+    Snat, Step, StepAnswer, Unknown, Verdict,
 };
 
 /// How many worlds are tried for one packet.
@@ -777,7 +777,9 @@ fn exempt(tuple: &FiveTuple, direction: Direction) -> Option<PlatformService> {
         (Protocol::TCP, Direction::Outbound) => match to? {
             80 | 32526 if to_platform => Some(PlatformService::WireServer),
             80 if is(tuple.destination, METADATA) => Some(PlatformService::Imds),
-            1688 if LICENSING.iter().any(|server| is(tuple.destination, server)) => Some(PlatformService::Lkm),
+            1688 if LICENSING.iter().any(|server| is(tuple.destination, server)) => {
+                Some(PlatformService::Lkm)
+            }
             _ => None,
         },
         _ => None,

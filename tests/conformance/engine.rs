@@ -86,12 +86,7 @@ impl Simulated {
 }
 
 /// Where a packet starts, as the simulator takes it.
-fn ends(
-    network: &Network,
-    origin: Origin,
-    packet: &Packet,
-    target: Option<ServiceAccountIndex>,
-) -> Ends {
+fn ends(network: &Network, origin: Origin, packet: &Packet, target: Option<ServiceAccountIndex>) -> Ends {
     let mut ends = Ends { target, ..origin.into() };
     if matches!(origin, Origin::Internet | Origin::Platform) {
         ends.vnet = vnet_of(network, packet.five_tuple.destination);

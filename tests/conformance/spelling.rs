@@ -257,7 +257,8 @@ impl Words<'_> {
                 more(layer, &[("name", self.network.nsg_name(hit.nsg)), ("rule", self.rule(hit))]);
             }
             StepAnswer::AdminRule(hit, _) => {
-                let (manager, rule) = (self.network.manager_name(hit.rule), self.network.admin_rule(hit.rule));
+                let (manager, rule) =
+                    (self.network.manager_name(hit.rule), self.network.admin_rule(hit.rule));
                 more("AdminRules", &[("name", manager), ("rule", &rule.name)]);
             }
             StepAnswer::PlatformRule(service) => more("PlatformRule", &[("name", service.name())]),
