@@ -296,8 +296,13 @@ impl<'c> Builder<'c> {
             return;
         };
         let interface = Interface::Endpoint(endpoint);
-        if !self.compiled.layers(interface, Direction::Inbound).is_empty() {
-            self.journey.filter(interface, Direction::Inbound);
+        let direction = Direction::Inbound;
+        if !self.started {
+            let default_route = DefaultRoute::Absent;
+            self.begin(Start { interface, direction, platform: false, spoofed_by: None, default_route });
+        }
+        if !self.compiled.layers(interface, direction).is_empty() {
+            self.journey.filter(interface, direction);
         }
         let service = approved.service.as_ref();
         if let Some(service) = service.filter(|service| service.segment("privateLinkServices").is_some()) {
