@@ -142,8 +142,8 @@ fn the_exit_status_says_what_was_asked_for() {
         assert_eq!(status(BASE, fail_on), Some(0), "against itself, --fail-on {fail_on}");
     }
     let limited =
-        nsgsim(&["whatif", "--base", BASE, "--cand", BASE, CAPTURE, "-q", "--max-undetermined", "17"]);
-    assert_eq!(limited.status.code(), Some(3), "18 records are undetermined");
+        nsgsim(&["whatif", "--base", BASE, "--cand", BASE, CAPTURE, "-q", "--max-undetermined", "9"]);
+    assert_eq!(limited.status.code(), Some(3), "10 records are undetermined");
     assert_eq!(nsgsim(&["whatif", "--base", BASE, CAPTURE]).status.code(), Some(2), "no candidate");
 }
 

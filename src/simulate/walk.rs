@@ -264,7 +264,7 @@ impl Walk<'_> {
                     }
                     None
                 }
-                Stage::Start(start) => self.start(start, world, &mut leaf)?,
+                Stage::Start(start) => self.start(number, start, world, &mut leaf)?,
                 Stage::Service(check) => self.service(check, world, &mut leaf, &mut last)?,
                 Stage::Filter(filter) => {
                     // A reply is seen under the address that the request came in by, whatever others leave by.
@@ -434,7 +434,13 @@ impl Walk<'_> {
     }
 
     /// What the platform exempts (PLAT-1 to PLAT-5), and what networks do not carry (PLAT-9).
-    fn start(&self, start: &Start, world: &World, leaf: &mut Leaf) -> Result<Option<LeafEnd>, Box<Open>> {
+    fn start(
+        &self,
+        number: usize,
+        start: &Start,
+        world: &World,
+        leaf: &mut Leaf,
+    ) -> Result<Option<LeafEnd>, Box<Open>> {
         let Start { interface, direction, .. } = *start;
         let tuple = self.packet.five_tuple;
         let service = if start.platform { exempt(&tuple, direction) } else { None };
@@ -448,6 +454,10 @@ impl Walk<'_> {
             }
             let answer = StepAnswer::PlatformRule(service);
             leaf.steps.push(Step { interface, direction, answer, access: Access::Allow, seen: tuple });
+            // It is allowed at the interface, so that its answer passes too (STATE-1, STATE-3).
+            let key = FlowKey::new(interface, direction, &tuple, None);
+            let by_record = self.record(key, &tuple, direction).is_some();
+            leaf.passed.push(Passed { stage: number, key, direction, by_record });
             return Ok(Some(LeafEnd::Arrived(Reason::PlatformRule { service, interface, direction })));
         }
         if let Some(nic) = start.spoofed_by {

@@ -155,6 +155,7 @@ pub(crate) fn spelled(network: &Network, decider: &Decider) -> String {
             let rule = &network.nsgs[nsg.get()].rules[*rule as usize].name;
             format!("{}/{rule}", network.nsg_name(*nsg))
         }
+        Decider::PlatformRule(service) => format!("platform, {}", service.name()),
         Decider::NoSecurityGroup => "no security group".to_owned(),
         Decider::NatGateway(gateway) => {
             format!("NAT gateway {}", network.nat_gateways[gateway.get()].id.name())
