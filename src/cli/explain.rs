@@ -14,17 +14,21 @@ use crate::compile::resolve::fixed_tag;
 use crate::compile::surroundings::internet_base;
 use crate::compile::world::World;
 use crate::model::flow::{FiveTuple, Icmp, Origin, Packet, Port};
-use crate::model::index::NicIndex;
+use crate::model::index::{NicIndex, ServiceAccountIndex};
 use crate::model::rule::{Direction, Protocol, Rule};
 use crate::model::tag::TagName;
 use crate::model::verdict::{Answer, Reason, RuleHit, Step, StepAnswer, VerdictKind};
 use crate::report::explain::Explanation;
-use crate::simulate::{Simulator, SimulatorOptions};
+use crate::report::inputs::Inputs;
+use crate::report::names::Names;
+use crate::report::next_hop::NextHopReport;
+use crate::simulate::{Ends, Simulator, SimulatorOptions};
 
 /// One packet, every step, and why
 ///
 /// Ends are IP addresses with an optional port (10.0.1.4:443, [2001:db8::1]:443), interfaces or machines by name or ID,
-/// `Internet`, or a service tag (its first address is taken). Exit status: 0 allowed, 1 denied, 3 undetermined.
+/// private endpoints by name or ID, `Internet`, or a service tag (its first address is taken). Exit status: 0 allowed,
+/// 1 denied, 3 undetermined.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -38,7 +42,7 @@ pub(super) struct Args {
     /// tcp, udp, icmp, icmpv6, esp, ah, gre or an IANA number
     #[arg(long, value_name = "PROTOCOL", default_value = "tcp", value_parser = protocol)]
     proto: Protocol,
-    /// What is asked: the whole journey, or one interface's filters alone as IP flow verify answers
+    /// What is asked: the whole journey, one interface's filters alone as IP flow verify answers, or the next hop
     #[arg(long, default_value = "path")]
     mode: Mode,
     /// The interface, for --mode ip-flow; without it the one that is an end of the packet
@@ -47,6 +51,9 @@ pub(super) struct Args {
     /// Which way, seen from --at
     #[arg(long)]
     direction: Option<DirectionArg>,
+    /// The storage account, key vault or SQL server that answers at --to, by name or ID: its own firewall is asked too
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
     /// The virtual network, where several hold the addresses
     #[arg(long, value_name = "VNET", conflicts_with = "at")]
     vnet: Option<String>,
@@ -65,8 +72,10 @@ pub(super) struct Args {
 enum Mode {
     /// The whole journey: filters, routes, translation
     Path,
-    /// One interface's NSGs in one direction, nothing else
+    /// One interface's admin rules and NSGs in one direction, nothing else
     IpFlow,
+    /// The route of an interface's packets to an address, as Network Watcher's next hop answers
+    NextHop,
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
@@ -75,9 +84,12 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
-    if args.mode == Mode::Path && (args.at.is_some() || args.direction.is_some()) {
+    if args.mode != Mode::Path && args.account.is_some() {
+        return Err(CliError::usage("--account is for --mode path: only a whole journey comes to a service"));
+    }
+    if args.mode != Mode::IpFlow && (args.at.is_some() || args.direction.is_some()) {
         return Err(CliError::usage(
-            "--at and --direction are for --mode ip-flow: the whole journey has no one view",
+            "--at and --direction are for --mode ip-flow: no other question has one view",
         ));
     }
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
@@ -94,13 +106,25 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         ..SimulatorOptions::default()
     };
     let mut simulator = Simulator::new(Arc::clone(compiled), options);
+    if args.mode == Mode::NextHop {
+        return next_hop(args, &simulator, &from, destination, loaded.inputs);
+    }
+    let target = args.account.as_deref().map(|text| account(compiled, text)).transpose()?;
     let answer = match args.mode {
+        Mode::NextHop => unreachable!("a next hop is no verdict and was answered before"),
         Mode::IpFlow => {
             let (nic, direction) = view(compiled, args, &from, &to, &packet.five_tuple)?;
             simulator.ip_flow(nic, direction, &packet)
         }
         Mode::Path => match from.nic {
-            Some(nic) => simulator.path(Origin::Nic(nic).into(), &packet, 0),
+            Some(nic) => simulator.path(Ends { target, ..Origin::Nic(nic).into() }, &packet, 0),
+            None if target.is_some() => {
+                if !internet_base().contains(source) {
+                    let message = "with --account, --from is an interface or an address on the internet";
+                    return Err(CliError::usage(message));
+                }
+                simulator.path(Ends { target, ..Origin::Internet.into() }, &packet, 0)
+            }
             None => {
                 let judged = simulator.judge(&packet, 0);
                 let out =
@@ -128,6 +152,55 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         VerdictKind::Deny => Status::Findings,
         VerdictKind::Undetermined => Status::Incomplete,
     })
+}
+
+/// Answers a question for the next hop (NW-4). An interface without a route for the address drops its packets, which is
+/// an answer.
+fn next_hop(
+    args: &Args,
+    simulator: &Simulator,
+    from: &End,
+    destination: IpAddr,
+    inputs: Inputs,
+) -> Result<Status, CliError> {
+    let network = &simulator.compiled().network;
+    let nic = match (from.nic, from.addresses.first()) {
+        (Some(nic), _) => nic,
+        (None, Some(address)) => {
+            let holders = (0..network.nics.len()).map(NicIndex::new);
+            let holders: Vec<_> = holders.filter(|nic| network.nics[nic.get()].has(*address)).collect();
+            match holders.as_slice() {
+                [nic] => *nic,
+                found => {
+                    let count = found.len();
+                    let message =
+                        format!("`{}`: {count} interfaces have the address, expected one", from.text);
+                    return Err(CliError::usage(message));
+                }
+            }
+        }
+        (None, None) => return Err(CliError::usage(format!("`{}`: no interface", from.text))),
+    };
+    let route = simulator.next_hop(nic, destination);
+    let report = NextHopReport { names: Names { network }, destination, route: &route, inputs };
+    let text = match args.format {
+        TableOrJson::Table => report.table(),
+        TableOrJson::Json => report.json(),
+    };
+    output::write(args.output.output.as_deref(), &text)?;
+    Ok(if route.is_err() { Status::Incomplete } else { Status::Clean })
+}
+
+/// The account that a text names.
+fn account(compiled: &CompiledNetwork, text: &str) -> Result<ServiceAccountIndex, CliError> {
+    match compiled.network.find_service_account(text).as_slice() {
+        [account] => Ok(*account),
+        [] => Err(CliError::usage(format!("`{text}`: the network has no such account"))),
+        found => {
+            let count = found.len();
+            Err(CliError::usage(format!("`{text}`: {count} accounts have the name: give the ID")))
+        }
+    }
 }
 
 fn packet(
@@ -193,13 +266,20 @@ impl End {
             }
             return Ok(end(addresses, Some(nic)));
         }
+        if let [endpoint] = network.find_private_endpoint(name).as_slice() {
+            let addresses = &network.private_endpoints[endpoint.get()].addresses;
+            if addresses.is_empty() {
+                return Err(CliError::usage(format!("`{name}`: the private endpoint has no address")));
+            }
+            return Ok(end(addresses.clone(), None));
+        }
         let tag = TagName::new(name);
         let prefixes = fixed_tag(&tag).or_else(|| compiled.tags.get(&tag).map(|tag| tag.prefixes.clone()));
         if let Some(prefixes) = prefixes {
             return Ok(end(prefixes.iter().map(|prefix| prefix.addr()).collect(), None));
         }
         Err(CliError::usage(format!(
-            "`{text}`: neither an address, an interface, a machine, `Internet` nor a known service tag"
+            "`{text}`: neither an address, an interface, a machine, a private endpoint, `Internet` nor a known service tag"
         )))
     }
 }

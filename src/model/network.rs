@@ -304,6 +304,15 @@ impl Network {
         shown(&self.service_accounts, account.get(), |account| &account.id)
     }
 
+    /// Looks a private endpoint up by its full ID or by its name.
+    #[must_use]
+    pub fn find_private_endpoint(&self, text: &str) -> Vec<PrivateEndpointIndex> {
+        find(&self.private_endpoints, text, |endpoint| &endpoint.id)
+            .into_iter()
+            .map(PrivateEndpointIndex::new)
+            .collect()
+    }
+
     /// Looks a service account up by its full ID or by its name.
     #[must_use]
     pub fn find_service_account(&self, text: &str) -> Vec<ServiceAccountIndex> {

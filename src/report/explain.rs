@@ -12,7 +12,8 @@ use crate::model::network::Network;
 use crate::model::rule::{Access, Direction, Rule};
 use crate::model::services::AdminAction;
 use crate::model::verdict::{
-    Answer, Layer, NextHopKind, Reason, RouteSource, Snat, Step, StepAnswer, Verdict, VerdictKind,
+    Answer, Layer, NextHopKind, Reason, RouteSource, RouteStep, Snat, Step, StepAnswer, Unknown, Verdict,
+    VerdictKind,
 };
 
 /// What `explain` found.
@@ -61,8 +62,9 @@ struct PacketJson {
     protocol: String,
 }
 
+/// What an answer hangs on.
 #[derive(Serialize)]
-struct UndeterminedJson {
+pub(super) struct UndeterminedJson {
     code: String,
     text: String,
 }
@@ -99,8 +101,9 @@ struct NextJson {
     access: Access,
 }
 
+/// A route that an interface took.
 #[derive(Serialize)]
-struct RouteJson {
+pub(super) struct RouteJson {
     nic: String,
     prefix: String,
     source: RouteSource,
@@ -143,9 +146,7 @@ impl Explanation<'_> {
     pub fn json(self) -> String {
         let names = self.names();
         let undetermined = match &self.answer.verdict {
-            Verdict::Undetermined(unknown) => {
-                Some(UndeterminedJson { code: unknown.code().to_string(), text: names.unknown(unknown) })
-            }
+            Verdict::Undetermined(unknown) => Some(undetermined_json(names, unknown)),
             Verdict::Allow(_) | Verdict::Deny(_) => None,
         };
         let translation = self.answer.translation;
@@ -161,19 +162,7 @@ impl Explanation<'_> {
                 priority: rule.priority.0,
                 access: rule.access,
             }),
-            route: self
-                .answer
-                .routes
-                .iter()
-                .map(|route| RouteJson {
-                    nic: names.interface(route.interface),
-                    prefix: route.prefix.to_string(),
-                    source: route.source,
-                    next_hop: route.next_hop,
-                    next_hop_address: route.next_hop_address.map(|address| address.to_string()),
-                    name: route.name.clone(),
-                })
-                .collect(),
+            route: self.answer.routes.iter().map(|route| route_json(names, route)).collect(),
             translation: (translation != Default::default()).then(|| TranslationJson {
                 destination: translation.destination.map(|(address, _)| address.to_string()),
                 destination_port: translation.destination.and_then(|(_, port)| port),
@@ -239,16 +228,7 @@ impl Explanation<'_> {
             }
         }
         for route in &self.answer.routes {
-            let hop = route.next_hop_address.map(|address| format!(" {address}")).unwrap_or_default();
-            let name = route.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-            writeln!(
-                text,
-                "  route at {}: {} to {:?}{hop}{name}",
-                names.interface(route.interface),
-                route.prefix,
-                route.next_hop
-            )
-            .expect(write);
+            writeln!(text, "  {}", route_line(names, route)).expect(write);
         }
         let translation = self.answer.translation;
         if let Some((address, _)) = translation.destination {
@@ -287,6 +267,33 @@ impl Explanation<'_> {
         }
         text
     }
+}
+
+pub(super) fn undetermined_json(names: Names<'_>, unknown: &Unknown) -> UndeterminedJson {
+    UndeterminedJson { code: unknown.code().to_string(), text: names.unknown(unknown) }
+}
+
+pub(super) fn route_json(names: Names<'_>, route: &RouteStep) -> RouteJson {
+    RouteJson {
+        nic: names.interface(route.interface),
+        prefix: route.prefix.to_string(),
+        source: route.source,
+        next_hop: route.next_hop,
+        next_hop_address: route.next_hop_address.map(|address| address.to_string()),
+        name: route.name.clone(),
+    }
+}
+
+/// A route in one line: `route at web-1: 10.0.0.0/16 to VnetLocal`.
+pub(super) fn route_line(names: Names<'_>, route: &RouteStep) -> String {
+    let hop = route.next_hop_address.map(|address| format!(" {address}")).unwrap_or_default();
+    let name = route.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    format!(
+        "route at {}: {} to {:?}{hop}{name}",
+        names.interface(route.interface),
+        route.prefix,
+        route.next_hop
+    )
 }
 
 fn packet_json(tuple: &FiveTuple) -> PacketJson {

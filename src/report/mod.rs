@@ -9,6 +9,7 @@ pub mod explain;
 pub mod inputs;
 pub mod ledger;
 pub mod names;
+pub mod next_hop;
 pub mod replay;
 pub mod style;
 pub mod tags;
