@@ -1,0 +1,127 @@
+//! Private endpoints: which one an address leads to, and what becomes of a packet there (PE).
+
+use std::net::IpAddr;
+
+use nsgsim::model::flow::Packet;
+use nsgsim::model::index::{PrivateEndpointIndex, Reference, SubnetIndex, VnetIndex};
+use nsgsim::model::network::PrivateEndpointPolicies;
+use nsgsim::model::rule::Direction;
+use nsgsim::model::services::PrivateLinkConnection;
+use nsgsim::model::verdict::{Feature, Interface, Reason};
+
+use super::journey::{End, Stop, Walk, deny};
+use super::platform::is_unsupported;
+use super::rules::Seen;
+use super::space::View;
+
+impl<'a> Walk<'a> {
+    /// PE-3, PE-8, PE-10: a packet at a private endpoint.
+    pub(crate) fn arrive_at_endpoint(
+        &mut self,
+        endpoint: PrivateEndpointIndex,
+        packet: &Packet,
+        seen: &Seen,
+    ) -> Result<End, Stop> {
+        let (interface, direction) = (Interface::Endpoint(endpoint), Direction::Inbound);
+        let at = &self.view.network.private_endpoints[endpoint.get()];
+        if self.surroundings(interface).is_err() {
+            self.missing_must_allow(&at.id)?;
+            return Ok(self.allowed());
+        }
+        let connection = self.connection(endpoint)?;
+        // PLAT-9.
+        if is_unsupported(&packet.five_tuple) {
+            return deny(Reason::UnsupportedTraffic { interface, direction });
+        }
+        if !self.passes_unfiltered(interface) {
+            self.at_interface(interface, direction, packet, seen, None)?;
+        }
+        let service = connection.and_then(|connection| connection.service.as_ref());
+        if let Some(service) = service.filter(|service| service.segment("privateLinkServices").is_some()) {
+            self.must_let_through(Feature::PrivateLinkService, Some(service))?;
+        }
+        Ok(self.allowed())
+    }
+
+    /// PE-8: the connection that carries the packet.
+    fn connection(
+        &mut self,
+        endpoint: PrivateEndpointIndex,
+    ) -> Result<Option<&'a PrivateLinkConnection>, Stop> {
+        let at = &self.view.network.private_endpoints[endpoint.get()];
+        let approved = |connection: &&PrivateLinkConnection| {
+            connection.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("Approved"))
+        };
+        if let Some(connection) = at.connections.iter().find(approved) {
+            return Ok(Some(connection));
+        }
+        let first = at.connections.first();
+        if first.is_some_and(|connection| connection.status.is_some()) {
+            return deny(Reason::PrivateEndpointState { endpoint, connection: 0 });
+        }
+        self.missing_must_allow(&at.id)?;
+        Ok(first)
+    }
+
+    /// PE-3: nothing filters what goes to this private endpoint.
+    pub(crate) fn passes_unfiltered(&self, interface: Interface) -> bool {
+        let (Interface::Endpoint(_), Ok(subnet)) = (interface, self.surroundings(interface)) else {
+            return false;
+        };
+        !matches!(
+            self.view.network.subnets[subnet.get()].private_endpoint_policies,
+            PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::NetworkSecurityGroupEnabled
+        )
+    }
+}
+
+impl View<'_> {
+    /// PE-6: the private endpoint with this address in the network, or else in one that is directly peered with it, or
+    /// else one whose subnet the inventory lacks.
+    pub(crate) fn endpoint_near(&self, vnet: VnetIndex, address: IpAddr) -> Option<PrivateEndpointIndex> {
+        let own = |subnet: Option<SubnetIndex>| subnet.is_some_and(|subnet| self.vnet_of(subnet) == vnet);
+        let peered = |subnet: Option<SubnetIndex>| {
+            subnet.is_some_and(|subnet| {
+                let peerings = &self.network.vnets[vnet.get()].peerings;
+                peerings.iter().any(|peering| {
+                    peering.remote.here() == Some(self.vnet_of(subnet)) && self.is_up(vnet, peering)
+                })
+            })
+        };
+        let missing = |subnet: Option<SubnetIndex>| subnet.is_none();
+        self.endpoint_at(address, own)
+            .or_else(|| self.endpoint_at(address, peered))
+            .or_else(|| self.endpoint_at(address, missing))
+    }
+
+    /// The first private endpoint with this address in such a subnet.
+    pub(crate) fn endpoint_at(
+        &self,
+        address: IpAddr,
+        stands: impl Fn(Option<SubnetIndex>) -> bool,
+    ) -> Option<PrivateEndpointIndex> {
+        let mut endpoints = self.network.private_endpoints.iter();
+        let position = endpoints.position(|endpoint| {
+            endpoint.addresses.contains(&address)
+                && stands(endpoint.subnet.as_ref().and_then(Reference::here))
+        });
+        position.map(PrivateEndpointIndex::new)
+    }
+
+    /// PE-7: a user-defined route of this length takes the place of the endpoint's own.
+    pub(crate) fn endpoint_route_yields(
+        &self,
+        endpoint: PrivateEndpointIndex,
+        address: IpAddr,
+        length: u8,
+    ) -> bool {
+        let at = &self.network.private_endpoints[endpoint.get()];
+        let Some(subnet) = at.subnet.as_ref().and_then(Reference::here) else { return false };
+        let policies = self.network.subnets[subnet.get()].private_endpoint_policies;
+        let by_policy =
+            matches!(policies, PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::RouteTableEnabled);
+        let space = &self.network.vnets[self.vnet_of(subnet).get()].address_space;
+        let mut ranges = space.iter().filter(|range| range.contains(&address));
+        by_policy && ranges.any(|range| length >= range.prefix_len())
+    }
+}
