@@ -153,7 +153,7 @@ impl<'a> Walk<'a> {
             return Ok(End::Allow(Reason::NoSecurityGroup));
         }
         let (interface, direction) = (Interface::Nic(nic), Direction::Outbound);
-        if let Some(end) = self.to_platform(interface, packet, true)? {
+        if let Some(end) = self.exempt(interface, packet, true)? {
             return Ok(end);
         }
         if is_unsupported(&tuple) {
@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
         let (interface, direction) = (Interface::Unlisted(subnet), Direction::Outbound);
         // PE-1, PE-3: what a private endpoint answers passes no outbound rules.
         let filtered = self.view.endpoint_at(tuple.source, |at| at == Some(subnet)).is_none();
-        if let Some(end) = self.to_platform(interface, packet, filtered)? {
+        if let Some(end) = self.exempt(interface, packet, filtered)? {
             return Ok(end);
         }
         if is_unsupported(&tuple) {
