@@ -27,7 +27,7 @@ fn keys_reach_most_rules_of_the_lists_that_they_are_asked_of() {
         let cells = (compiled.cell(key.tuple.source), compiled.cell(key.tuple.destination));
         let policy = &compiled.policies[key.policy];
         asked.insert(key.policy);
-        if let Ok(decision) = policy.decide(Engine::Compiled, &key.tuple, cells, &World::default()) {
+        if let Ok(Some(decision)) = policy.decide(Engine::Compiled, &key.tuple, cells, &World::default()) {
             hit.insert((key.policy, decision.rule));
         }
     }

@@ -8,6 +8,8 @@
 mod case;
 #[path = "conformance/engine.rs"]
 mod engine;
+#[path = "conformance/flow_log.rs"]
+mod flow_log;
 mod oracle;
 #[path = "conformance/spelling.rs"]
 mod spelling;
@@ -22,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, cases_in, change, errors_of, expected_errors, load, tags_of};
 use crate::engine::{ENGINES, Engine, Make};
-use crate::spelling::{differences, direction, nic, origin, packet, spell};
+use crate::spelling::{differences, direction, nic, origin, packet, spell, spell_route, target};
 
 #[test]
 fn every_case_is_answered_as_it_says() {
@@ -85,7 +87,7 @@ fn run(case: &Case) -> Result<(), String> {
             Ok(())
         }
         Some("validate") => validate(case),
-        Some("flowLog") => Err("flow logs are not read".to_owned()),
+        Some("flowLog") => flow_log::run(case),
         Some(other) => Err(format!("no kind of case `{other}`")),
     }
 }
@@ -119,11 +121,15 @@ fn answer(engine: &mut dyn Engine, step: &Value, network: &Network) -> Result<Va
     let seconds = step["t"].as_f64().ok_or("the step has no time")?;
     // Times of cases are small whole or decimal numbers; one day keeps them clear of zero.
     let time_ns = ((86_400.0 + seconds) * 1e9) as u64;
-    if !asked["dstResource"].is_null() {
-        return Err("the service's own firewall is not evaluated".to_owned());
-    }
     let answer = match asked["mode"].as_str() {
-        Some("path") => engine.path(origin(asked, network)?, &packet(asked)?, time_ns),
+        Some("path") => {
+            engine.path(origin(asked, network)?, &packet(asked)?, time_ns, target(asked, network)?)
+        }
+        Some("nextHop") => {
+            let nic = nic(spelling::text(asked, "nic")?, network)?;
+            let found = engine.next_hop(nic, spelling::address(asked, "dst")?);
+            return Ok(spell_route(&found, network));
+        }
         Some("ipFlow") => {
             let nic = nic(spelling::text(asked, "nic")?, network)?;
             engine.ip_flow(nic, direction(asked)?, &packet(asked)?)

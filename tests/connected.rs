@@ -72,7 +72,7 @@ fn connect(network: &mut Network) {
 fn all_say(network: &Network, origin: Origin, packet: &Packet, expected: VerdictKind) {
     for (name, make) in ENGINES {
         let mut engine = make(network.clone(), &TagCatalog::default());
-        let answer = engine.path(origin, packet, 1_000_000_000);
+        let answer = engine.path(origin, packet, 1_000_000_000, None);
         assert_eq!(answer.verdict.kind(), expected, "{name}: {:?}", answer.verdict);
     }
 }

@@ -55,7 +55,7 @@ fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
             history.push((time_ns / S, origin, packet));
             let answers: Vec<(&str, Answer)> = engines
                 .iter_mut()
-                .map(|(name, engine)| (*name, engine.path(origin, &packet, time_ns)))
+                .map(|(name, engine)| (*name, engine.path(origin, &packet, time_ns, None)))
                 .collect();
             for (name, answer) in &answers[1..] {
                 let expected = &answers[0].1;
@@ -135,7 +135,7 @@ proptest! {
         let mut two = [0, 1].map(|_| oracle::Oracle::new(network.clone(), tags.clone()));
         for _ in 0..6 {
             let (origin, packet, seconds) = r#gen::packet(&mut tape, &network);
-            let [one, other] = two.each_mut().map(|oracle| oracle.path(origin, &packet, seconds * S));
+            let [one, other] = two.each_mut().map(|oracle| oracle.path(origin, &packet, seconds * S, None));
             prop_assert_eq!(one, other);
         }
     }
@@ -153,7 +153,7 @@ fn drawn_packets_come_to_all_verdicts() {
         let mut oracle = oracle::Oracle::new(network.clone(), r#gen::tags());
         for _ in 0..6 {
             let (origin, packet, _): (Origin, _, _) = r#gen::packet(&mut tape, &network);
-            *kinds.entry(oracle.path(origin, &packet, S).verdict.kind()).or_insert(0) += 1;
+            *kinds.entry(oracle.path(origin, &packet, S, None).verdict.kind()).or_insert(0) += 1;
         }
     }
     println!("{kinds:?}");

@@ -100,7 +100,7 @@ fn eval_2_and_3_outbound_asks_the_nic_first_inbound_the_subnet() {
     net.nic_nsg(net.a1, "nsg-x", &[]);
     net.nic_nsg(net.b1, "nsg-y", &[]);
     let mut oracle = net.oracle();
-    let answer = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0);
+    let answer = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0, None);
     assert_eq!(
         steps(&oracle, &answer),
         [
@@ -116,7 +116,7 @@ fn eval_2_and_3_outbound_asks_the_nic_first_inbound_the_subnet() {
 #[test]
 fn eval_5_without_any_nsg_nothing_is_asked() {
     let net = plain();
-    let answer = net.oracle().path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0);
+    let answer = net.oracle().path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0, None);
     assert_eq!(answer.verdict, Verdict::Allow(Reason::NoSecurityGroup));
     assert!(answer.steps.is_empty());
 }
@@ -127,7 +127,7 @@ fn eval_6_and_7_inside_a_subnet_its_nsg_is_asked_twice_and_a_denial_ends() {
     net.subnet_nsg(net.a, "nsg-a", &["in 100 deny * * * -> * *"]);
     net.nic_nsg(net.a2, "nsg-x", &[]);
     let mut oracle = net.oracle();
-    let answer = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.1.5:80"), 0);
+    let answer = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.1.5:80"), 0, None);
     let expected = ["a1 outbound nsg-a/AllowVnetOutBound allow", "a2 inbound nsg-a/in-100 deny"];
     assert_eq!(steps(&oracle, &answer), expected);
 }
@@ -225,11 +225,11 @@ fn sim_4_a_missing_nsg_leaves_certain_denials_certain() {
     let missing = id("networkSecurityGroups", "gone");
     net.network.nics[net.a1.get()].nsg = Some(Reference::Missing(missing.clone()));
     let packet = tcp("10.0.1.4:1000", "10.0.2.4:80");
-    let open = net.oracle().path(Origin::Nic(net.a1), &packet, 0);
+    let open = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
     assert_eq!(*hangs_on(&open), Unknown::NsgAllows { nsg: missing, direction: Direction::Outbound });
     net.subnet_nsg(net.b, "nsg-b", &["in 100 deny * * * -> * *"]);
     let mut oracle = net.oracle();
-    let closed = oracle.path(Origin::Nic(net.a1), &packet, 0);
+    let closed = oracle.path(Origin::Nic(net.a1), &packet, 0, None);
     assert_eq!(steps(&oracle, &closed), ["b1 inbound nsg-b/in-100 deny"]);
     assert!(matches!(closed.verdict, Verdict::Deny(Reason::SecurityRule(_))));
 }
@@ -282,7 +282,7 @@ fn eval_11_a_standard_address_without_nsg_is_closed_a_basic_one_open() {
         let mut net = plain();
         net.public(net.b1, "203.0.113.4", sku);
         for to in ["203.0.113.4:80", "10.0.2.4:80"] {
-            let answer = net.oracle().path(Origin::Internet, &tcp("8.8.8.8:1000", to), 0);
+            let answer = net.oracle().path(Origin::Internet, &tcp("8.8.8.8:1000", to), 0, None);
             assert_eq!(kind(&answer), expected, "{sku:?} {to}");
         }
     }
@@ -293,12 +293,12 @@ fn eval_11_a_reply_to_an_own_flow_passes_the_gate() {
     let mut net = plain();
     net.public(net.b1, "203.0.113.4", Some(PublicIpSku::Standard));
     let mut oracle = net.oracle();
-    let out = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:1000", "8.8.8.8:80"), 0);
+    let out = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:1000", "8.8.8.8:80"), 0, None);
     assert_eq!(
         (out.translation.snat, out.translation.source),
         (Some(Snat::InstancePublicIp), Some(ip("203.0.113.4")))
     );
-    let back = oracle.path(Origin::Internet, &tcp("8.8.8.8:80", "203.0.113.4:1000"), S);
+    let back = oracle.path(Origin::Internet, &tcp("8.8.8.8:80", "203.0.113.4:1000"), S, None);
     assert_eq!(steps(&oracle, &back), ["b1 inbound record allow"]);
     assert_eq!(back.translation.destination, Some((ip("10.0.2.4"), Some(1000))));
 }
@@ -309,9 +309,9 @@ fn state_1_a_packet_denied_at_the_destination_leaves_a_record_at_the_source() {
     net.subnet_nsg(net.a, "nsg-a", &["in 100 deny * * * -> * *"]);
     net.subnet_nsg(net.b, "nsg-b", &["in 100 deny * * * -> * *"]);
     let mut oracle = net.oracle();
-    let there = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0);
+    let there = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0, None);
     assert_eq!(kind(&there), VerdictKind::Deny);
-    let back = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:80", "10.0.1.4:1000"), S);
+    let back = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:80", "10.0.1.4:1000"), S, None);
     let expected = ["b1 outbound nsg-b/AllowVnetOutBound allow", "a1 inbound record allow"];
     assert_eq!(steps(&oracle, &back), expected);
 }
@@ -324,14 +324,14 @@ fn state_6_exactly_the_timeout_is_alive_and_a_packet_renews_it() {
     let out = packet(Protocol::UDP, "10.0.2.4:1000", "8.8.8.8:53");
     let back = packet(Protocol::UDP, "8.8.8.8:53", "203.0.113.4:1000");
     let mut oracle = net.oracle();
-    let at = |oracle: &mut Oracle, time_ns| kind(&oracle.path(Origin::Internet, &back, time_ns));
-    assert_eq!(kind(&oracle.path(Origin::Nic(net.b1), &out, 0)), VerdictKind::Allow);
+    let at = |oracle: &mut Oracle, time_ns| kind(&oracle.path(Origin::Internet, &back, time_ns, None));
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.b1), &out, 0, None)), VerdictKind::Allow);
     assert_eq!(at(&mut oracle, 240 * S), VerdictKind::Allow);
     assert_eq!(at(&mut oracle, 480 * S), VerdictKind::Allow);
     assert_eq!(at(&mut oracle, 720 * S + 1), VerdictKind::Deny);
     net.network.vnets[0].flow_timeout_min = Some(30);
     let mut oracle = net.oracle();
-    assert_eq!(kind(&oracle.path(Origin::Nic(net.b1), &out, 0)), VerdictKind::Allow);
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.b1), &out, 0, None)), VerdictKind::Allow);
     assert_eq!(at(&mut oracle, 1800 * S), VerdictKind::Allow);
 }
 
@@ -346,7 +346,7 @@ fn answers_after(closing: &[(&str, &str)]) -> VerdictKind {
             "a1" => (net.a1, tcp_flags(here, there, flags)),
             _ => (net.b1, tcp_flags(there, here, flags)),
         };
-        kind(&oracle.path(Origin::Nic(nic), &packet, second * S))
+        kind(&oracle.path(Origin::Nic(nic), &packet, second * S, None))
     };
     assert_eq!(send("a1", "S", 0), VerdictKind::Allow);
     for (second, (from, flags)) in (1..).zip(closing) {
@@ -370,14 +370,14 @@ fn state_7_a_syn_on_a_live_key_is_judged_anew() {
     net.nic_nsg(net.b1, "nsg-x", &[]);
     let mut oracle = net.oracle();
     let syn = tcp_flags("10.0.1.4:1000", "10.0.2.4:80", "S");
-    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &syn, 0)), VerdictKind::Allow);
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &syn, 0, None)), VerdictKind::Allow);
     let mut closed = net.network.clone();
     closed.nsgs[0].rules.insert(0, rule("in 100 deny * * * -> * *"));
     closed.nsgs[0].sort();
     oracle.change(closed);
     let ack = tcp_flags("10.0.1.4:1000", "10.0.2.4:80", "A");
-    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &ack, S)), VerdictKind::Allow);
-    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &syn, 2 * S)), VerdictKind::Deny);
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &ack, S, None)), VerdictKind::Allow);
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &syn, 2 * S, None)), VerdictKind::Deny);
 }
 
 #[test]
@@ -388,13 +388,13 @@ fn state_4_and_5_a_change_leaves_open_flows_unless_the_nsg_flushes() {
         net.network.nsgs[0].flush_connection = flush;
         let mut oracle = net.oracle();
         let open = tcp("10.0.1.4:1000", "10.0.2.4:80");
-        assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &open, 0)), VerdictKind::Allow);
+        assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &open, 0, None)), VerdictKind::Allow);
         let mut closed = net.network.clone();
         closed.nsgs[0].rules.insert(0, rule("in 100 deny * * * -> * *"));
         closed.nsgs[0].sort();
         oracle.change(closed);
-        let there = oracle.path(Origin::Nic(net.a1), &open, S);
-        let back = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:80", "10.0.1.4:1000"), 2 * S);
+        let there = oracle.path(Origin::Nic(net.a1), &open, S, None);
+        let back = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:80", "10.0.1.4:1000"), 2 * S, None);
         if flush {
             let expected = ["a1 outbound record allow", "b1 inbound nsg-x/in-100 deny"];
             assert_eq!(steps(&oracle, &there), expected);
@@ -412,16 +412,16 @@ fn state_10_an_echo_is_known_by_its_identifier_and_an_error_by_what_it_quotes() 
     let mut oracle = net.oracle();
     let echo = |identifier, request| Icmp::Echo { identifier, request };
     let ping = icmp("10.0.1.4", "10.0.2.4", echo(7, true));
-    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &ping, 0)), VerdictKind::Allow);
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &ping, 0, None)), VerdictKind::Allow);
     let mut back =
-        |message| kind(&oracle.path(Origin::Nic(net.b1), &icmp("10.0.2.4", "10.0.1.4", message), S));
+        |message| kind(&oracle.path(Origin::Nic(net.b1), &icmp("10.0.2.4", "10.0.1.4", message), S, None));
     assert_eq!(back(echo(7, false)), VerdictKind::Allow);
     assert_eq!(back(echo(8, false)), VerdictKind::Deny);
     let sent = tcp("10.0.1.4:1000", "10.0.2.4:80");
     assert_eq!(back(Icmp::Error { quoted: Some(sent.five_tuple) }), VerdictKind::Deny);
-    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &sent, S)), VerdictKind::Allow);
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &sent, S, None)), VerdictKind::Allow);
     let error = icmp("10.0.2.4", "10.0.1.4", Icmp::Error { quoted: Some(sent.five_tuple) });
-    assert_eq!(kind(&oracle.path(Origin::Nic(net.b1), &error, S)), VerdictKind::Allow);
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.b1), &error, S, None)), VerdictKind::Allow);
 }
 
 #[test]
@@ -439,7 +439,7 @@ fn state_11_later_fragments_follow_their_first() {
         }
         packet
     };
-    let mut send = |packet: Packet| kind(&oracle.path(Origin::Nic(net.a1), &packet, 0));
+    let mut send = |packet: Packet| kind(&oracle.path(Origin::Nic(net.a1), &packet, 0, None));
     assert_eq!(send(fragment(0, 1, false)), VerdictKind::Deny);
     assert_eq!(send(fragment(81, 1, true)), VerdictKind::Allow);
     assert_eq!(send(fragment(0, 1, false)), VerdictKind::Allow);
@@ -447,7 +447,7 @@ fn state_11_later_fragments_follow_their_first() {
     assert_eq!(send(fragment(0, 2, false)), VerdictKind::Deny);
     let mut out = fragment(81, 3, true);
     out.five_tuple.destination = ip("8.8.8.8");
-    let answer = oracle.path(Origin::Nic(net.a1), &out, 0);
+    let answer = oracle.path(Origin::Nic(net.a1), &out, 0, None);
     assert!(matches!(answer.verdict, Verdict::Deny(Reason::UnsupportedTraffic { .. })));
 }
 
@@ -485,9 +485,9 @@ fn route_11_and_peer_1_what_is_not_connected_is_dropped() {
     net.network.nic(subnet, "c1", &["10.1.1.4"]);
     net.network.peer(VnetIndex::new(0), far);
     let packet = tcp("10.0.1.4:1000", "10.1.1.4:80");
-    assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &packet, 0)), VerdictKind::Allow);
+    assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &packet, 0, None)), VerdictKind::Allow);
     net.network.vnets[1].peerings[0].state = PeeringState::Disconnected;
-    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0);
+    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
     assert!(matches!(answer.verdict, Verdict::Deny(Reason::Route(RouteEnd::None { user_route: None, .. }))));
 }
 
@@ -496,22 +496,22 @@ fn route_13_a_foreign_source_needs_ip_forwarding() {
     let mut net = plain();
     let packet = tcp("10.0.9.9:1000", "10.0.2.4:80");
     let direction = Direction::Outbound;
-    let denied = net.oracle().path(Origin::Nic(net.a1), &packet, 0);
+    let denied = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
     assert_eq!(denied.verdict, Verdict::Deny(Reason::IpForwarding { nic: net.a1, direction }));
     net.network.nics[net.a1.get()].ip_forwarding = true;
-    assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &packet, 0)), VerdictKind::Allow);
+    assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &packet, 0, None)), VerdictKind::Allow);
 }
 
 #[test]
 fn sim_7_nobody_has_the_address() {
     let net = plain();
     let packet = tcp("10.0.1.4:1000", "10.0.2.99:80");
-    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0);
+    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
     assert_eq!(answer.verdict, Verdict::Deny(Reason::Route(RouteEnd::NoEndpoint)));
     assert_eq!(answer.notes, [Note::NoEndpoint { address: ip("10.0.2.99") }]);
-    let answer = net.oracle().partial().path(Origin::Nic(net.a1), &packet, 0);
+    let answer = net.oracle().partial().path(Origin::Nic(net.a1), &packet, 0, None);
     assert_eq!(*hangs_on(&answer), Unknown::OwnerAllows { address: ip("10.0.2.99") });
-    let answer = net.oracle().path(Origin::Internet, &tcp("8.8.8.8:1", "203.0.113.9:80"), 0);
+    let answer = net.oracle().path(Origin::Internet, &tcp("8.8.8.8:1", "203.0.113.9:80"), 0, None);
     assert_eq!(answer.verdict, Verdict::Deny(Reason::Route(RouteEnd::NoPublicIp)));
 }
 
@@ -522,12 +522,12 @@ fn top_5_an_address_of_two_networks_is_ambiguous_only_where_they_disagree() {
     let subnet = net.network.subnet(other, "c", "10.0.2.0/24");
     let twin = net.network.nic(subnet, "c1", &["10.0.2.4"]);
     let packet = tcp("8.8.8.8:1000", "10.0.2.4:80");
-    assert_eq!(kind(&net.oracle().path(Origin::Internet, &packet, 0)), VerdictKind::Allow);
+    assert_eq!(kind(&net.oracle().path(Origin::Internet, &packet, 0, None)), VerdictKind::Allow);
     net.nic_nsg(twin, "nsg-x", &[]);
-    let answer = net.oracle().path(Origin::Internet, &packet, 0);
+    let answer = net.oracle().path(Origin::Internet, &packet, 0, None);
     assert_eq!(*hangs_on(&answer), Unknown::AmbiguousPlace { address: ip("10.0.2.4") });
     // Inside a network it is not ambiguous.
-    let inside = net.oracle().path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0);
+    let inside = net.oracle().path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0, None);
     assert_eq!(inside.verdict, Verdict::Allow(Reason::NoSecurityGroup));
 }
 
@@ -538,15 +538,15 @@ fn out_1_to_3_the_nat_gateway_goes_first_and_carries_tcp_and_udp() {
     let public_ip = net.network.public_ip("pip-nat", "203.0.113.9", Some(PublicIpSku::Standard));
     let gateway = net.network.nat_gateway("nat", &[public_ip]);
     net.network.subnets[net.a.get()].nat_gateway = Some(Reference::Here(gateway));
-    let answer = net.oracle().path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "8.8.8.8:80"), 0);
+    let answer = net.oracle().path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "8.8.8.8:80"), 0, None);
     assert_eq!(
         (answer.translation.snat, answer.translation.source),
         (Some(Snat::NatGateway), Some(ip("203.0.113.9")))
     );
     let ping = icmp("10.0.1.4", "8.8.8.8", Icmp::Echo { identifier: 1, request: true });
-    let answer = net.oracle().path(Origin::Nic(net.a1), &ping, 0);
+    let answer = net.oracle().path(Origin::Nic(net.a1), &ping, 0, None);
     assert!(matches!(answer.verdict, Verdict::Deny(Reason::OutboundConnectivity { .. })));
-    let answer = net.oracle().path(Origin::Internet, &tcp("8.8.8.8:1000", "203.0.113.9:80"), 0);
+    let answer = net.oracle().path(Origin::Internet, &tcp("8.8.8.8:1000", "203.0.113.9:80"), 0, None);
     assert_eq!(answer.verdict, Verdict::Deny(Reason::NatGateway(gateway)));
 }
 
@@ -554,18 +554,18 @@ fn out_1_to_3_the_nat_gateway_goes_first_and_carries_tcp_and_udp() {
 fn out_2_default_outbound_access_ends_with_a_standard_address_on_the_machine() {
     let mut net = plain();
     let packet = tcp("10.0.1.4:1000", "8.8.8.8:80");
-    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0);
+    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
     assert_eq!(
         (answer.translation.snat, answer.translation.source),
         (Some(Snat::DefaultOutboundAccess), None)
     );
     let ping = icmp("10.0.1.4", "8.8.8.8", Icmp::Echo { identifier: 1, request: true });
-    assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &ping, 0)), VerdictKind::Deny);
+    assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &ping, 0, None)), VerdictKind::Deny);
     for nic in [net.a1, net.b1] {
         net.network.nics[nic.get()].machine = Some(id("virtualMachines", "m"));
     }
     net.public(net.b1, "203.0.113.4", Some(PublicIpSku::Standard));
-    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0);
+    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
     assert!(matches!(answer.verdict, Verdict::Deny(Reason::OutboundConnectivity { .. })));
 }
 
@@ -576,13 +576,13 @@ fn pip_1_between_public_addresses_the_receiver_sees_the_translated_source() {
     net.public(net.b1, "203.0.113.5", Some(PublicIpSku::Basic));
     net.nic_nsg(net.b1, "nsg-x", &["in 100 allow tcp 203.0.113.4 * -> 10.0.2.4 80"]);
     let mut oracle = net.oracle();
-    let answer = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "203.0.113.5:80"), 0);
+    let answer = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "203.0.113.5:80"), 0, None);
     assert_eq!(steps(&oracle, &answer), ["b1 inbound nsg-x/in-100 allow"]);
     assert_eq!(answer.steps[0].seen.source, ip("203.0.113.4"));
     // a2 leaves by an address that Azure picks: the rule could tell.
-    let answer = net.oracle().path(Origin::Nic(net.a2), &tcp("10.0.1.5:1000", "203.0.113.5:80"), 0);
+    let answer = net.oracle().path(Origin::Nic(net.a2), &tcp("10.0.1.5:1000", "203.0.113.5:80"), 0, None);
     assert_eq!(*hangs_on(&answer), Unknown::TranslatedSource { address: ip("10.0.1.5") });
-    let answer = net.oracle().path(Origin::Nic(net.a2), &tcp("10.0.1.5:1000", "203.0.113.5:81"), 0);
+    let answer = net.oracle().path(Origin::Nic(net.a2), &tcp("10.0.1.5:1000", "203.0.113.5:81"), 0, None);
     assert_eq!(kind(&answer), VerdictKind::Deny);
 }
 
@@ -608,10 +608,10 @@ fn asg_6_a_member_in_an_unconnected_network_is_none_here() {
 fn a_sender_that_is_not_listed_is_filtered_by_its_subnet_and_by_an_unknown_nsg() {
     let mut net = plain();
     let packet = tcp("10.0.1.77:1000", "10.0.2.4:80");
-    let answer = net.oracle().path(Origin::Unlisted(net.a), &packet, 0);
+    let answer = net.oracle().path(Origin::Unlisted(net.a), &packet, 0, None);
     assert_eq!(*hangs_on(&answer), Unknown::UnlistedNicAllows { address: ip("10.0.1.77") });
     net.subnet_nsg(net.a, "nsg-a", &["out 100 deny * * * -> * *"]);
-    assert_eq!(kind(&net.oracle().path(Origin::Unlisted(net.a), &packet, 0)), VerdictKind::Deny);
+    assert_eq!(kind(&net.oracle().path(Origin::Unlisted(net.a), &packet, 0, None)), VerdictKind::Deny);
 }
 
 #[test]
@@ -623,11 +623,11 @@ fn a_flow_that_may_have_been_let_in_may_be_open() {
         &["in 100 allow tcp Nowhere * -> * *", "in 200 deny * * * -> * *", "out 100 deny * * * -> * *"],
     );
     let mut oracle = net.oracle();
-    let there = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0);
+    let there = oracle.path(Origin::Nic(net.a1), &tcp("10.0.1.4:1000", "10.0.2.4:80"), 0, None);
     let because = hangs_on(&there).clone();
-    let back = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:80", "10.0.1.4:1000"), S);
+    let back = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:80", "10.0.1.4:1000"), S, None);
     assert_eq!(*hangs_on(&back), Unknown::FlowIsOpen { because: Box::new(because) });
-    let other = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:80", "10.0.1.4:1001"), S);
+    let other = oracle.path(Origin::Nic(net.b1), &tcp("10.0.2.4:80", "10.0.1.4:1001"), S, None);
     assert_eq!(kind(&other), VerdictKind::Deny);
 }
 
@@ -638,10 +638,10 @@ fn what_is_not_simulated_is_a_question_behind_the_source_s_filters() {
     let table = net.network.route_table("t", routes);
     net.network.subnets[net.a.get()].route_table = Some(Reference::Here(table));
     let packet = tcp("10.0.1.4:1000", "203.0.113.9:80");
-    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0);
+    let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
     assert_eq!(*hangs_on(&answer), Unknown::FeatureAllows { feature: Feature::ApplianceHop, resource: None });
     net.nic_nsg(net.a1, "nsg-x", &["out 100 deny * * * -> 203.0.113.9 *"]);
-    assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &packet, 0)), VerdictKind::Deny);
+    assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &packet, 0, None)), VerdictKind::Deny);
 }
 
 #[test]

@@ -204,7 +204,8 @@ fn decide(
         // The linear engine does not look at classes.
         Engine::Linear => (Cell(0), Cell(0)),
     };
-    compiled.policies[key.policy].decide(engine, &key.tuple, cells, world)
+    let decided = compiled.policies[key.policy].decide(engine, &key.tuple, cells, world)?;
+    Ok(decided.expect("the last default rule of each direction matches every packet (DEF-1)"))
 }
 
 /// Asks both engines, and counts what the tables settle alone.

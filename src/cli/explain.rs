@@ -292,7 +292,7 @@ fn policy<'c>(compiled: &'c CompiledNetwork, hit: &RuleHit) -> Option<&'c Policy
 }
 
 fn written<'c>(compiled: &'c CompiledNetwork, policy: &Policy, place: usize) -> &'c Rule {
-    &compiled.network.nsgs[policy.nsg.get()].rules[policy.rules[place].position as usize]
+    &compiled.network.nsgs[policy.nsg().get()].rules[policy.rules[place].position as usize]
 }
 
 /// The rule that would decide, were the deciding one not there.
@@ -302,7 +302,7 @@ fn next_in_line<'c>(compiled: &'c CompiledNetwork, answer: &Answer) -> Option<&'
     let policy = policy(compiled, hit)?;
     let place = policy.rules.iter().position(|rule| rule.position == hit.rule)?;
     let behind = &policy.rules[place + 1..];
-    let next = linear::first_match(policy.nsg, behind, &seen, &World::default()).ok()??;
+    let next = linear::first_match(&policy.owner, behind, &seen, &World::default()).ok()??;
     Some(written(compiled, policy, place + 1 + next))
 }
 
@@ -316,7 +316,7 @@ fn tried<'c>(compiled: &'c CompiledNetwork, step: &Step) -> Vec<(&'c Rule, [bool
         .enumerate()
         .take_while(|(_, rule)| rule.position != hit.rule)
         .map(|(place, rule)| {
-            (written(compiled, policy, place), linear::fields_matched(rule, &step.seen, policy.nsg))
+            (written(compiled, policy, place), linear::fields_matched(rule, &step.seen, &policy.owner))
         })
         .collect()
 }

@@ -48,7 +48,9 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    fn question(&self, address: IpAddr) -> Unknown {
+    /// The question, asked of one address.
+    #[must_use]
+    pub fn question(&self, address: IpAddr) -> Unknown {
         match self {
             Self::Tag(tag) => Unknown::TagHolds { tag: tag.clone(), address },
             Self::Asg(asg) => Unknown::AsgHolds { asg: asg.clone(), address },

@@ -2,13 +2,13 @@
 
 use super::address_set::AddressSet;
 use super::field::AddressField;
+use super::policy::RuleOwner;
 use super::resolve::{Clause, PortField, ResolvedRule};
 use super::surroundings::fixed;
 use super::world::{Open, World};
 use crate::model::flow::{FiveTuple, Port};
-use crate::model::index::NsgIndex;
 use crate::model::rule::Access;
-use crate::model::verdict::Unknown;
+use crate::model::verdict::{RulePlace, Unknown};
 
 /// The first rule of a list that matches (NSG-4), by its position in the list.
 ///
@@ -16,13 +16,13 @@ use crate::model::verdict::Unknown;
 ///
 /// Fails with the first question that the answer hangs on and that the world does not answer.
 pub fn first_match(
-    nsg: NsgIndex,
+    owner: &RuleOwner,
     rules: &[ResolvedRule],
     packet: &FiveTuple,
     world: &World,
 ) -> Result<Option<usize>, Box<Open>> {
     for (place, rule) in rules.iter().enumerate() {
-        let context = Context { nsg, rule: rule.position, packet, world };
+        let context = Context { place: owner.place(rule.position), packet, world };
         for clause in &rule.clauses {
             if context.matches(clause)? {
                 return Ok(Some(place));
@@ -39,17 +39,17 @@ pub fn first_match(
 ///
 /// Fails with the first question that the answer hangs on and that the world does not answer.
 pub fn first_match_of_picked(
-    nsg: NsgIndex,
+    owner: &RuleOwner,
     rules: &[ResolvedRule],
     public: &AddressSet,
     packet: &FiveTuple,
     world: &World,
-) -> Result<Result<usize, Access>, Box<Open>> {
+) -> Result<Option<Result<usize, Access>>, Box<Open>> {
     // Nothing translates between families (TOP-9).
     let family = fixed(if packet.source.is_ipv4() { "0.0.0.0/0" } else { "::/0" });
     let public = public.intersection(&AddressSet::from_prefixes([family]));
     for (place, rule) in rules.iter().enumerate() {
-        let context = Context { nsg, rule: rule.position, packet, world };
+        let context = Context { place: owner.place(rule.position), packet, world };
         for clause in &rule.clauses {
             let source = &clause.source;
             let certain = public.difference(&source.known).is_empty();
@@ -58,21 +58,44 @@ pub fn first_match_of_picked(
                 continue;
             }
             if certain {
-                return Ok(Ok(place));
+                return Ok(Some(Ok(place)));
             }
             let allows = world.ask(|| Unknown::TranslatedSource { address: packet.source })?;
-            return Ok(Err(if allows { Access::Allow } else { Access::Deny }));
+            return Ok(Some(Err(if allows { Access::Allow } else { Access::Deny })));
         }
     }
-    unreachable!("the last default rule of each direction matches every packet (DEF-1)")
+    Ok(None)
+}
+
+/// The first rule of a list with a platform tag that matches a packet to its service (PLAT-2), by its position in the
+/// list. Other rules, and other destinations of such a rule, do not count.
+///
+/// # Errors
+///
+/// Fails with the first question that the answer hangs on and that the world does not answer.
+pub fn first_platform_match(
+    owner: &RuleOwner,
+    rules: &[ResolvedRule],
+    packet: &FiveTuple,
+    world: &World,
+) -> Result<Option<usize>, Box<Open>> {
+    for (place, rule) in rules.iter().enumerate() {
+        let context = Context { place: owner.place(rule.position), packet, world };
+        for clause in rule.clauses.iter().filter(|clause| clause.is_platform) {
+            if context.matches(clause)? {
+                return Ok(Some(place));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Which of a rule's five fields match, in the order protocol, source, source port, destination, destination port
 /// (the booleans of NW-2); a field that hangs on an open question counts as not matching.
 #[must_use]
-pub fn fields_matched(rule: &ResolvedRule, packet: &FiveTuple, nsg: NsgIndex) -> [bool; 5] {
+pub fn fields_matched(rule: &ResolvedRule, packet: &FiveTuple, owner: &RuleOwner) -> [bool; 5] {
     let world = World::default();
-    let context = Context { nsg, rule: rule.position, packet, world: &world };
+    let context = Context { place: owner.place(rule.position), packet, world: &world };
     let mut best = [false; 5];
     for clause in &rule.clauses {
         let fields = [
@@ -91,8 +114,7 @@ pub fn fields_matched(rule: &ResolvedRule, packet: &FiveTuple, nsg: NsgIndex) ->
 }
 
 struct Context<'a> {
-    nsg: NsgIndex,
-    rule: u32,
+    place: RulePlace,
     packet: &'a FiveTuple,
     world: &'a World,
 }
@@ -149,7 +171,7 @@ impl Context<'_> {
             Port::None => field.known.is_all(),
             Port::NotGiven if field.known.is_all() => true,
             Port::NotGiven => {
-                let question = Unknown::PortMatches { nsg: self.nsg, rule: self.rule, source };
+                let question = Unknown::PortMatches { rule: self.place, source };
                 return self.world.ask(|| question);
             }
         };

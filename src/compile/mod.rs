@@ -4,6 +4,7 @@
 //! all threads share. Knows nothing of files, packets in time, or words.
 
 pub mod address_set;
+pub mod admin;
 pub mod cells;
 pub mod classifier;
 pub mod field;

@@ -5,17 +5,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::address_set::AddressSet;
+use super::admin::{self, AdminLayer, AdminList, ManagerLists};
 use super::cells::{Cell, Cells};
 use super::classifier::Pools;
 use super::peerings::{self, Learned};
 use super::places::Places;
-use super::policy::Policy;
+use super::policy::{Policy, RuleOwner};
+use super::ports::PortSet;
 use super::resolve::{IPV6_PROBES, LICENSING, METADATA, Resolver};
 use super::routes::SubnetRoutes;
 use super::surroundings::{self, PLATFORM, Surroundings, fixed, internet_base};
 use crate::model::id::ResourceId;
-use crate::model::index::{GatewayIndex, NicIndex, NsgIndex, Reference, SubnetIndex};
-use crate::model::network::{Network, Subnet};
+use crate::model::index::{GatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, Reference, SubnetIndex};
+use crate::model::network::{Network, PrivateEndpointPolicies, Subnet};
 use crate::model::prefix::{Prefix, host};
 use crate::model::rule::Direction;
 use crate::model::tag::TagCatalog;
@@ -60,6 +62,8 @@ pub struct CompiledNetwork {
     pub cells: Cells,
     /// The rule lists, each once.
     pub policies: Vec<Policy>,
+    /// The lists of security admin configurations, each once.
+    pub admin_policies: Vec<Policy>,
     /// Who has which address.
     pub places: Places,
     /// Routes of each subnet.
@@ -70,6 +74,9 @@ pub struct CompiledNetwork {
     pub partial_inventory: bool,
     nic_layers: Vec<[Vec<LayerPolicy>; 2]>,
     subnet_layers: Vec<[Vec<LayerPolicy>; 2]>,
+    endpoint_layers: Vec<Vec<LayerPolicy>>,
+    nic_admin: Vec<[AdminLayer; 2]>,
+    subnet_admin: Vec<[AdminLayer; 2]>,
     /// Bytes of the tables that policies share.
     shared_bytes: usize,
 }
@@ -105,10 +112,19 @@ impl CompiledNetwork {
             .collect();
         let nic_layers: Vec<_> =
             (0..network.nics.len()).map(|position| builder.nic_layers(NicIndex::new(position))).collect();
-        let mut policies = builder.policies;
+        let endpoint_layers: Vec<_> = (0..network.private_endpoints.len())
+            .map(|position| builder.endpoint_layers(PrivateEndpointIndex::new(position)))
+            .collect();
+        let subnet_admin: Vec<_> = (0..network.subnets.len())
+            .map(|position| builder.subnet_admin(SubnetIndex::new(position)))
+            .collect();
+        let nic_admin: Vec<_> =
+            (0..network.nics.len()).map(|position| builder.nic_admin(NicIndex::new(position))).collect();
+        let (mut policies, mut admin_policies) = (builder.policies, builder.admin_policies);
 
         // Whatever tells two addresses apart goes into the cells: what rules name, and what topology names.
-        let entries: Vec<Vec<_>> = policies.iter().map(|policy| policy.entries().collect()).collect();
+        let entries: Vec<Vec<_>> =
+            policies.iter().chain(&admin_policies).map(|policy| policy.entries().collect()).collect();
         let mut topology: Vec<AddressSet> = vec![internet_base()];
         let mut cut = |prefix: Prefix| topology.push(AddressSet::from_prefixes([prefix]));
         network.vnets.iter().flat_map(|vnet| &vnet.address_space).copied().for_each(&mut cut);
@@ -133,7 +149,7 @@ impl CompiledNetwork {
         let cells = Cells::build(sets.chain(endpoints).chain(&behind_gateway).chain(&topology));
 
         let mut pools = Pools::default();
-        for (policy, entries) in policies.iter_mut().zip(entries) {
+        for (policy, entries) in policies.iter_mut().chain(&mut admin_policies).zip(entries) {
             policy.compile(&cells, &mut pools, entries);
         }
         Self {
@@ -141,12 +157,16 @@ impl CompiledNetwork {
             tags,
             cells,
             policies,
+            admin_policies,
             places,
             routes,
             behind_gateway,
             partial_inventory: options.partial_inventory,
             nic_layers,
             subnet_layers,
+            endpoint_layers,
+            nic_admin,
+            subnet_admin,
             shared_bytes: pools.memory_bytes(),
         }
     }
@@ -157,8 +177,25 @@ impl CompiledNetwork {
         let layers = match interface {
             Interface::Nic(nic) => &self.nic_layers[nic.get()],
             Interface::Unlisted(subnet) => &self.subnet_layers[subnet.get()],
+            // Outbound rules have no meaning at a private endpoint (PE-3).
+            Interface::Endpoint(endpoint) => match direction {
+                Direction::Inbound => return &self.endpoint_layers[endpoint.get()],
+                Direction::Outbound => return &[],
+            },
+            Interface::Service(_) => return &[],
         };
         &layers[slot(direction)]
+    }
+
+    /// The security admin rules in front of an interface's NSGs (ADM-2): none at private endpoints (ADM-10).
+    #[must_use]
+    pub fn admin(&self, interface: Interface, direction: Direction) -> &[ManagerLists] {
+        let layers = match interface {
+            Interface::Nic(nic) => &self.nic_admin[nic.get()],
+            Interface::Unlisted(subnet) => &self.subnet_admin[subnet.get()],
+            Interface::Endpoint(_) | Interface::Service(_) => return &[],
+        };
+        &layers[slot(direction)].managers
     }
 
     /// How long a flow at this interface lives without a packet, in nanoseconds (STATE-6).
@@ -168,6 +205,10 @@ impl CompiledNetwork {
         let subnet = match interface {
             Interface::Nic(nic) => self.network.subnet_of(nic),
             Interface::Unlisted(subnet) => Some(subnet),
+            Interface::Endpoint(endpoint) => {
+                self.network.private_endpoints[endpoint.get()].subnet.as_ref().and_then(Reference::here)
+            }
+            Interface::Service(_) => None,
         };
         let vnet = subnet.map(|subnet| &self.network.vnets[self.network.subnets[subnet.get()].vnet.get()]);
         let minutes = vnet.and_then(|vnet| vnet.flow_timeout_min).unwrap_or(DEFAULT_MIN);
@@ -183,7 +224,7 @@ impl CompiledNetwork {
     /// Memory of the compiled tables, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let own: usize = self.policies.iter().map(Policy::memory_bytes).sum();
+        let own: usize = self.policies.iter().chain(&self.admin_policies).map(Policy::memory_bytes).sum();
         self.cells.memory_bytes() + self.shared_bytes + own
     }
 }
@@ -201,7 +242,10 @@ struct PolicyBuilder<'n> {
     tags: &'n TagCatalog,
     resolver: Resolver<'n>,
     policies: Vec<Policy>,
-    made: HashMap<(NsgIndex, Direction, usize), usize>,
+    admin_policies: Vec<Policy>,
+    /// By NSG, direction, surroundings, and whether it stands before a private endpoint.
+    made: HashMap<(NsgIndex, Direction, usize, bool), usize>,
+    admin_made: HashMap<(ResourceId, usize), [AdminLayer; 2]>,
     surroundings: Vec<Surroundings>,
     of_subnet: HashMap<SubnetIndex, usize>,
     of_missing: HashMap<ResourceId, usize>,
@@ -214,7 +258,9 @@ impl<'n> PolicyBuilder<'n> {
             tags,
             resolver: Resolver::new(network, tags),
             policies: Vec::new(),
+            admin_policies: Vec::new(),
             made: HashMap::new(),
+            admin_made: HashMap::new(),
             surroundings: Vec::new(),
             of_subnet: HashMap::new(),
             of_missing: HashMap::new(),
@@ -267,14 +313,91 @@ impl<'n> PolicyBuilder<'n> {
             Reference::Here(nsg) => *nsg,
             Reference::Missing(id) => return PolicyReference::Missing(id.clone()),
         };
-        let made = self.made.entry((nsg, direction, around)).or_insert_with(|| {
+        PolicyReference::Compiled(self.compiled(nsg, direction, around, false))
+    }
+
+    fn compiled(&mut self, nsg: NsgIndex, direction: Direction, around: usize, at_endpoint: bool) -> usize {
+        *self.made.entry((nsg, direction, around, at_endpoint)).or_insert_with(|| {
             let around = &self.surroundings[around];
-            let rules = self.resolver.rules(nsg, direction, around);
+            let mut rules = self.resolver.rules(nsg, direction, around);
+            if at_endpoint {
+                // The source port counts as any (PE-4).
+                for clause in rules.iter_mut().flat_map(|rule| &mut rule.clauses) {
+                    clause.source_ports.known = PortSet::all();
+                    clause.source_ports.doubt = None;
+                }
+            }
             let public = Arc::clone(&around.outside);
-            self.policies.push(Policy::new(nsg, direction, rules, public));
+            self.policies.push(Policy::new(RuleOwner::Nsg(nsg), direction, rules, public));
             self.policies.len() - 1
+        })
+    }
+
+    /// The NSG before a private endpoint: that of its subnet, inbound, if the subnet's policies say so (PE-2, PE-3).
+    fn endpoint_layers(&mut self, endpoint: PrivateEndpointIndex) -> Vec<LayerPolicy> {
+        let network = self.network;
+        let endpoint = &network.private_endpoints[endpoint.get()];
+        let Some(subnet) = endpoint.subnet.as_ref().and_then(Reference::here) else { return Vec::new() };
+        let at = &network.subnets[subnet.get()];
+        match at.private_endpoint_policies {
+            PrivateEndpointPolicies::Disabled | PrivateEndpointPolicies::RouteTableEnabled => {
+                return Vec::new();
+            }
+            PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::NetworkSecurityGroupEnabled => {}
+        }
+        let around = self.around_subnet(subnet);
+        let policy = match enforced(at) {
+            None => return Vec::new(),
+            Some(Reference::Missing(nsg)) => PolicyReference::Missing(nsg.clone()),
+            Some(Reference::Here(nsg)) => {
+                PolicyReference::Compiled(self.compiled(*nsg, Direction::Inbound, around, true))
+            }
+        };
+        vec![LayerPolicy { layer: Layer::SubnetNsg, policy }]
+    }
+
+    fn subnet_admin(&mut self, subnet: SubnetIndex) -> [AdminLayer; 2] {
+        if admin::is_skipped(self.network, subnet) {
+            return Default::default();
+        }
+        let around = self.around_subnet(subnet);
+        let vnet = admin::vnet_of(self.network, &Reference::Here(subnet));
+        self.admin(vnet, around)
+    }
+
+    fn nic_admin(&mut self, nic: NicIndex) -> [AdminLayer; 2] {
+        match &self.network.nics[nic.get()].subnet {
+            Some(Reference::Here(subnet)) => self.subnet_admin(*subnet),
+            Some(missing @ Reference::Missing(subnet)) => {
+                let around = self.around_missing(subnet);
+                self.admin(admin::vnet_of(self.network, missing), around)
+            }
+            None => Default::default(),
+        }
+    }
+
+    fn admin(&mut self, vnet: Option<ResourceId>, around: usize) -> [AdminLayer; 2] {
+        let Some(vnet) = vnet else { return Default::default() };
+        if let Some(made) = self.admin_made.get(&(vnet.clone(), around)) {
+            return made.clone();
+        }
+        let made = [Direction::Inbound, Direction::Outbound].map(|direction| {
+            let written = admin::of_vnet(self.network, &vnet, direction);
+            let managers = written.into_iter().map(|manager| {
+                let lists = manager.lists.into_iter().map(|list| {
+                    let around = &self.surroundings[around];
+                    let rules = self.resolver.admin_rules(&list.rules, around);
+                    let public = Arc::clone(&around.outside);
+                    let owner = RuleOwner::Admin(list.rules);
+                    self.admin_policies.push(Policy::new(owner, direction, rules, public));
+                    AdminList { in_force: list.in_force, policy: self.admin_policies.len() - 1 }
+                });
+                ManagerLists { lists: lists.collect(), before_next: manager.before_next }
+            });
+            AdminLayer { managers: managers.collect() }
         });
-        PolicyReference::Compiled(*made)
+        self.admin_made.insert((vnet, around), made.clone());
+        made
     }
 
     /// Subnets with equal surroundings share them, and so the policies made for them.

@@ -12,6 +12,8 @@ use super::world::{Open, World};
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::index::NsgIndex;
 use crate::model::rule::{Access, Direction};
+use crate::model::services::AdminRulePosition;
+use crate::model::verdict::RulePlace;
 
 /// Which engine answers. Both give the same answers.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -23,11 +25,31 @@ pub enum Engine {
     Compiled,
 }
 
-/// A list of rules of one NSG and direction, resolved.
+/// Whose rules a list holds.
+#[derive(Clone, Debug)]
+pub enum RuleOwner {
+    /// An NSG's.
+    Nsg(NsgIndex),
+    /// A security admin configuration's: where each rule stands, by the position that the list gives it.
+    Admin(Vec<AdminRulePosition>),
+}
+
+impl RuleOwner {
+    /// Where the rule stands that has this position.
+    #[must_use]
+    pub fn place(&self, rule: u32) -> RulePlace {
+        match self {
+            Self::Nsg(nsg) => RulePlace::Nsg { nsg: *nsg, rule },
+            Self::Admin(rules) => RulePlace::Admin(rules[rule as usize]),
+        }
+    }
+}
+
+/// A list of rules of one owner and direction, resolved.
 #[derive(Debug)]
 pub struct Policy {
-    /// The NSG.
-    pub nsg: NsgIndex,
+    /// Whose rules they are.
+    pub owner: RuleOwner,
     /// Which list.
     pub direction: Direction,
     /// Its rules, first tried first.
@@ -42,7 +64,7 @@ pub struct Policy {
 /// The rule that decided.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Decision {
-    /// Position in [`Nsg::rules`](crate::model::nsg::Nsg::rules).
+    /// Its position, as [`RuleOwner::place`] takes it: of an NSG's rule in [`Nsg::rules`](crate::model::nsg::Nsg::rules).
     pub rule: u32,
     /// What it says.
     pub access: Access,
@@ -61,12 +83,12 @@ impl Policy {
     /// A policy that only the linear engine can ask, until [`Policy::compile`] was called.
     #[must_use]
     pub fn new(
-        nsg: NsgIndex,
+        owner: RuleOwner,
         direction: Direction,
         rules: Vec<ResolvedRule>,
         public: Arc<AddressSet>,
     ) -> Self {
-        Self { nsg, direction, rules, public, entries: Vec::new(), classifier: None }
+        Self { owner, direction, rules, public, entries: Vec::new(), classifier: None }
     }
 
     /// The entries of the classifier: for each clause what it certainly matches, and behind it, where something is
@@ -96,7 +118,21 @@ impl Policy {
         self.classifier.as_ref().map_or(0, Classifier::memory_bytes)
     }
 
-    /// The rule that decides about a packet (NSG-4).
+    /// The NSG whose rules they are.
+    ///
+    /// # Panics
+    ///
+    /// Panics on the rules of a security admin configuration, which are kept apart from those of NSGs.
+    #[must_use]
+    pub fn nsg(&self) -> NsgIndex {
+        match &self.owner {
+            RuleOwner::Nsg(nsg) => *nsg,
+            RuleOwner::Admin(_) => panic!("a layer of an NSG was asked for"),
+        }
+    }
+
+    /// The rule that decides about a packet (NSG-4, ADM-4); nothing where none matches, which is never so in an NSG
+    /// (DEF-1).
     ///
     /// `cells` are those of the packet's source and destination.
     ///
@@ -109,15 +145,14 @@ impl Policy {
         packet: &FiveTuple,
         cells: (Cell, Cell),
         world: &World,
-    ) -> Result<Decision, Box<Open>> {
+    ) -> Result<Option<Decision>, Box<Open>> {
         if engine == Engine::Compiled
             && let Some(place) = self.classify(packet, cells)
         {
-            return Ok(self.decision(place));
+            return Ok(Some(self.decision(place)));
         }
-        let place = linear::first_match(self.nsg, &self.rules, packet, world)?
-            .expect("the last default rule of each direction matches every packet (DEF-1)");
-        Ok(self.decision(place))
+        let place = linear::first_match(&self.owner, &self.rules, packet, world)?;
+        Ok(place.map(|place| self.decision(place)))
     }
 
     /// What decides about a packet whose source is some public address that Azure picks (SIM-10).
@@ -125,12 +160,26 @@ impl Policy {
     /// # Errors
     ///
     /// Fails with the first question that the answer hangs on and that the world does not answer.
-    pub fn decide_for_picked(&self, packet: &FiveTuple, world: &World) -> Result<Picked, Box<Open>> {
-        let place = linear::first_match_of_picked(self.nsg, &self.rules, &self.public, packet, world)?;
-        Ok(match place {
+    pub fn decide_for_picked(&self, packet: &FiveTuple, world: &World) -> Result<Option<Picked>, Box<Open>> {
+        let place = linear::first_match_of_picked(&self.owner, &self.rules, &self.public, packet, world)?;
+        Ok(place.map(|place| match place {
             Ok(place) => Picked::Decided(self.decision(place)),
             Err(access) => Picked::Assumed(access),
-        })
+        }))
+    }
+
+    /// The rule with a platform tag that decides about a packet to the platform (PLAT-2), where one does.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first question that the answer hangs on and that the world does not answer.
+    pub fn decide_for_platform(
+        &self,
+        packet: &FiveTuple,
+        world: &World,
+    ) -> Result<Option<Decision>, Box<Open>> {
+        let place = linear::first_platform_match(&self.owner, &self.rules, packet, world)?;
+        Ok(place.map(|place| self.decision(place)))
     }
 
     /// The place of the deciding rule, unless something open stands before it.

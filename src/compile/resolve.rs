@@ -11,9 +11,10 @@ use super::surroundings::{PLATFORM, Surroundings, fixed};
 use crate::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::network::Network;
 use crate::model::prefix::{PortRange, host};
-use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, Protocol, ProtocolMatch, Rule};
+use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule};
+use crate::model::services::{AdminAction, AdminAddress, AdminRule, AdminRulePosition};
 use crate::model::tag::{TagCatalog, TagName};
-use crate::model::verdict::Unknown;
+use crate::model::verdict::{RulePlace, Unknown};
 
 /// The licensing servers (PLAT-4).
 ///
@@ -29,7 +30,7 @@ pub const IPV6_PROBES: &str = "fe80::1234:5678:9abc/128";
 /// A rule, resolved for one subnet: it matches where any of its clauses does.
 #[derive(Clone, Debug)]
 pub struct ResolvedRule {
-    /// Position in [`Nsg::rules`](crate::model::nsg::Nsg::rules).
+    /// Position in [`Nsg::rules`](crate::model::nsg::Nsg::rules), or in a list of admin rules.
     pub position: u32,
     /// What it says.
     pub access: Access,
@@ -50,6 +51,8 @@ pub struct Clause {
     pub destination: AddressField,
     /// Destination ports.
     pub destination_ports: PortField,
+    /// Its destination is a platform tag (TAG-11).
+    pub is_platform: bool,
 }
 
 /// The protocols that a field holds.
@@ -104,14 +107,26 @@ impl<'n> Resolver<'n> {
         let list = network.nsgs[nsg.get()].list(direction);
         list.map(|(position, rule)| {
             let position = u32::try_from(position).expect("an NSG holds fewer than 2^32 rules");
-            let clauses = self.clauses(nsg, position, rule, around);
+            let clauses = self.clauses(RulePlace::Nsg { nsg, rule: position }, rule, around);
             ResolvedRule { position, access: rule.access, clauses }
         })
         .collect()
     }
 
-    fn clauses(&mut self, nsg: NsgIndex, position: u32, rule: &Rule, around: &Surroundings) -> Vec<Clause> {
-        let invalid = |text: &str| Unknown::FieldMatches { nsg, rule: position, text: text.to_owned() };
+    /// A list of admin rules as it stands in these surroundings, in the order given (ADM-5).
+    pub fn admin_rules(&mut self, rules: &[AdminRulePosition], around: &Surroundings) -> Vec<ResolvedRule> {
+        let network = self.network;
+        let resolved = rules.iter().zip(0..).map(|(place, position)| {
+            let rule = network.admin_rule(*place);
+            let access = if rule.action == AdminAction::Deny { Access::Deny } else { Access::Allow };
+            let clauses = self.clauses(RulePlace::Admin(*place), &as_written(rule, access), around);
+            ResolvedRule { position, access, clauses }
+        });
+        resolved.collect()
+    }
+
+    fn clauses(&mut self, place: RulePlace, rule: &Rule, around: &Surroundings) -> Vec<Clause> {
+        let invalid = |text: &str| Unknown::FieldMatches { rule: place, text: text.to_owned() };
         let protocols = ProtocolField {
             known: ProtocolSet::of(&rule.protocol).unwrap_or_default(),
             doubt: match &rule.protocol {
@@ -138,6 +153,7 @@ impl<'n> Resolver<'n> {
             source_ports: ports(&rule.source_ports),
             destination: self.addresses(&ordinary, around, &invalid),
             destination_ports: ports(&rule.destination_ports),
+            is_platform: false,
         };
         // A platform tag matches the packets of its service and no others (TAG-11).
         let services = platform.iter().filter_map(platform_service).map(|service| Clause {
@@ -150,6 +166,7 @@ impl<'n> Resolver<'n> {
                 known: whole.destination_ports.known.within(service.port),
                 doubt: whole.destination_ports.doubt.clone(),
             },
+            is_platform: true,
             ..whole.clone()
         });
         let mut clauses: Vec<Clause> = services.collect();
@@ -263,6 +280,38 @@ impl<'n> Resolver<'n> {
         let set = Arc::new(AddressSet::from_prefixes(entry.prefixes.iter().copied()));
         self.tag_sets.insert(tag.clone(), Arc::clone(&set));
         Some(set)
+    }
+}
+
+/// An admin rule in the form of an NSG's: its empty lists match all (ADM-5).
+fn as_written(rule: &AdminRule, access: Access) -> Rule {
+    let addresses = |list: &[AdminAddress]| {
+        let terms: Vec<AddressTerm> = list
+            .iter()
+            .map(|address| match address {
+                AdminAddress::Any => AddressTerm::Any,
+                AdminAddress::Prefix(prefix) => AddressTerm::Prefix(*prefix),
+                AdminAddress::Tag(tag) => AddressTerm::Tag(tag.clone()),
+                AdminAddress::Invalid(text) => AddressTerm::Invalid(text.clone()),
+            })
+            .collect();
+        if terms.is_empty() { vec![AddressTerm::Any] } else { terms }
+    };
+    let ports = |list: &[PortRange]| {
+        let all = if list.is_empty() { &[PortRange::ALL][..] } else { list };
+        all.iter().copied().map(PortTerm::Range).collect()
+    };
+    Rule {
+        name: rule.name.clone(),
+        priority: Priority(rule.priority),
+        direction: rule.direction,
+        access,
+        protocol: rule.protocol.map_or(ProtocolMatch::Any, ProtocolMatch::Is),
+        source: addresses(&rule.sources),
+        source_ports: ports(&rule.source_ports),
+        destination: addresses(&rule.destinations),
+        destination_ports: ports(&rule.destination_ports),
+        is_default: false,
     }
 }
 

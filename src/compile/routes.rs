@@ -9,8 +9,8 @@ use super::peerings::{self, Learned};
 use super::surroundings::{fixed, internet_base};
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
-use crate::model::network::{Network, ServiceEndpoint};
-use crate::model::prefix::Prefix;
+use crate::model::network::{Network, PrivateEndpointPolicies, ServiceEndpoint};
+use crate::model::prefix::{Prefix, host};
 use crate::model::routing::{NextHop, RouteDestination};
 use crate::model::tag::{TagCatalog, TagName};
 use crate::model::verdict::{NextHopKind, RouteSource};
@@ -89,6 +89,11 @@ pub struct SubnetRoutes {
     pub unknown_peering: Option<ResourceId>,
     /// Ranges that service endpoints take (ROUTE-8).
     pub service_endpoints: AddressField,
+    /// The prefixes of those ranges as their tags list them, and whether they are those of storage.
+    service_prefixes: Vec<(Prefix, bool)>,
+    /// The addresses of private endpoints in reach that have a route of their own (PE-6), as far as the subnet's table
+    /// does not take it away (PE-7).
+    private_endpoints: Vec<IpAddr>,
 }
 
 impl SubnetRoutes {
@@ -134,8 +139,30 @@ impl SubnetRoutes {
                 routes.push(route);
             }
         }
-        let service_endpoints = endpoint_ranges(tags, &subnet.service_endpoints);
-        Self { routes, unknown_table, unknown_gateway, unknown_peering, service_endpoints }
+        let (service_endpoints, service_prefixes) = endpoint_ranges(tags, &subnet.service_endpoints);
+        let private_endpoints = private_endpoints(network, subnet.vnet, &routes);
+        Self {
+            routes,
+            unknown_table,
+            unknown_gateway,
+            unknown_peering,
+            service_endpoints,
+            service_prefixes,
+            private_endpoints,
+        }
+    }
+
+    /// Whether a packet takes the route of a private endpoint (PE-6).
+    #[must_use]
+    pub fn leads_to_endpoint(&self, destination: IpAddr) -> bool {
+        self.private_endpoints.contains(&destination)
+    }
+
+    /// The prefix of the service endpoint's route that holds an address, the longest one, and whether it is storage's.
+    #[must_use]
+    pub fn service_prefix(&self, destination: IpAddr) -> Option<(Prefix, bool)> {
+        let holding = self.service_prefixes.iter().filter(|(prefix, _)| prefix.contains(&destination));
+        holding.max_by_key(|(prefix, storage)| (prefix.prefix_len(), *storage)).copied()
     }
 
     /// The route that a packet to `destination` takes (ROUTE-5 to ROUTE-7); nothing where no route holds it.
@@ -150,6 +177,37 @@ impl SubnetRoutes {
             .filter(|route| route.source != RouteSource::Gateway || !(preferred || overridden))
             .max_by_key(|route| (route.prefix.prefix_len(), std::cmp::Reverse(route.rank)))
     }
+}
+
+/// The addresses of private endpoints in a network and in those peered with it (PE-6), less those whose route the user's
+/// table takes away (PE-7).
+fn private_endpoints(network: &Network, vnet: VnetIndex, routes: &[EffectiveRoute]) -> Vec<IpAddr> {
+    let near: Vec<VnetIndex> = std::iter::once(vnet)
+        .chain(peerings::connected(network, vnet).filter_map(|peering| peering.remote))
+        .collect();
+    let mut addresses = Vec::new();
+    for endpoint in &network.private_endpoints {
+        let Some(Reference::Here(subnet)) = &endpoint.subnet else { continue };
+        let at = &network.subnets[subnet.get()];
+        if !near.contains(&at.vnet) {
+            continue;
+        }
+        let follows_tables = matches!(
+            at.private_endpoint_policies,
+            PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::RouteTableEnabled
+        );
+        let space = &network.vnets[at.vnet.get()].address_space;
+        addresses.extend(endpoint.addresses.iter().copied().filter(|address| {
+            let range = space.iter().filter(|range| range.contains(address)).map(Prefix::prefix_len).max();
+            !routes.iter().any(|route| {
+                let long_enough = range.is_some_and(|range| route.prefix.prefix_len() >= range);
+                route.source == RouteSource::User
+                    && route.prefix.contains(address)
+                    && (route.prefix == host(*address) || (follows_tables && long_enough))
+            })
+        }));
+    }
+    addresses
 }
 
 fn route(prefix: Prefix, source: RouteSource, hop: Hop) -> EffectiveRoute {
@@ -271,7 +329,8 @@ fn endpoint_tag(service: &str) -> Option<&'static str> {
     PAIRS.iter().find(|(name, _)| name.eq_ignore_ascii_case(service)).map(|(_, tag)| *tag)
 }
 
-fn endpoint_ranges(tags: &TagCatalog, endpoints: &[ServiceEndpoint]) -> AddressField {
+fn endpoint_ranges(tags: &TagCatalog, endpoints: &[ServiceEndpoint]) -> (AddressField, Vec<(Prefix, bool)>) {
+    let mut prefixes = Vec::new();
     let mut known = AddressSet::empty();
     let mut doubts = Vec::new();
     // The ranges of services are public.
@@ -296,6 +355,7 @@ fn endpoint_ranges(tags: &TagCatalog, endpoints: &[ServiceEndpoint]) -> AddressF
             match tags.get(&tag).or_else(whole) {
                 Some(entry) => {
                     known = known.union(&AddressSet::from_prefixes(entry.prefixes.iter().copied()));
+                    prefixes.extend(entry.prefixes.iter().map(|prefix| (*prefix, name == "Storage")));
                 }
                 None => doubts.push(AddressDoubt {
                     scope: Arc::clone(&public),
@@ -305,5 +365,5 @@ fn endpoint_ranges(tags: &TagCatalog, endpoints: &[ServiceEndpoint]) -> AddressF
             }
         }
     }
-    AddressField { known: Arc::new(known), doubts }
+    (AddressField { known: Arc::new(known), doubts }, prefixes)
 }

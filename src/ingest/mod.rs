@@ -1,8 +1,8 @@
 //! From bytes to values. Alone knows file formats.
 //!
 //! In: files, folders and pipes. Out: a [`Network`](crate::model::network::Network), a
-//! [`TagCatalog`](crate::model::tag::TagCatalog), [`Record`](crate::model::record::Record)s in the order of their
-//! files, and a [`Finding`](crate::model::finding::Finding) for whatever was odd but readable.
+//! [`TagCatalog`](crate::model::tag::TagCatalog), [`Record`](crate::model::record::Record)s and
+//! [`LoggedFlow`](crate::model::flow_log::LoggedFlow)s in the order of their files, and a [`Finding`](crate::model::finding::Finding) for whatever was odd but readable.
 
 pub mod azure;
 pub mod capture;

@@ -60,6 +60,13 @@ impl ResourceId {
         Self::new(&self.text[..end])
     }
 
+    /// Whether this is the resource `other`, or one that lies under it: in its resource group or subscription, or a part
+    /// of it.
+    #[must_use]
+    pub fn is_under(&self, other: &Self) -> bool {
+        self.folded.strip_prefix(other.folded()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// The ID of a child of this resource.
     #[must_use]
     pub fn child(&self, kind: &str, name: &str) -> Self {

@@ -5,6 +5,7 @@
 
 pub mod finding;
 pub mod flow;
+pub mod flow_log;
 pub mod id;
 pub mod index;
 pub mod network;

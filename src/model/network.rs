@@ -11,8 +11,8 @@ use super::nsg::Nsg;
 use super::prefix::Prefix;
 use super::routing::{Connection, Gateway, LocalGateway, NatGateway, RouteTable};
 use super::services::{
-    AdminRule, AdminRulePosition, Appliance, BastionHost, EffectiveAdminRules, EndpointPolicy, LoadBalancer, ManagementGroup,
-    NetworkManager, PrivateEndpoint, PrivateLinkService, ServiceAccount,
+    AdminRule, AdminRulePosition, Appliance, BastionHost, EffectiveAdminRules, EndpointPolicy, LoadBalancer,
+    ManagementGroup, NetworkManager, PrivateEndpoint, PrivateLinkService, ServiceAccount,
 };
 
 /// Everything that the exports hold.

@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 
+use serde::Serialize;
+
 use super::id::ResourceId;
 use super::index::{NicIndex, PublicIpIndex, Reference, SubnetIndex};
 use super::prefix::{PortRange, Prefix};
@@ -233,7 +235,8 @@ pub struct AdminCollection {
 }
 
 /// What an admin rule says (ADM-3).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AdminAction {
     /// Go on with the NSGs.
     Allow,

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 use super::flow::FiveTuple;
 use super::id::ResourceId;
 use super::index::{
-    NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex,
+    NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex, ServiceAccountIndex,
+    SubnetIndex,
 };
 use super::prefix::Prefix;
 use super::rule::{Access, Direction};

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::model::flow::FiveTuple;
-use crate::model::index::{NatGatewayIndex, NsgIndex, PublicIpIndex};
+use crate::model::index::{
+    NatGatewayIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex, ServiceAccountIndex,
+};
 use crate::model::rule::{Direction, Protocol};
-use crate::model::verdict::{Reason, ReasonCode, RouteEnd, Verdict, VerdictKind};
+use crate::model::services::AdminRulePosition;
+use crate::model::verdict::{
+    FirewallRule, PlatformService, Reason, ReasonCode, RouteEnd, Verdict, VerdictKind,
+};
 use std::net::IpAddr;
 
 /// What decided, whatever interface it decided at.
@@ -42,6 +47,21 @@ pub enum Decider {
     UnsupportedTraffic,
     /// A NAT gateway.
     NatGateway(NatGatewayIndex),
+    /// An admin rule.
+    AdminRule {
+        /// Which way.
+        direction: Direction,
+        /// The rule.
+        rule: AdminRulePosition,
+    },
+    /// The platform's exemption.
+    PlatformRule(PlatformService),
+    /// The state of a private endpoint's connection.
+    PrivateEndpointState(PrivateEndpointIndex),
+    /// A service endpoint policy, by the account that it does not name.
+    ServiceEndpointPolicy(ServiceAccountIndex),
+    /// The firewall of a service.
+    ServiceFirewall(ServiceAccountIndex, FirewallRule),
     /// Nothing: it is undetermined.
     Open(ReasonCode),
 }
@@ -56,6 +76,11 @@ impl From<&Verdict> for Decider {
             Reason::SecurityRule(hit) => {
                 Self::Rule { nsg: hit.nsg, direction: hit.direction, rule: hit.rule }
             }
+            Reason::AdminRule(hit) => Self::AdminRule { direction: hit.direction, rule: hit.rule },
+            Reason::PlatformRule { service, .. } => Self::PlatformRule(service),
+            Reason::PrivateEndpointState { endpoint, .. } => Self::PrivateEndpointState(endpoint),
+            Reason::ServiceEndpointPolicy(account) => Self::ServiceEndpointPolicy(account),
+            Reason::ServiceFirewall { account, rule } => Self::ServiceFirewall(account, rule),
             Reason::NoSecurityGroup => Self::NoSecurityGroup,
             Reason::FlowState { .. } => Self::FlowState,
             Reason::PublicIpGate { public_ip, .. } => Self::PublicIpGate(public_ip),

@@ -116,7 +116,7 @@ impl BenchReport<'_> {
 
     fn plan(&self) -> Vec<PlanJson> {
         let row = |policy: &crate::compile::policy::Policy| PlanJson {
-            nsg: self.compiled.network.nsg_name(policy.nsg).to_owned(),
+            nsg: self.compiled.network.nsg_name(policy.nsg()).to_owned(),
             direction: policy.direction,
             rules: policy.rules.len(),
             entries: policy.entries().count(),
@@ -127,13 +127,13 @@ impl BenchReport<'_> {
 
     fn difference(&self, difference: &Difference) -> DifferenceJson {
         let policy = &self.compiled.policies[difference.key.policy];
-        let nsg = &self.compiled.network.nsgs[policy.nsg.get()];
+        let nsg = &self.compiled.network.nsgs[policy.nsg().get()];
         let words = |answer: &Result<Decision, Box<Open>>| match answer {
             Ok(decision) => nsg.rules[decision.rule as usize].name.clone(),
             Err(open) => self.names().unknown(&open.0),
         };
         DifferenceJson {
-            nsg: self.compiled.network.nsg_name(policy.nsg).to_owned(),
+            nsg: self.compiled.network.nsg_name(policy.nsg()).to_owned(),
             direction: policy.direction,
             packet: names::tuple(&difference.key.tuple),
             compiled: words(&difference.compiled),

@@ -132,11 +132,11 @@ impl EffectiveRules<'_> {
         match &layer.policy {
             PolicyReference::Compiled(position) => {
                 let policy = &self.compiled.policies[*position];
-                let written = &self.compiled.network.nsgs[policy.nsg.get()].rules;
+                let written = &self.compiled.network.nsgs[policy.nsg().get()].rules;
                 let rule = |rule: &ResolvedRule| self.rule(&written[rule.position as usize], rule);
                 LayerJson {
                     layer: layer.layer,
-                    nsg: Some(self.compiled.network.nsg_name(policy.nsg).to_owned()),
+                    nsg: Some(self.compiled.network.nsg_name(policy.nsg()).to_owned()),
                     direction,
                     missing: None,
                     rules: Some(policy.rules.iter().map(rule).collect()),

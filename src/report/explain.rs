@@ -10,6 +10,7 @@ use super::style::Style;
 use crate::model::flow::FiveTuple;
 use crate::model::network::Network;
 use crate::model::rule::{Access, Direction, Rule};
+use crate::model::services::AdminAction;
 use crate::model::verdict::{
     Answer, Layer, NextHopKind, Reason, RouteSource, Snat, Step, StepAnswer, Verdict, VerdictKind,
 };
@@ -75,6 +76,12 @@ struct StepJson {
     nsg: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
+    /// The network manager of an admin rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manager: Option<String>,
+    /// What an admin rule says: `always_allow` passes the NSGs over (ADM-3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<AdminAction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flow_log_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -298,6 +305,8 @@ fn step_json(names: Names<'_>, step: &Step) -> StepJson {
         direction: step.direction,
         layer,
         nsg: None,
+        manager: None,
+        action: None,
         rule: None,
         flow_log_name: None,
         priority: None,
@@ -308,6 +317,22 @@ fn step_json(names: Names<'_>, step: &Step) -> StepJson {
     match &step.answer {
         StepAnswer::FlowTable => plain("FlowTable"),
         StepAnswer::PublicIpGate(_) => plain("PublicIpGate"),
+        StepAnswer::PlatformRule(service) => {
+            StepJson { rule: Some(service.name().to_owned()), ..plain("PlatformRule") }
+        }
+        StepAnswer::ServiceFirewall(rule) => {
+            StepJson { rule: Some(rule.name().to_owned()), ..plain("ServiceFirewall") }
+        }
+        StepAnswer::AdminRule(hit, action) => {
+            let rule = names.network.admin_rule(hit.rule);
+            StepJson {
+                manager: Some(names.network.manager_name(hit.rule).to_owned()),
+                rule: Some(rule.name.clone()),
+                priority: Some(rule.priority),
+                action: Some(*action),
+                ..plain("AdminRules")
+            }
+        }
         StepAnswer::Rule(hit) => {
             let rule = names.rule(hit);
             StepJson {
@@ -346,6 +371,30 @@ fn step_row(names: Names<'_>, step: &Step) -> [String; 5] {
             format!("nic {}", names.interface(step.interface)),
             access,
             "flow already open".to_owned(),
+            String::new(),
+        ],
+        StepAnswer::AdminRule(hit, action) => {
+            let rule = names.network.admin_rule(hit.rule);
+            [
+                direction,
+                format!("admin rules at {}", names.interface(step.interface)),
+                names::action(*action).to_owned(),
+                rule.name.clone(),
+                format!("{:>5}  admin  {}", rule.priority, names.network.manager_name(hit.rule)),
+            ]
+        }
+        StepAnswer::PlatformRule(service) => [
+            direction,
+            format!("nic {}", names.interface(step.interface)),
+            access,
+            format!("exempt: {}", service.name()),
+            String::new(),
+        ],
+        StepAnswer::ServiceFirewall(rule) => [
+            direction,
+            format!("firewall of {}", names.interface(step.interface)),
+            access,
+            rule.name().to_owned(),
             String::new(),
         ],
         StepAnswer::PublicIpGate(public_ip) => [

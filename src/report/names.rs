@@ -8,7 +8,8 @@ use crate::model::flow::{FiveTuple, Port};
 use crate::model::index::Reference;
 use crate::model::network::Network;
 use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, ProtocolMatch, Rule};
-use crate::model::verdict::{Feature, Interface, Layer, Note, Reason, RouteEnd, RuleHit, Unknown};
+use crate::model::services::AdminAction;
+use crate::model::verdict::{Feature, Interface, Layer, Note, Reason, RouteEnd, RuleHit, RulePlace, Unknown};
 use crate::replay::tally::Decider;
 
 /// A rule's fields as they were written.
@@ -49,7 +50,7 @@ pub struct ReasonJson {
     /// The rule's priority.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
-    /// The public address or NAT gateway.
+    /// The public address, NAT gateway, network manager, private endpoint, account or service of the platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -76,6 +77,8 @@ impl<'n> Names<'n> {
             Interface::Unlisted(subnet) => {
                 format!("(unlisted, in {})", self.network.subnet_name(subnet))
             }
+            Interface::Endpoint(endpoint) => self.network.private_endpoint_name(endpoint).to_owned(),
+            Interface::Service(account) => self.network.service_account_name(account).to_owned(),
         }
     }
 
@@ -91,6 +94,9 @@ impl<'n> Names<'n> {
                 Some(subnet) => format!("subnet {}", self.network.subnet_name(subnet)),
                 None => format!("subnet of {}", self.network.nic_name(nic)),
             },
+            (Layer::SubnetNsg, Interface::Endpoint(_) | Interface::Service(_)) => {
+                format!("private endpoint {}", self.interface(interface))
+            }
         }
     }
 
@@ -115,6 +121,35 @@ impl<'n> Names<'n> {
                     ..at("SecurityRule", hit.interface, hit.direction)
                 }
             }
+            Reason::AdminRule(hit) => {
+                let rule = self.network.admin_rule(hit.rule);
+                ReasonJson {
+                    name: Some(self.network.manager_name(hit.rule).to_owned()),
+                    rule: Some(rule.name.clone()),
+                    priority: Some(rule.priority),
+                    ..at("AdminRule", hit.interface, hit.direction)
+                }
+            }
+            Reason::PlatformRule { service, interface, direction } => ReasonJson {
+                name: Some(service.name().to_owned()),
+                ..at("PlatformRule", *interface, *direction)
+            },
+            Reason::PrivateEndpointState { endpoint, connection } => ReasonJson {
+                name: Some(self.network.private_endpoint_name(*endpoint).to_owned()),
+                rule: self.network.private_endpoints[endpoint.get()].connections[*connection as usize]
+                    .status
+                    .clone(),
+                ..kind("PrivateEndpointState")
+            },
+            Reason::ServiceEndpointPolicy(account) => ReasonJson {
+                name: Some(self.network.service_account_name(*account).to_owned()),
+                ..kind("ServiceEndpointPolicy")
+            },
+            Reason::ServiceFirewall { account, rule } => ReasonJson {
+                name: Some(self.network.service_account_name(*account).to_owned()),
+                rule: Some(rule.name().to_owned()),
+                ..kind("ServiceFirewall")
+            },
             Reason::NoSecurityGroup => kind("NoSecurityGroup"),
             Reason::FlowState { interface, direction } => at("FlowState", *interface, *direction),
             Reason::PublicIpGate { public_ip, nic } => ReasonJson {
@@ -161,6 +196,7 @@ impl<'n> Names<'n> {
         let subnet = match interface {
             Interface::Nic(nic) => self.network.subnet_of(nic)?,
             Interface::Unlisted(subnet) => subnet,
+            Interface::Endpoint(_) | Interface::Service(_) => return None,
         };
         let table = self.network.subnets[subnet.get()].route_table.as_ref()?.here()?;
         let route = self.network.route_tables[table.get()].routes.get(position as usize)?;
@@ -229,6 +265,27 @@ impl<'n> Names<'n> {
             Decider::NatGateway(gateway) => {
                 plain("NatGateway", Some(self.network.nat_gateways[gateway.get()].id.name().to_owned()))
             }
+            Decider::AdminRule { direction, rule } => {
+                let written = self.network.admin_rule(*rule);
+                DeciderWords {
+                    kind: "AdminRule",
+                    nsg: Some(self.network.manager_name(*rule).to_owned()),
+                    direction: Some(*direction),
+                    rule: Some(written.name.clone()),
+                    priority: Some(written.priority),
+                }
+            }
+            Decider::PlatformRule(service) => plain("PlatformRule", Some(service.name().to_owned())),
+            Decider::PrivateEndpointState(endpoint) => {
+                plain("PrivateEndpointState", Some(self.network.private_endpoint_name(*endpoint).to_owned()))
+            }
+            Decider::ServiceEndpointPolicy(account) => {
+                plain("ServiceEndpointPolicy", Some(self.network.service_account_name(*account).to_owned()))
+            }
+            Decider::ServiceFirewall(account, rule) => {
+                let account = self.network.service_account_name(*account);
+                plain("ServiceFirewall", Some(format!("{account} {}", rule.name())))
+            }
             Decider::Open(code) => plain("Undetermined", Some(code.to_string())),
         }
     }
@@ -251,6 +308,19 @@ impl<'n> Names<'n> {
         }
     }
 
+    /// A rule by its name and owner: `DenyWeb of nsg-db`.
+    fn rule_place(self, place: RulePlace) -> String {
+        let (rule, owner) = match place {
+            RulePlace::Nsg { nsg, rule } => {
+                (&self.network.nsgs[nsg.get()].rules[rule as usize].name, self.network.nsg_name(nsg))
+            }
+            RulePlace::Admin(position) => {
+                (&self.network.admin_rule(position).name, self.network.manager_name(position))
+            }
+        };
+        format!("{rule} of {owner}")
+    }
+
     /// An open question in words.
     #[must_use]
     pub fn unknown(self, unknown: &Unknown) -> String {
@@ -265,17 +335,28 @@ impl<'n> Names<'n> {
             Unknown::AsgHolds { asg, address } => {
                 format!("whether {address} is a member of `{}`, which the export lacks", asg.name())
             }
-            Unknown::FieldMatches { nsg, rule, text } => format!(
-                "whether `{text}`, which Azure does not take, matches in rule {} of {}",
-                self.network.nsgs[nsg.get()].rules[*rule as usize].name,
-                self.network.nsg_name(*nsg)
+            Unknown::FieldMatches { rule, text } => format!(
+                "whether `{text}`, which Azure does not take, matches in rule {}",
+                self.rule_place(*rule)
             ),
-            Unknown::PortMatches { nsg, rule, source } => format!(
-                "which {} port is meant: rule {} of {} looks at it",
+            Unknown::PortMatches { rule, source } => format!(
+                "which {} port is meant: rule {} looks at it",
                 if *source { "source" } else { "destination" },
-                self.network.nsgs[nsg.get()].rules[*rule as usize].name,
-                self.network.nsg_name(*nsg)
+                self.rule_place(*rule)
             ),
+            Unknown::AdminConfigurationIsDeployed { configuration } => {
+                format!("whether the security admin configuration `{configuration}` is deployed")
+            }
+            Unknown::ManagerGoesFirst { first, second } => {
+                format!("whether the manager {} goes ahead of {}", first.name(), second.name())
+            }
+            Unknown::PolicyNamesAccountAt { subnet, address } => format!(
+                "which account answers at {address}: the endpoint policies of subnet {} name accounts",
+                subnet.name()
+            ),
+            Unknown::SameRegion { account } => {
+                format!("whether the client is in the region of {}", account.name())
+            }
             Unknown::NsgAllows { nsg, direction } => {
                 format!("what `{}`, which the export lacks, says {direction}", nsg.name())
             }
@@ -312,7 +393,7 @@ impl<'n> Names<'n> {
 pub struct DeciderWords {
     /// One of the kinds of SIM-1, or `Undetermined`.
     pub kind: &'static str,
-    /// The NSG, for a rule.
+    /// The NSG, for a rule; the network manager, for an admin rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nsg: Option<String>,
     /// Which list, for a rule.
@@ -340,13 +421,10 @@ impl DeciderWords {
 
 fn feature_words(feature: Feature) -> &'static str {
     match feature {
-        Feature::AdminRules => "security admin rules",
-        Feature::PlatformTraffic => "traffic with the platform's own addresses",
-        Feature::UnsupportedTraffic => "multicast, broadcast or a tunnel",
+        Feature::UnmappedProtocol => "a protocol that public addresses are not said to carry",
         Feature::LoadBalancer => "a load balancer",
-        Feature::PrivateEndpoint => "a private endpoint or Private Link service",
+        Feature::PrivateLinkService => "a Private Link service",
         Feature::ApplianceHop => "forwarding by an appliance",
-        Feature::ServiceEndpoint => "a service endpoint",
         Feature::GatewayRoutes => "user-defined routes at a gateway",
         Feature::ServicePublicIp => "the public address of a service",
         Feature::UnknownRoute => "a route of an unknown kind",
@@ -394,6 +472,16 @@ pub fn tuple(tuple: &FiveTuple) -> String {
         socket(tuple.destination, tuple.destination_port),
         tuple.protocol
     )
+}
+
+/// What an admin rule said.
+#[must_use]
+pub fn action(action: AdminAction) -> &'static str {
+    match action {
+        AdminAction::Allow => "allow",
+        AdminAction::AlwaysAllow => "always allow",
+        AdminAction::Deny => "deny",
+    }
 }
 
 /// What a rule said, as a verdict's word.

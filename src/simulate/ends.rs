@@ -1,12 +1,13 @@
 //! Where the two ends of a captured packet are (design: an address is resolved within a network, never on a flat map).
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
-use crate::compile::network::{CompiledNetwork, PLATFORM_ADDRESSES};
+use crate::compile::network::CompiledNetwork;
 use crate::compile::places::{Owner, PublicOwner, within};
-use crate::compile::surroundings::fixed;
+use crate::compile::surroundings::{PLATFORM, fixed};
 use crate::model::flow::Origin;
-use crate::model::index::{GatewayIndex, NicIndex, Reference, SubnetIndex, VnetIndex};
+use crate::model::index::{GatewayIndex, NicIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex};
 use crate::model::verdict::ReasonCode;
 
 /// Where a packet starts, and in which network a private destination is looked for.
@@ -18,11 +19,13 @@ pub struct Ends {
     pub vnet: Option<VnetIndex>,
     /// The interface of a private destination, where its network is not known.
     pub stray: Option<NicIndex>,
+    /// The account that answers at the destination, where the question names it (SVC-1).
+    pub target: Option<ServiceAccountIndex>,
 }
 
 impl From<Origin> for Ends {
     fn from(origin: Origin) -> Self {
-        Self { origin, vnet: None, stray: None }
+        Self { origin, vnet: None, stray: None, target: None }
     }
 }
 
@@ -74,15 +77,13 @@ pub fn placings(
     if vnets.is_empty() && !public && !stray {
         return Err(OutOfScope(ReasonCode::NoEndInNetwork));
     }
-    if PLATFORM_ADDRESSES.iter().any(|platform| fixed(platform).contains(&source)) {
-        return Ok(from_inside(vec![Origin::Platform], None));
-    }
+    let platform = fixed(PLATFORM).contains(&source) || IpAddr::from_str(IPV6_PROBE) == Ok(source);
     let gateways = finder.gateways_towards(source);
-    if !gateways.is_empty() && !public {
+    if !platform && !gateways.is_empty() && !public {
         return Ok(from_inside(gateways, None));
     }
-    let outside =
-        |vnet, stray| Placing { ends: Ends { origin: Origin::Internet, vnet, stray }, source: None };
+    let origin = if platform { Origin::Platform } else { Origin::Internet };
+    let outside = |vnet, stray| Placing { ends: Ends { vnet, stray, ..origin.into() }, source: None };
     if public {
         return Ok(vec![outside(None, None)]);
     }
@@ -90,6 +91,9 @@ pub fn placings(
     let strays = compiled.places.stray(destination).iter().map(|nic| outside(None, Some(*nic)));
     Ok(in_networks.chain(strays).collect())
 }
+
+/// Where IPv6 probes come from (TAG-7).
+const IPV6_PROBE: &str = "fe80::1234:5678:9abc";
 
 struct Finder<'c> {
     compiled: &'c CompiledNetwork,

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use super::ends::Ends;
 use super::plan::Builder;
 use crate::compile::network::CompiledNetwork;
-use crate::model::index::PublicIpIndex;
+use crate::model::index::{NicIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex};
 use crate::model::rule::Direction;
-use crate::model::verdict::{Interface, Note, Reason, RouteStep, Snat, Translation, Unknown};
+use crate::model::verdict::{Interface, NextHopKind, Note, Reason, RouteStep, Snat, Translation, Unknown};
 
 /// A way through the network.
 #[derive(Clone, Debug)]
@@ -32,8 +32,12 @@ pub struct Journey {
 /// One thing that happens on the way.
 #[derive(Clone, Debug)]
 pub enum Stage {
+    /// What comes before an interface's filters: the platform's exemptions, and what networks do not carry (EVAL-12).
+    Start(Start),
     /// The filters of an interface.
     Filter(Filter),
+    /// The firewall of a service (SVC).
+    Service(ServiceCheck),
     /// The packet leaves to the internet.
     Exit(Exit),
     /// A public address is translated to a private one, for the protocols that it maps (PIP-1).
@@ -54,6 +58,11 @@ impl Stage {
             Self::OnlyIf(question) | Self::DeliveredIf(question) => (Some(question), None),
             Self::ElsewhereIf(diverts, arrives) => (Some(diverts), Some(arrives)),
             Self::Mapped => (None, None),
+            Self::Start(start) => match &start.default_route {
+                DefaultRoute::Unknown(question) => (Some(question), None),
+                DefaultRoute::Absent | DefaultRoute::Present => (None, None),
+            },
+            Self::Service(check) => (check.same_region.as_ref().err(), None),
             Self::Exit(exit) => match &exit.by {
                 Way::ThroughIf(_, question) | Way::SomehowIf(question) => (Some(question), None),
                 Way::None | Way::Through(_) => (None, None),
@@ -65,6 +74,46 @@ impl Stage {
         };
         first.into_iter().chain(second)
     }
+}
+
+/// The start of a packet's way, at the first interface that could stop it.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Where.
+    pub interface: Interface,
+    /// Which way.
+    pub direction: Direction,
+    /// An end of it is the platform's, or it is a broadcast: exemptions may apply (PLAT-1 to PLAT-5).
+    pub platform: bool,
+    /// The sender's address is not the interface's, and the interface does not forward (ROUTE-13): only a guest that
+    /// asks for its address may do so (PLAT-5).
+    pub spoofed_by: Option<NicIndex>,
+    /// Whether the subnet has a user-defined default route (PLAT-4).
+    pub default_route: DefaultRoute,
+}
+
+/// Whether a subnet has a user-defined default route.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum DefaultRoute {
+    /// It has none.
+    Absent,
+    /// It has one.
+    Present,
+    /// Its table is not in the inventory.
+    Unknown(Unknown),
+}
+
+/// The firewall of a service, asked for a packet that comes in at its public front end.
+#[derive(Clone, Debug)]
+pub struct ServiceCheck {
+    /// The account.
+    pub account: ServiceAccountIndex,
+    /// The subnet whose identity the packet carries, for one that comes through a service endpoint (SE-3).
+    pub identity: Option<SubnetIndex>,
+    /// It starts in a virtual network.
+    pub from_azure: bool,
+    /// The client is in the account's region (SVC-3), or the question whether it is.
+    pub same_region: Result<bool, Unknown>,
 }
 
 /// The filters of one interface in one direction (EVAL-1).
@@ -148,6 +197,26 @@ impl Journey {
         builder.finish()
     }
 
+    /// The route that an interface's packets to an address take (NW-4); nothing where none does.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first question that the route hangs on.
+    pub(super) fn next_hop(
+        compiled: &CompiledNetwork,
+        nic: NicIndex,
+        destination: IpAddr,
+    ) -> Result<Option<RouteStep>, Unknown> {
+        let mut builder = Builder::new(compiled);
+        builder.route_of(nic, destination);
+        let journey = builder.finish();
+        let before = &journey.stages[..journey.before_routing];
+        match before.iter().flat_map(Stage::questions).next() {
+            Some(question) => Err(question.clone()),
+            None => Ok(journey.routes.into_iter().next()),
+        }
+    }
+
     /// A journey that meets nothing and arrives.
     #[must_use]
     pub fn of_nothing() -> Self {
@@ -167,7 +236,10 @@ impl Journey {
     pub fn names_an_address(&self) -> bool {
         let asked =
             self.stages.iter().flat_map(Stage::questions).any(|question| question.address().is_some());
-        asked || self.notes.iter().any(|note| matches!(note, Note::NoEndpoint { .. }))
+        // The route of a service endpoint is one of the many prefixes of its tag.
+        let by_tag =
+            self.routes.iter().any(|route| route.next_hop == NextHopKind::VirtualNetworkServiceEndpoint);
+        asked || by_tag || self.notes.iter().any(|note| matches!(note, Note::NoEndpoint { .. }))
     }
 
     /// The translations of a packet whose exit, if it has one, is `exit`.

@@ -1,34 +1,45 @@
 //! Lays out journeys: which filters, routes and translations lie between two places (EVAL-12).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::ends::Ends;
-use super::journey::{End, Exit, Filter, Gate, Journey, SeenSource, Stage, Way};
+use super::journey::{
+    DefaultRoute, End, Exit, Filter, Gate, Journey, SeenSource, ServiceCheck, Stage, Start, Way,
+};
 use crate::compile::field::Doubt;
-use crate::compile::network::CompiledNetwork;
+use crate::compile::network::{CompiledNetwork, PLATFORM_ADDRESSES};
 use crate::compile::peerings;
 use crate::compile::places::{Owner, PublicOwner, within};
+use crate::compile::resolve::METADATA;
 use crate::compile::routes::{EffectiveRoute, Hop};
-use crate::compile::surroundings::internet_base;
+use crate::compile::surroundings::{PLATFORM, fixed, internet_base};
 use crate::model::flow::Origin;
 use crate::model::id::ResourceId;
-use crate::model::index::{GatewayIndex, NicIndex, PublicIpIndex, Reference, SubnetIndex, VnetIndex};
-use crate::model::network::PublicIpSku;
+use crate::model::index::{
+    GatewayIndex, NicIndex, PrivateEndpointIndex, PublicIpIndex, Reference, ServiceAccountIndex, SubnetIndex,
+    VnetIndex,
+};
+use crate::model::network::{Network, PublicIpSku};
+use crate::model::prefix::{Prefix, host};
 use crate::model::rule::Direction;
 use crate::model::verdict::{
-    Feature, Interface, Note, Reason, RouteEnd, RouteSource, RouteStep, Snat, Unknown,
+    Feature, Interface, NextHopKind, Note, Reason, RouteEnd, RouteSource, RouteStep, Snat, Unknown,
 };
 
 /// A journey under way.
 pub(super) struct Builder<'c> {
     compiled: &'c CompiledNetwork,
     journey: Journey,
+    /// The account that answers at the destination (SVC-1).
+    target: Option<ServiceAccountIndex>,
+    /// [`Stage::Start`] is laid.
+    started: bool,
 }
 
 impl<'c> Builder<'c> {
     /// A journey of nothing yet.
     pub(super) fn new(compiled: &'c CompiledNetwork) -> Self {
-        Self { compiled, journey: Journey::new() }
+        Self { compiled, journey: Journey::new(), target: None, started: false }
     }
 
     /// The journey as it stands.
@@ -39,34 +50,38 @@ impl<'c> Builder<'c> {
     /// Lays the way from the packet's start.
     pub(super) fn start(&mut self, ends: Ends, source: IpAddr, destination: IpAddr) {
         let network = &self.compiled.network;
+        self.target = ends.target;
         match ends.origin {
             Origin::Nic(nic) => self.start_at_nic(nic, source, destination),
             Origin::Unlisted(subnet) => {
                 let vnet = network.subnets[subnet.get()].vnet;
+                let interface = Interface::Unlisted(subnet);
                 match self.compiled.places.owner(vnet, source) {
-                    Some(
-                        owner @ (Owner::PrivateEndpoint(_)
-                        | Owner::LoadBalancer(_)
-                        | Owner::PrivateLinkService),
-                    ) => self.service(owner),
+                    Some(owner @ (Owner::LoadBalancer(_) | Owner::PrivateLinkService)) => self.service(owner),
+                    // A private endpoint only answers, and nothing filters that there (PE-1, PE-3).
+                    Some(Owner::PrivateEndpoint(_)) => {}
                     // An interface of the inventory starts its packets itself; this is one that is not listed.
                     Some(Owner::Nic(..)) | None => {
-                        self.filters(Interface::Unlisted(subnet), Direction::Outbound);
+                        self.leave_interface(interface, Some(subnet), None, destination);
+                        if is_host_service(destination) {
+                            return;
+                        }
                     }
                 }
-                self.route(Interface::Unlisted(subnet), subnet, source, destination);
+                self.route(interface, subnet, source, destination);
             }
             Origin::Internet => self.start_outside(ends, source, destination),
             Origin::OnPremises(gateway) => self.enter_by_gateway(gateway, destination),
-            Origin::Platform => self.feature(Feature::PlatformTraffic, None),
+            Origin::Platform => self.start_outside(ends, source, destination),
         }
     }
 
     fn start_at_nic(&mut self, nic: NicIndex, source: IpAddr, destination: IpAddr) {
         let compiled = self.compiled;
         let resource = &compiled.network.nics[nic.get()];
-        // The spoof check comes before the rules (ROUTE-13).
-        if !resource.has(source) && !resource.ip_forwarding {
+        // The spoof check comes before the rules (ROUTE-13). A guest that asks for its address has none yet (PLAT-5).
+        let spoofed = !resource.has(source) && !resource.ip_forwarding;
+        if spoofed && !source.is_unspecified() {
             self.lost(Reason::IpForwarding { nic, direction: Direction::Outbound });
             return;
         }
@@ -74,7 +89,11 @@ impl<'c> Builder<'c> {
         if resource.has(destination) {
             return;
         }
-        self.filters(Interface::Nic(nic), Direction::Outbound);
+        let subnet = resource.subnet.as_ref().and_then(Reference::here);
+        self.leave_interface(Interface::Nic(nic), subnet, spoofed.then_some(nic), destination);
+        if is_host_service(destination) {
+            return;
+        }
         match &resource.subnet {
             Some(Reference::Here(subnet)) => {
                 self.route(Interface::Nic(nic), *subnet, source, destination);
@@ -85,40 +104,60 @@ impl<'c> Builder<'c> {
         }
     }
 
-    /// The filters of an interface, and what else decides there.
-    pub(super) fn filters(&mut self, interface: Interface, direction: Direction) -> &mut Filter {
-        let network = &self.compiled.network;
-        let subnet = match interface {
-            Interface::Nic(nic) => network.subnet_of(nic),
-            Interface::Unlisted(subnet) => Some(subnet),
+    /// What comes before the first interface's filters, and these.
+    fn leave_interface(
+        &mut self,
+        interface: Interface,
+        subnet: Option<SubnetIndex>,
+        spoofed_by: Option<NicIndex>,
+        destination: IpAddr,
+    ) {
+        let default_route = match subnet {
+            None => DefaultRoute::Absent,
+            Some(subnet) => self.default_route(subnet, destination),
         };
-        if let Some(subnet) = subnet {
-            let vnet = &network.vnets[network.subnets[subnet.get()].vnet.get()].id;
-            if self.has_admin_rules(vnet) {
-                // An admin rule may deny, or deliver past the NSGs, or leave it to them (ADM-3).
-                let rules = |action: &str| Unknown::FeatureAllows {
-                    feature: Feature::AdminRules,
-                    resource: Some(vnet.child("securityAdminRules", action)),
-                };
-                self.journey.stages.push(Stage::OnlyIf(rules("deny")));
-                self.journey.stages.push(Stage::DeliveredIf(rules("alwaysAllow")));
-            }
+        let platform = is_platform(destination) || destination == IpAddr::from(Ipv4Addr::BROADCAST);
+        let direction = Direction::Outbound;
+        self.begin(Start { interface, direction, platform, spoofed_by, default_route });
+        self.journey.filter(interface, direction);
+    }
+
+    /// Whether the licensing servers are ordinary destinations for a subnet (PLAT-4).
+    fn default_route(&self, subnet: SubnetIndex, destination: IpAddr) -> DefaultRoute {
+        if !is_platform(destination) || is_host_service(destination) {
+            return DefaultRoute::Absent;
+        }
+        let table = &self.compiled.routes[subnet.get()];
+        if let Some(missing) = &table.unknown_table {
+            return DefaultRoute::Unknown(Unknown::ConnectedSpaceHolds {
+                subnet: self.compiled.network.subnets[subnet.get()].id.clone(),
+                missing: missing.to_string(),
+                address: destination,
+            });
+        }
+        let all = fixed("0.0.0.0/0");
+        let present = table.routes.iter().any(|route| route.user.is_some() && route.prefix == all);
+        if present { DefaultRoute::Present } else { DefaultRoute::Absent }
+    }
+
+    fn begin(&mut self, start: Start) {
+        self.started = true;
+        self.journey.stages.push(Stage::Start(start));
+    }
+
+    /// The filters of an interface that a packet arrives at.
+    fn enter_interface(&mut self, nic: NicIndex) -> &mut Filter {
+        let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
+        if !self.started {
+            let default_route = DefaultRoute::Absent;
+            self.begin(Start { interface, direction, platform: true, spoofed_by: None, default_route });
         }
         self.journey.filter(interface, direction)
     }
 
-    fn has_admin_rules(&self, vnet: &ResourceId) -> bool {
-        let network = &self.compiled.network;
-        let managed = network.network_managers.iter().any(|manager| {
-            manager.configurations.iter().any(|configuration| {
-                configuration.deployed != Some(false)
-                    && configuration.collections.iter().any(|collection| !collection.rules.is_empty())
-            })
-        });
-        let effective = network.effective_admin_rules.iter().any(|rules| {
-            !rules.rules.is_empty() && rules.vnet.as_ref().is_none_or(|concerned| concerned == vnet)
-        });
-        managed || effective
+    /// The filters of an interface alone.
+    pub(super) fn filters(&mut self, interface: Interface, direction: Direction) {
+        self.journey.filter(interface, direction);
     }
 
     /// Routing at the sender's subnet (ROUTE-1).
@@ -128,17 +167,33 @@ impl<'c> Builder<'c> {
         let vnet = network.subnets[subnet.get()].vnet;
         let table = &compiled.routes[subnet.get()];
         // A private endpoint in reach has a route of its own that beats shorter ones (PE-6).
-        let reach = std::iter::once(vnet)
-            .chain(peerings::connected(network, vnet).filter_map(|peering| peering.remote));
-        for near in reach {
-            if let Some(owner @ Owner::PrivateEndpoint(_)) = compiled.places.owner(near, destination) {
-                self.service(owner);
+        if table.leads_to_endpoint(destination) {
+            let near = std::iter::once(vnet)
+                .chain(peerings::connected(network, vnet).filter_map(|peering| peering.remote));
+            let owner = near.into_iter().find_map(|near| match compiled.places.owner(near, destination) {
+                Some(Owner::PrivateEndpoint(endpoint)) => Some(endpoint),
+                _ => None,
+            });
+            if let Some(endpoint) = owner {
+                self.take(system_route(from, host(destination), NextHopKind::InterfaceEndpoint));
+                self.enter_endpoint(endpoint);
                 return;
             }
         }
-        if table.service_endpoints.may_hold(destination) {
-            self.feature(Feature::ServiceEndpoint, Some(network.subnets[subnet.get()].id.clone()));
+        if let Some((prefix, storage)) = table.service_prefix(destination) {
+            self.take(system_route(from, prefix, NextHopKind::VirtualNetworkServiceEndpoint));
+            self.leave_by_service_endpoint(subnet, storage, destination);
             return;
+        }
+        for doubt in table.service_endpoints.doubts.iter().filter(|doubt| doubt.scope.contains(destination)) {
+            let id = &network.subnets[subnet.get()].id;
+            let holds = doubt.about.question(destination);
+            let open = !network.subnets[subnet.get()].endpoint_policies.is_empty() || self.target.is_some();
+            self.journey.stages.push(if open {
+                Stage::ElsewhereIf(holds, Unknown::ResourceAllows { resource: id.clone() })
+            } else {
+                Stage::DeliveredIf(holds)
+            });
         }
         if let Some(unknown) = &table.unknown_table {
             self.diversion(subnet, unknown, destination);
@@ -168,8 +223,7 @@ impl<'c> Builder<'c> {
             self.lost(Reason::Route(RouteEnd::None { interface: from, user_route: None }));
             return;
         };
-        self.journey.routes.push(self.step(from, subnet, chosen));
-        self.journey.before_routing = self.journey.stages.len();
+        self.take(self.step(from, subnet, chosen));
         match &chosen.hop {
             Hop::VnetLocal => self.arrive(vnet, destination, Gate::Open),
             Hop::Peering(Reference::Here(remote)) => self.arrive(*remote, destination, Gate::Open),
@@ -198,6 +252,96 @@ impl<'c> Builder<'c> {
             }
             Hop::Other => self.feature(Feature::UnknownRoute, None),
         }
+    }
+
+    /// The routing of an interface's packets alone.
+    pub(super) fn route_of(&mut self, nic: NicIndex, destination: IpAddr) {
+        let resource = &self.compiled.network.nics[nic.get()];
+        let own = resource.ip_configurations.iter().find_map(|configuration| configuration.address);
+        match &resource.subnet {
+            Some(Reference::Here(subnet)) => {
+                self.route(Interface::Nic(nic), *subnet, own.unwrap_or(destination), destination);
+            }
+            Some(Reference::Missing(subnet)) => self.missing(subnet.clone()),
+            None => self.missing(resource.id.clone()),
+        }
+        if self.journey.routes.is_empty() {
+            self.journey.before_routing = self.journey.stages.len();
+        }
+    }
+
+    fn take(&mut self, route: RouteStep) {
+        self.journey.routes.push(route);
+        self.journey.before_routing = self.journey.stages.len();
+    }
+
+    /// At a private endpoint (PE-3, PE-8).
+    fn enter_endpoint(&mut self, endpoint: PrivateEndpointIndex) {
+        let resource = &self.compiled.network.private_endpoints[endpoint.get()];
+        let is = |wanted: &str, status: &Option<String>| {
+            status.as_ref().is_some_and(|status| status.eq_ignore_ascii_case(wanted))
+        };
+        let mut connections = resource.connections.iter();
+        let Some(approved) = connections.find(|connection| is("Approved", &connection.status)) else {
+            let known = resource.connections.iter().position(|connection| connection.status.is_some());
+            let all_known = resource.connections.iter().all(|connection| connection.status.is_some());
+            match known {
+                Some(position) if all_known => {
+                    let connection =
+                        u32::try_from(position).expect("an endpoint has fewer than 2^32 connections");
+                    self.lost(Reason::PrivateEndpointState { endpoint, connection });
+                }
+                _ => self.missing(resource.id.clone()),
+            }
+            return;
+        };
+        let interface = Interface::Endpoint(endpoint);
+        let direction = Direction::Inbound;
+        if !self.started {
+            let default_route = DefaultRoute::Absent;
+            self.begin(Start { interface, direction, platform: false, spoofed_by: None, default_route });
+        }
+        if !self.compiled.layers(interface, direction).is_empty() {
+            self.journey.filter(interface, direction);
+        }
+        let service = approved.service.as_ref();
+        if let Some(service) = service.filter(|service| service.segment("privateLinkServices").is_some()) {
+            self.feature(Feature::PrivateLinkService, Some(service.clone()));
+        }
+    }
+
+    /// Through a service endpoint: its policies, then the service's own firewall (SEP, SVC).
+    fn leave_by_service_endpoint(&mut self, subnet: SubnetIndex, storage: bool, destination: IpAddr) {
+        let network = &self.compiled.network;
+        if storage && !network.subnets[subnet.get()].endpoint_policies.is_empty() {
+            match policies_allow(network, subnet, self.target, destination) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let account = self.target.expect("only a named account is refused");
+                    self.lost(Reason::ServiceEndpointPolicy(account));
+                    return;
+                }
+                Err(question) => self.unknown(question),
+            }
+        }
+        self.service_firewall(Some(subnet), Some(network.subnets[subnet.get()].vnet));
+    }
+
+    /// The firewall of the account that the question names (SVC-1), for a client in a network or outside.
+    fn service_firewall(&mut self, identity: Option<SubnetIndex>, client: Option<VnetIndex>) {
+        let Some(account) = self.target else { return };
+        let network = &self.compiled.network;
+        let plain = |region: &String| region.replace(' ', "").to_ascii_lowercase();
+        let resource = &network.service_accounts[account.get()];
+        let same_region = match client {
+            None => Ok(false),
+            Some(vnet) => match (&network.vnets[vnet.get()].location, &resource.location) {
+                (Some(client), Some(service)) => Ok(plain(client) == plain(service)),
+                _ => Err(Unknown::SameRegion { account: resource.id.clone() }),
+            },
+        };
+        let from_azure = client.is_some();
+        self.journey.stages.push(Stage::Service(ServiceCheck { account, identity, from_azure, same_region }));
     }
 
     /// Something that the inventory lacks may take the packet another way.
@@ -234,10 +378,11 @@ impl<'c> Builder<'c> {
     fn arrive(&mut self, vnet: VnetIndex, destination: IpAddr, gate: Gate) {
         match self.compiled.places.owner(vnet, destination) {
             Some(Owner::Nic(nic, _)) => {
-                let filter = self.filters(Interface::Nic(nic), Direction::Inbound);
+                let filter = self.enter_interface(nic);
                 filter.destination = Some(destination);
                 filter.gate = gate;
             }
+            Some(Owner::PrivateEndpoint(endpoint)) => self.enter_endpoint(endpoint),
             Some(owner) => self.service(owner),
             None => self.nobody(vnet, destination),
         }
@@ -250,19 +395,22 @@ impl<'c> Builder<'c> {
             Owner::LoadBalancer(balancer) => {
                 (Feature::LoadBalancer, Some(&network.load_balancers[balancer.get()].id))
             }
-            Owner::PrivateEndpoint(endpoint) => {
-                (Feature::PrivateEndpoint, Some(&network.private_endpoints[endpoint.get()].id))
-            }
-            Owner::PrivateLinkService => (Feature::PrivateEndpoint, None),
-            Owner::Nic(..) => unreachable!("an interface is asked for its filters"),
+            Owner::PrivateLinkService => (Feature::PrivateLinkService, None),
+            Owner::PrivateEndpoint(_) | Owner::Nic(..) => unreachable!("these are asked for their filters"),
         };
         self.feature(feature, resource.cloned());
     }
 
     /// At an address inside a network that nobody of the inventory has (SIM-7).
     fn nobody(&mut self, vnet: VnetIndex, destination: IpAddr) {
+        let endpoint = self.compiled.network.private_endpoints.iter().find(|endpoint| {
+            let placed = endpoint.subnet.as_ref().and_then(Reference::here).is_some();
+            !placed && endpoint.addresses.contains(&destination)
+        });
         if let Some(subnet) = self.missing_subnet_of(vnet, destination) {
             self.missing(subnet);
+        } else if let Some(endpoint) = endpoint {
+            self.missing(endpoint.id.clone());
         } else if self.compiled.partial_inventory {
             self.unknown(Unknown::OwnerAllows { address: destination });
         } else {
@@ -300,6 +448,9 @@ impl<'c> Builder<'c> {
         let translated = exit.source;
         self.journey.stages.push(Stage::Exit(exit));
         let seen = translated.map_or(SeenSource::Picked, SeenSource::Translated);
+        if self.compiled.places.public(destination).is_none() {
+            self.service_firewall(None, Some(self.compiled.network.subnets[subnet.get()].vnet));
+        }
         self.enter_by_public_address(destination, seen);
     }
 
@@ -386,21 +537,26 @@ impl<'c> Builder<'c> {
         }
         // Seen after translation: addressed to a private address.
         if let Some(nic) = ends.stray {
-            self.filters(Interface::Nic(nic), Direction::Inbound);
+            self.enter_interface(nic);
             return;
         }
         let Some(vnet) = ends.vnet else {
+            if self.target.is_some() {
+                self.service_firewall(None, None);
+                return;
+            }
             self.lost(Reason::Route(RouteEnd::NoPublicIp));
             return;
         };
         let mut gate = Gate::Open;
         if let Some(Owner::Nic(nic, place)) = compiled.places.owner(vnet, destination) {
             // Only what comes from the internet comes through the public address.
-            if internet_base().contains(source) {
+            if ends.origin == Origin::Internet && internet_base().contains(source) {
                 gate = self.gate(nic, place);
             }
             let nic_resource = &compiled.network.nics[nic.get()];
-            if nic_resource.ip_configurations[place as usize].public_ip.is_none() {
+            let through = ends.origin == Origin::Internet;
+            if through && nic_resource.ip_configurations[place as usize].public_ip.is_none() {
                 self.journey.notes.push(Note::NoPublicAddress { nic });
             }
         }
@@ -448,7 +604,7 @@ impl<'c> Builder<'c> {
                 let gate = self.gate(nic, place);
                 self.journey.rewritten_destination = Some(private);
                 self.journey.stages.push(Stage::Mapped);
-                let filter = self.filters(Interface::Nic(nic), Direction::Inbound);
+                let filter = self.enter_interface(nic);
                 filter.destination = Some(private);
                 filter.source = source;
                 filter.gate = gate;
@@ -549,4 +705,49 @@ impl<'c> Builder<'c> {
     fn unknown(&mut self, question: Unknown) {
         self.journey.stages.push(Stage::OnlyIf(question));
     }
+}
+
+fn system_route(interface: Interface, prefix: Prefix, next_hop: NextHopKind) -> RouteStep {
+    let source = RouteSource::System;
+    RouteStep { interface, prefix, source, next_hop, next_hop_address: None, name: None }
+}
+
+/// An address that the platform keeps for itself (PLAT-1 to PLAT-4).
+fn is_platform(address: IpAddr) -> bool {
+    PLATFORM_ADDRESSES.iter().any(|platform| fixed(platform).contains(&address))
+}
+
+/// An address of the host below the machine, to which no route leads (PLAT-8).
+fn is_host_service(address: IpAddr) -> bool {
+    [PLATFORM, METADATA].iter().any(|service| fixed(service).contains(&address))
+}
+
+/// Whether the endpoint policies of a subnet let its packets through to an account (SEP-1), or the question whether they
+/// do.
+fn policies_allow(
+    network: &Network,
+    subnet: SubnetIndex,
+    target: Option<ServiceAccountIndex>,
+    address: IpAddr,
+) -> Result<bool, Unknown> {
+    let at = &network.subnets[subnet.get()];
+    let unnamed = || Unknown::PolicyNamesAccountAt { subnet: at.id.clone(), address };
+    let Some(target) = target else { return Err(unnamed()) };
+    let account = &network.service_accounts[target.get()].id;
+    let mut open = None;
+    for id in &at.endpoint_policies {
+        let Some(policy) = network.endpoint_policies.iter().find(|policy| policy.id == *id) else {
+            open.get_or_insert_with(|| Unknown::ResourceAllows { resource: id.clone() });
+            continue;
+        };
+        for entry in policy.definitions.iter().flat_map(|(_, resources)| resources) {
+            // Aliases name groups of accounts that are Microsoft's own.
+            if entry.to_ascii_lowercase().starts_with("/services/") {
+                open.get_or_insert_with(unnamed);
+            } else if ResourceId::new(entry).is_some_and(|entry| account.is_under(&entry)) {
+                return Ok(true);
+            }
+        }
+    }
+    open.map_or(Ok(false), Err)
 }

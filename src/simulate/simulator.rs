@@ -10,14 +10,14 @@ use super::journey::{Journey, Stage};
 use super::state::{FlowTable, Fragments};
 use super::walk::{Outcome, Trace, Walk};
 use crate::compile::cells::Cell;
-use crate::compile::network::{CompiledNetwork, MULTICAST, PLATFORM_ADDRESSES, PolicyReference};
+use crate::compile::network::{CompiledNetwork, PolicyReference};
 use crate::compile::policy::Engine;
-use crate::compile::surroundings::fixed;
-use crate::model::flow::{FiveTuple, Fragment, Origin, Packet, Port};
+use crate::model::flow::{FiveTuple, Fragment, Origin, Packet};
 use crate::model::index::{NicIndex, VnetIndex};
-use crate::model::prefix::Prefix;
-use crate::model::rule::{Direction, Protocol};
-use crate::model::verdict::{Answer, Feature, Interface, Reason, ReasonCode, Translation, Unknown, Verdict};
+use crate::model::rule::Direction;
+use crate::model::verdict::{
+    Answer, Interface, Reason, ReasonCode, RouteStep, Translation, Unknown, Verdict,
+};
 
 /// How to judge.
 #[derive(Clone, Copy, Debug)]
@@ -70,8 +70,6 @@ pub struct Simulator {
     flows: FlowTable,
     fragments: Fragments<Verdict>,
     plans: HashMap<(Cell, Cell), Arc<Plan>, foldhash::fast::FixedState>,
-    platform: Vec<Prefix>,
-    multicast: Vec<Prefix>,
 }
 
 impl Simulator {
@@ -84,8 +82,6 @@ impl Simulator {
             flows: FlowTable::new(options.most_flows),
             fragments: Fragments::new(options.most_flows.min(1 << 16)),
             plans: HashMap::with_hasher(foldhash::fast::FixedState::default()),
-            platform: PLATFORM_ADDRESSES.map(fixed).to_vec(),
-            multicast: MULTICAST.map(fixed).to_vec(),
         }
     }
 
@@ -110,8 +106,17 @@ impl Simulator {
     pub fn judge_from(&mut self, ends: Ends, packet: &Packet, time_ns: u64) -> Judged {
         let FiveTuple { source, destination, .. } = packet.five_tuple;
         let journey = Journey::between(&self.compiled, ends, source, destination);
-        let (answer, continued) = self.take_checked(ends, &journey, packet, time_ns);
+        let (answer, continued) = self.take_fragment(ends, &journey, packet, time_ns);
         Judged { answer, continued, packet: *packet }
+    }
+
+    /// The route that an interface's packets to an address take (SIM-6, `nextHop`); nothing where none does.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what the inputs do not hold, where the route hangs on it.
+    pub fn next_hop(&self, nic: NicIndex, destination: IpAddr) -> Result<Option<RouteStep>, Unknown> {
+        Journey::next_hop(&self.compiled, nic, destination)
     }
 
     /// One interface's filters alone, without state: what IP flow verify answers (SIM-6, NW-1).
@@ -160,7 +165,7 @@ impl Simulator {
         for (placing, journey) in ways {
             let mut packet = *packet;
             packet.five_tuple.source = placing.source.unwrap_or(packet.five_tuple.source);
-            let (answer, continued) = self.take_checked(placing.ends, journey, &packet, time_ns);
+            let (answer, continued) = self.take_fragment(placing.ends, journey, &packet, time_ns);
             match &mut judged {
                 None => judged = Some(Judged { answer, continued, packet }),
                 // Networks that agree leave nothing open.
@@ -225,45 +230,6 @@ impl Simulator {
             self.plans.insert(cells, Arc::clone(&plan));
         }
         plan
-    }
-
-    /// What the platform exempts, and what networks do not carry, comes before everything else (EVAL-12).
-    fn take_checked(
-        &mut self,
-        ends: Ends,
-        journey: &Journey,
-        packet: &Packet,
-        time_ns: u64,
-    ) -> (Answer, bool) {
-        let feature = |feature| Unknown::FeatureAllows { feature, resource: None };
-        if ends.origin != Origin::Platform && self.is_platform_traffic(&packet.five_tuple) {
-            let verdict = Verdict::Undetermined(feature(Feature::PlatformTraffic));
-            return (bare(verdict, journey), false);
-        }
-        if self.is_unsupported(&packet.five_tuple) {
-            let mut journey = journey.clone();
-            journey.stages.insert(0, Stage::OnlyIf(feature(Feature::UnsupportedTraffic)));
-            return self.take_fragment(ends, &journey, packet, time_ns);
-        }
-        self.take_fragment(ends, journey, packet, time_ns)
-    }
-
-    /// Traffic of PLAT-1 to PLAT-7: to or from an address of the platform, or DHCP.
-    fn is_platform_traffic(&self, tuple: &FiveTuple) -> bool {
-        let platform = |address: IpAddr| self.platform.iter().any(|prefix| prefix.contains(&address));
-        let dhcp = |port: Port| matches!(port, Port::Number(67 | 68));
-        platform(tuple.source)
-            || platform(tuple.destination)
-            || (tuple.protocol == Protocol::UDP && dhcp(tuple.source_port) && dhcp(tuple.destination_port))
-    }
-
-    /// Traffic of PLAT-9 but for DHCP.
-    fn is_unsupported(&self, tuple: &FiveTuple) -> bool {
-        const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
-        const HOST_PORT: Port = Port::Number(65330);
-        TUNNELS.contains(&tuple.protocol)
-            || (tuple.protocol == Protocol::UDP && tuple.source_port == HOST_PORT)
-            || self.multicast.iter().any(|prefix| prefix.contains(&tuple.destination))
     }
 
     /// Later fragments follow their first one (STATE-11).
@@ -348,7 +314,7 @@ fn flushes(
 ) -> bool {
     after.layers(interface, direction).iter().any(|layer| {
         let PolicyReference::Compiled(position) = layer.policy else { return false };
-        let nsg = &after.network.nsgs[after.policies[position].nsg.get()];
+        let nsg = &after.network.nsgs[after.policies[position].nsg().get()];
         let earlier = before.network.nsgs.iter().find(|earlier| earlier.id == nsg.id);
         nsg.flush_connection
             && earlier.is_some_and(|earlier| !earlier.flush_connection || earlier.rules != nsg.rules)

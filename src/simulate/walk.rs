@@ -1,16 +1,24 @@
 //! A packet takes its journey, stage by stage, in one world or in all that are possible.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use super::journey::{End, Exit, Filter, Gate, Journey, SeenSource, Stage, Way};
+use super::journey::{
+    DefaultRoute, End, Exit, Filter, Gate, Journey, SeenSource, ServiceCheck, Stage, Start, Way,
+};
 use super::state::{FlowKey, FlowRecord, FlowTable};
+use crate::compile::admin::{self, ManagerLists};
+use crate::compile::cells::Cell;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
 use crate::compile::policy::{Engine, Picked};
+use crate::compile::resolve::{LICENSING, METADATA};
+use crate::compile::surroundings::{PLATFORM, fixed};
 use crate::compile::world::{Open, World};
 use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet, TcpFlags};
 use crate::model::rule::{Access, Direction, Protocol};
+use crate::model::services::{AdminAction, AdminRulePosition, ServiceAccount, ServiceKind};
 use crate::model::verdict::{
-    Answer, Feature, Note, Reason, RuleHit, Snat, Step, StepAnswer, Unknown, Verdict,
+    AdminHit, Answer, Feature, FirewallRule, Interface, Note, PlatformService, Reason, RuleHit, RulePlace,
+    Snat, Step, StepAnswer, Unknown, Verdict,
 };
 
 /// How many worlds are tried for one packet.
@@ -256,6 +264,8 @@ impl Walk<'_> {
                     }
                     None
                 }
+                Stage::Start(start) => self.start(start, world, &mut leaf)?,
+                Stage::Service(check) => self.service(check, world, &mut leaf, &mut last)?,
                 Stage::Filter(filter) => {
                     // A reply is seen under the address that the request came in by, whatever others leave by.
                     let source = match filter.source {
@@ -336,6 +346,34 @@ impl Walk<'_> {
             }
         }
 
+        let cells = (self.compiled.cell(seen.source), self.compiled.cell(seen.destination));
+        // Admin rules come first (ADM-2), before the gate too (EVAL-11).
+        let managers = self.compiled.admin(interface, direction);
+        if !managers.is_empty() {
+            match self.admin(managers, &seen, cells, picked, world)? {
+                None | Some(AdminSaid::Assumed(Access::Allow)) => {}
+                Some(AdminSaid::Assumed(Access::Deny)) => return Ok((Some(LeafEnd::Refused), false)),
+                Some(AdminSaid::Rule(rule)) => {
+                    let hit = AdminHit { interface, direction, rule };
+                    let action = self.compiled.network.admin_rule(rule).action;
+                    let access = if action == AdminAction::Deny { Access::Deny } else { Access::Allow };
+                    leaf.steps.push(step(StepAnswer::AdminRule(hit, action), access));
+                    let reason = Reason::AdminRule(hit);
+                    match action {
+                        AdminAction::Deny => return Ok((Some(LeafEnd::Denied(reason)), false)),
+                        AdminAction::Allow => *last = reason,
+                        AdminAction::AlwaysAllow => {
+                            *last = reason;
+                            if !picked {
+                                leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+                            }
+                            return Ok((None, false));
+                        }
+                    }
+                }
+            }
+        }
+
         let layers = self.compiled.layers(interface, direction);
         if layers.is_empty() {
             match &filter.gate {
@@ -353,26 +391,25 @@ impl Walk<'_> {
                 }
             }
         }
-        let cells = (self.compiled.cell(seen.source), self.compiled.cell(seen.destination));
         for layer in layers {
             let question = match &layer.policy {
                 PolicyReference::Compiled(position) => {
                     let policy = &self.compiled.policies[*position];
                     let decision = if picked {
                         // What the rules say may hang on the source that Azure picks.
-                        match policy.decide_for_picked(&seen, world)? {
+                        match policy.decide_for_picked(&seen, world)?.expect(DECIDES) {
                             Picked::Decided(decision) => decision,
                             Picked::Assumed(Access::Allow) => continue,
                             Picked::Assumed(Access::Deny) => return Ok((Some(LeafEnd::Refused), false)),
                         }
                     } else {
-                        policy.decide(self.engine, &seen, cells, world)?
+                        policy.decide(self.engine, &seen, cells, world)?.expect(DECIDES)
                     };
                     let hit = RuleHit {
                         interface,
                         direction,
                         layer: layer.layer,
-                        nsg: policy.nsg,
+                        nsg: policy.nsg(),
                         rule: decision.rule,
                     };
                     leaf.steps.push(step(StepAnswer::Rule(hit), decision.access));
@@ -384,17 +421,7 @@ impl Walk<'_> {
                     }
                     continue;
                 }
-                PolicyReference::Missing(nsg) => Unknown::NsgAllows { nsg: nsg.clone(), direction },
-                PolicyReference::MissingSubnet(subnet) => {
-                    Unknown::NsgAllows { nsg: subnet.clone(), direction }
-                }
-                PolicyReference::Unlisted => {
-                    let address = match direction {
-                        Direction::Inbound => seen.destination,
-                        Direction::Outbound => seen.source,
-                    };
-                    Unknown::UnlistedNicAllows { address }
-                }
+                other => open_layer(other, direction, &seen),
             };
             if !world.ask(|| question)? {
                 return Ok((Some(LeafEnd::Refused), false));
@@ -404,6 +431,222 @@ impl Walk<'_> {
             leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
         }
         Ok((None, false))
+    }
+
+    /// What the platform exempts (PLAT-1 to PLAT-5), and what networks do not carry (PLAT-9).
+    fn start(&self, start: &Start, world: &World, leaf: &mut Leaf) -> Result<Option<LeafEnd>, Box<Open>> {
+        let Start { interface, direction, .. } = *start;
+        let tuple = self.packet.five_tuple;
+        let service = if start.platform { exempt(&tuple, direction) } else { None };
+        if let Some(service) = service
+            && !self.is_ordinary(service, start, world)?
+        {
+            if !matches!(service, PlatformService::WireServer | PlatformService::Dhcp)
+                && let Some(end) = self.platform_rules(interface, world, leaf)?
+            {
+                return Ok(Some(end));
+            }
+            let answer = StepAnswer::PlatformRule(service);
+            leaf.steps.push(Step { interface, direction, answer, access: Access::Allow, seen: tuple });
+            return Ok(Some(LeafEnd::Arrived(Reason::PlatformRule { service, interface, direction })));
+        }
+        if let Some(nic) = start.spoofed_by {
+            return Ok(Some(LeafEnd::Denied(Reason::IpForwarding { nic, direction })));
+        }
+        if is_unsupported(&tuple) {
+            return Ok(Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction })));
+        }
+        Ok(None)
+    }
+
+    /// The licensing servers alone are ordinary destinations under a user-defined default route (PLAT-4).
+    fn is_ordinary(&self, service: PlatformService, start: &Start, world: &World) -> Result<bool, Box<Open>> {
+        match &start.default_route {
+            DefaultRoute::Unknown(question) if service == PlatformService::Lkm => {
+                world.ask(|| question.clone())
+            }
+            DefaultRoute::Present => Ok(service == PlatformService::Lkm),
+            DefaultRoute::Absent | DefaultRoute::Unknown(_) => Ok(false),
+        }
+    }
+
+    /// The rules with a platform tag, the only ones that an exempt packet meets (PLAT-2).
+    fn platform_rules(
+        &self,
+        interface: Interface,
+        world: &World,
+        leaf: &mut Leaf,
+    ) -> Result<Option<LeafEnd>, Box<Open>> {
+        let (direction, seen) = (Direction::Outbound, self.packet.five_tuple);
+        for layer in self.compiled.layers(interface, direction) {
+            let question = match &layer.policy {
+                PolicyReference::Compiled(position) => {
+                    let policy = &self.compiled.policies[*position];
+                    let Some(decision) = policy.decide_for_platform(&seen, world)? else { continue };
+                    let (nsg, layer, rule) = (policy.nsg(), layer.layer, decision.rule);
+                    let hit = RuleHit { interface, direction, layer, nsg, rule };
+                    let (answer, access) = (StepAnswer::Rule(hit), decision.access);
+                    leaf.steps.push(Step { interface, direction, answer, access, seen });
+                    if access == Access::Deny {
+                        return Ok(Some(LeafEnd::Denied(Reason::SecurityRule(hit))));
+                    }
+                    continue;
+                }
+                other => open_layer(other, direction, &seen),
+            };
+            if !world.ask(|| question)? {
+                return Ok(Some(LeafEnd::Refused));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the managers' rules say (ADM-3, ADM-4): the first match of the manager that goes first.
+    fn admin(
+        &self,
+        managers: &[ManagerLists],
+        seen: &FiveTuple,
+        cells: (Cell, Cell),
+        picked: bool,
+        world: &World,
+    ) -> Result<Option<AdminSaid>, Box<Open>> {
+        let action = |said: &AdminSaid| match said {
+            AdminSaid::Rule(rule) => Some(self.compiled.network.admin_rule(*rule).action),
+            AdminSaid::Assumed(_) => None,
+        };
+        for (place, manager) in managers.iter().enumerate() {
+            let Some(said) = self.manager(manager, seen, cells, picked, world)? else { continue };
+            if let (Some(question), Some(next)) = (&manager.before_next, managers.get(place + 1))
+                && let Some(other) = self.manager(next, seen, cells, picked, world)?
+                && action(&other) != action(&said)
+                && !world.ask(|| question.clone())?
+            {
+                return Ok(Some(other));
+            }
+            return Ok(Some(said));
+        }
+        Ok(None)
+    }
+
+    /// The first match over the lists of one manager that are in force.
+    fn manager(
+        &self,
+        manager: &ManagerLists,
+        seen: &FiveTuple,
+        cells: (Cell, Cell),
+        picked: bool,
+        world: &World,
+    ) -> Result<Option<AdminSaid>, Box<Open>> {
+        let network = &self.compiled.network;
+        let mut first: Option<AdminRulePosition> = None;
+        for list in &manager.lists {
+            let policy = &self.compiled.admin_policies[list.policy];
+            let decided = if picked {
+                match policy.decide_for_picked(seen, world)? {
+                    Some(Picked::Assumed(access)) => return Ok(Some(AdminSaid::Assumed(access))),
+                    Some(Picked::Decided(decision)) => Some(decision),
+                    None => None,
+                }
+            } else {
+                policy.decide(self.engine, seen, cells, world)?
+            };
+            let Some(decision) = decided else { continue };
+            if let Some(question) = &list.in_force
+                && !world.ask(|| question.clone())?
+            {
+                continue;
+            }
+            let RulePlace::Admin(rule) = policy.owner.place(decision.rule) else {
+                unreachable!("the lists of managers hold admin rules")
+            };
+            if first.is_none_or(|first| admin::order(network, rule, first).is_lt()) {
+                first = Some(rule);
+            }
+        }
+        Ok(first.map(AdminSaid::Rule))
+    }
+
+    /// The firewall of a service (SVC-2 to SVC-5): its rules only ever allow.
+    fn service(
+        &self,
+        check: &ServiceCheck,
+        world: &World,
+        leaf: &mut Leaf,
+        last: &mut Reason,
+    ) -> Result<Option<LeafEnd>, Box<Open>> {
+        let own = self.packet.five_tuple;
+        // Through a service endpoint the service sees the private address (SE-3).
+        let source = match (check.identity, check.from_azure) {
+            (Some(_), _) | (None, false) => Some(own.source),
+            (None, true) => leaf.exit.and_then(|(_, source)| source),
+        };
+        let (rule, access) = self.firewall(check, source, world)?;
+        let (account, answer) = (check.account, StepAnswer::ServiceFirewall(rule));
+        let seen = FiveTuple { source: source.unwrap_or(own.source), ..own };
+        let interface = Interface::Service(account);
+        leaf.steps.push(Step { interface, direction: Direction::Inbound, answer, access, seen });
+        let reason = Reason::ServiceFirewall { account, rule };
+        if access == Access::Deny {
+            return Ok(Some(LeafEnd::Denied(reason)));
+        }
+        *last = reason;
+        Ok(None)
+    }
+
+    fn firewall(
+        &self,
+        check: &ServiceCheck,
+        source: Option<IpAddr>,
+        world: &World,
+    ) -> Result<(FirewallRule, Access), Box<Open>> {
+        let network = &self.compiled.network;
+        let account = &network.service_accounts[check.account.get()];
+        if !account.public_network_access {
+            return Ok((FirewallRule::PublicNetworkAccess, Access::Deny));
+        }
+        // Without rules of its own a storage account and a vault are open, a SQL server is closed (SVC-2, SVC-4, SVC-5).
+        if account.default_allow.unwrap_or(account.kind != ServiceKind::Sql) {
+            return Ok((FirewallRule::DefaultAction, Access::Allow));
+        }
+        if let Some(subnet) = check.identity
+            && account.subnets.contains(&network.subnets[subnet.get()].id)
+        {
+            return Ok((FirewallRule::VirtualNetworkRule, Access::Allow));
+        }
+        if check.identity.is_none() && self.by_address(check, account, source, world)? {
+            return Ok((FirewallRule::IpRule, Access::Allow));
+        }
+        Ok((FirewallRule::DefaultAction, Access::Deny))
+    }
+
+    /// Whether an IP rule admits the client (SVC-2 to SVC-5).
+    fn by_address(
+        &self,
+        check: &ServiceCheck,
+        account: &ServiceAccount,
+        source: Option<IpAddr>,
+        world: &World,
+    ) -> Result<bool, Box<Open>> {
+        if account.ip_rules.is_empty() {
+            return Ok(false);
+        }
+        let zero = IpAddr::from([0; 4]);
+        // The rule 0.0.0.0 admits whatever starts in Azure (SVC-5).
+        if account.kind == ServiceKind::Sql && check.from_azure && account.ip_rules.contains(&(zero, zero)) {
+            return Ok(true);
+        }
+        let holds = match source {
+            Some(source) => account.ip_rules.iter().any(|(first, last)| (*first..=*last).contains(&source)),
+            None => world.ask(|| Unknown::TranslatedSource { address: self.packet.five_tuple.source })?,
+        };
+        // IP rules of storage are void for clients in the account's own region (SVC-3).
+        if !holds || account.kind != ServiceKind::Storage {
+            return Ok(holds);
+        }
+        match &check.same_region {
+            Ok(same) => Ok(!same),
+            Err(question) => Ok(!world.ask(|| question.clone())?),
+        }
     }
 
     /// The live record that a packet passes by: its own flow's, or that of the packet which an ICMP error quotes
@@ -486,8 +729,76 @@ impl Walk<'_> {
     }
 }
 
+/// What admin rules said.
+enum AdminSaid {
+    /// A rule matched.
+    Rule(AdminRulePosition),
+    /// It hangs on the source that Azure picks whether one does: what the world takes them to say.
+    Assumed(Access),
+}
+
+/// Why a list of an NSG's rules always decides.
+const DECIDES: &str = "the last default rule of each direction matches every packet (DEF-1)";
+
+/// The question that a layer without rules in the inventory asks.
+fn open_layer(policy: &PolicyReference, direction: Direction, seen: &FiveTuple) -> Unknown {
+    match policy {
+        PolicyReference::Missing(nsg) | PolicyReference::MissingSubnet(nsg) => {
+            Unknown::NsgAllows { nsg: nsg.clone(), direction }
+        }
+        PolicyReference::Unlisted => {
+            let address = match direction {
+                Direction::Inbound => seen.destination,
+                Direction::Outbound => seen.source,
+            };
+            Unknown::UnlistedNicAllows { address }
+        }
+        PolicyReference::Compiled(_) => unreachable!("rules of the inventory are asked themselves"),
+    }
+}
+
+/// The platform's service that a packet is of, where rules do not touch it (PLAT-1 to PLAT-5).
+fn exempt(tuple: &FiveTuple, direction: Direction) -> Option<PlatformService> {
+    let is = |address: IpAddr, service: &str| fixed(service).contains(&address);
+    let (from, to) = (tuple.source_port.number(), tuple.destination_port.number());
+    let to_platform = is(tuple.destination, PLATFORM);
+    let broadcast = tuple.destination == IpAddr::from(Ipv4Addr::BROADCAST);
+    match (tuple.protocol, direction) {
+        (Protocol::UDP, Direction::Inbound) => {
+            let answer = is(tuple.source, PLATFORM) && (from, to) == (Some(67), Some(68));
+            answer.then_some(PlatformService::Dhcp)
+        }
+        (Protocol::UDP, Direction::Outbound) if (from, to) == (Some(68), Some(67)) => {
+            (to_platform || broadcast).then_some(PlatformService::Dhcp)
+        }
+        (Protocol::TCP | Protocol::UDP, Direction::Outbound) if to_platform && to == Some(53) => {
+            Some(PlatformService::Dns)
+        }
+        (Protocol::TCP, Direction::Outbound) => match to? {
+            80 | 32526 if to_platform => Some(PlatformService::WireServer),
+            80 if is(tuple.destination, METADATA) => Some(PlatformService::Imds),
+            1688 if LICENSING.iter().any(|server| is(tuple.destination, server)) => {
+                Some(PlatformService::Lkm)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What virtual networks do not carry, whatever the rules (PLAT-9).
+fn is_unsupported(tuple: &FiveTuple) -> bool {
+    const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
+    const HOST_PORT: u16 = 65330;
+    let ports = (tuple.source_port.number(), tuple.destination_port.number());
+    TUNNELS.contains(&tuple.protocol)
+        || tuple.destination.is_multicast()
+        || tuple.destination == IpAddr::from(Ipv4Addr::BROADCAST)
+        || (tuple.protocol == Protocol::UDP && (ports.0 == Some(HOST_PORT) || ports == (Some(68), Some(67))))
+}
+
 /// Whether a public address carries other traffic than its clause names.
-const UNSUPPORTED: Unknown = Unknown::FeatureAllows { feature: Feature::UnsupportedTraffic, resource: None };
+const UNSUPPORTED: Unknown = Unknown::FeatureAllows { feature: Feature::UnmappedProtocol, resource: None };
 
 /// The protocols that a public address is said to map (PIP-1); no clause says what becomes of others.
 fn is_mapped(protocol: Protocol) -> bool {

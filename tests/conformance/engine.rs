@@ -7,12 +7,12 @@ use std::sync::Arc;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::compile::policy;
 use nsgsim::model::flow::{Fragment, Origin, Packet};
-use nsgsim::model::index::{NicIndex, Reference, VnetIndex};
+use nsgsim::model::index::{NicIndex, Reference, ServiceAccountIndex, VnetIndex};
 use nsgsim::model::network::Network;
 use nsgsim::model::record::{Content, Location, Record};
 use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::Answer;
+use nsgsim::model::verdict::{Answer, RouteStep, Unknown};
 use nsgsim::replay::run::{Replay, ReplayOptions};
 use nsgsim::simulate::{Ends, Simulator, SimulatorOptions};
 
@@ -21,7 +21,15 @@ use crate::oracle::Oracle;
 /// An evaluator with its open flows.
 pub(crate) trait Engine {
     /// The whole journey, with state.
-    fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer;
+    fn path(
+        &mut self,
+        origin: Origin,
+        packet: &Packet,
+        time_ns: u64,
+        target: Option<ServiceAccountIndex>,
+    ) -> Answer;
+    /// The route of a NIC's packets to an address.
+    fn next_hop(&self, nic: NicIndex, destination: IpAddr) -> Result<Option<RouteStep>, Unknown>;
     /// One NIC in one direction, without state.
     fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer;
     /// The network changes under open flows.
@@ -40,8 +48,18 @@ pub(crate) const ENGINES: &[(&str, Make)] = &[
 ];
 
 impl Engine for Oracle {
-    fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
-        Self::path(self, origin, packet, time_ns)
+    fn path(
+        &mut self,
+        origin: Origin,
+        packet: &Packet,
+        time_ns: u64,
+        target: Option<ServiceAccountIndex>,
+    ) -> Answer {
+        Self::path(self, origin, packet, time_ns, target)
+    }
+
+    fn next_hop(&self, nic: NicIndex, destination: IpAddr) -> Result<Option<RouteStep>, Unknown> {
+        Self::next_hop(self, nic, destination)
     }
 
     fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
@@ -68,9 +86,9 @@ impl Simulated {
 }
 
 /// Where a packet starts, as the simulator takes it.
-fn ends(network: &Network, origin: Origin, packet: &Packet) -> Ends {
-    let mut ends = Ends::from(origin);
-    if origin == Origin::Internet {
+fn ends(network: &Network, origin: Origin, packet: &Packet, target: Option<ServiceAccountIndex>) -> Ends {
+    let mut ends = Ends { target, ..origin.into() };
+    if matches!(origin, Origin::Internet | Origin::Platform) {
         ends.vnet = vnet_of(network, packet.five_tuple.destination);
         let stray = |nic: &NicIndex| {
             let nic = &network.nics[nic.get()];
@@ -104,9 +122,19 @@ fn compile(network: Network, tags: &Arc<TagCatalog>) -> Arc<CompiledNetwork> {
 }
 
 impl Engine for Simulated {
-    fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
-        let ends = ends(&self.simulator.compiled().network, origin, packet);
+    fn path(
+        &mut self,
+        origin: Origin,
+        packet: &Packet,
+        time_ns: u64,
+        target: Option<ServiceAccountIndex>,
+    ) -> Answer {
+        let ends = ends(&self.simulator.compiled().network, origin, packet, target);
         self.simulator.path(ends, packet, time_ns)
+    }
+
+    fn next_hop(&self, nic: NicIndex, destination: IpAddr) -> Result<Option<RouteStep>, Unknown> {
+        self.simulator.next_hop(nic, destination)
     }
 
     fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
@@ -142,9 +170,19 @@ fn record(number: u64, time_ns: u64, packet: &Packet) -> Record {
 }
 
 impl Engine for Replayed {
-    fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
+    fn next_hop(&self, nic: NicIndex, destination: IpAddr) -> Result<Option<RouteStep>, Unknown> {
+        Simulator::new(Arc::clone(&self.compiled), SimulatorOptions::default()).next_hop(nic, destination)
+    }
+
+    fn path(
+        &mut self,
+        origin: Origin,
+        packet: &Packet,
+        time_ns: u64,
+        target: Option<ServiceAccountIndex>,
+    ) -> Answer {
         self.records += 1;
-        let ends = ends(&self.compiled.network, origin, packet);
+        let ends = ends(&self.compiled.network, origin, packet, target);
         let replay = self.replay.as_mut().expect("the replay goes on until it is dropped");
         replay.feed_from(ends, &record(self.records, time_ns, packet), packet)
     }

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use nsgsim::model::flow::{FiveTuple, Icmp, Origin, Packet, Port};
+use nsgsim::model::index::ServiceAccountIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::{Access, Direction, Protocol};
+use nsgsim::model::services::AdminAction;
 use nsgsim::model::verdict::{
     Answer, Interface, Layer, NextHopKind, Reason, RouteEnd, RouteSource, RouteStep, RuleHit, Snat, Step,
-    StepAnswer, Translation, Verdict,
+    StepAnswer, Translation, Unknown, Verdict,
 };
 use serde_json::{Map, Value, json};
 
@@ -93,6 +95,24 @@ pub(crate) fn spell(answer: &Answer, network: &Network) -> Value {
     })
 }
 
+/// A route as the cases spell it.
+pub(crate) fn spell_route(found: &Result<Option<RouteStep>, Unknown>, network: &Network) -> Value {
+    let words = Words { network };
+    match found {
+        Ok(route) => json!({ "route": route.as_ref().map(|route| words.route(route)) }),
+        Err(unknown) => json!({ "route": format!("Undetermined: {unknown:?}") }),
+    }
+}
+
+/// Reads the account that a packet of a case names.
+pub(crate) fn target(case: &Value, network: &Network) -> Result<Option<ServiceAccountIndex>, String> {
+    let Some(id) = case["dstResource"].as_str() else { return Ok(None) };
+    match network.find_service_account(id).as_slice() {
+        [account] => Ok(Some(*account)),
+        found => Err(format!("{} accounts `{id}` were read", found.len())),
+    }
+}
+
 struct Words<'a> {
     network: &'a Network,
 }
@@ -110,6 +130,8 @@ impl Words<'_> {
         match interface {
             Interface::Nic(nic) => self.network.nic_name(nic),
             Interface::Unlisted(subnet) => self.network.subnet_name(subnet),
+            Interface::Endpoint(endpoint) => self.network.private_endpoint_name(endpoint),
+            Interface::Service(account) => self.network.service_account_name(account),
         }
     }
 
@@ -128,6 +150,33 @@ impl Words<'_> {
                 "rule": self.rule(hit),
                 "nic": self.interface(hit.interface),
                 "direction": spell_direction(hit.direction),
+            }),
+            Reason::AdminRule(hit) => json!({
+                "kind": "AdminRule",
+                "name": self.network.manager_name(hit.rule),
+                "rule": self.network.admin_rule(hit.rule).name,
+                "nic": self.interface(hit.interface),
+                "direction": spell_direction(hit.direction),
+            }),
+            Reason::PlatformRule { service, interface, direction } => json!({
+                "kind": "PlatformRule",
+                "name": service.name(),
+                "nic": self.interface(interface),
+                "direction": spell_direction(direction),
+            }),
+            Reason::PrivateEndpointState { endpoint, connection } => json!({
+                "kind": "PrivateEndpointState",
+                "name": self.network.private_endpoint_name(endpoint),
+                "rule": self.network.private_endpoints[endpoint.get()].connections[connection as usize].status,
+            }),
+            Reason::ServiceEndpointPolicy(account) => json!({
+                "kind": "ServiceEndpointPolicy",
+                "name": self.network.service_account_name(account),
+            }),
+            Reason::ServiceFirewall { account, rule } => json!({
+                "kind": "ServiceFirewall",
+                "name": self.network.service_account_name(account),
+                "rule": rule.name(),
             }),
             Reason::NoSecurityGroup => json!({"kind": "NoSecurityGroup"}),
             Reason::FlowState { interface, direction } => at("FlowState", interface, direction),
@@ -176,6 +225,7 @@ impl Words<'_> {
         let subnet = match interface {
             Interface::Nic(nic) => self.network.subnet_of(nic),
             Interface::Unlisted(subnet) => Some(subnet),
+            Interface::Endpoint(_) | Interface::Service(_) => None,
         };
         let subnet = &self.network.subnets[subnet.expect("a route was taken from a known subnet").get()];
         let table = subnet.route_table.as_ref().and_then(|table| table.here());
@@ -187,8 +237,11 @@ impl Words<'_> {
     /// SIM-2, SIM-9.
     fn point(&self, step: &Step) -> Value {
         let mut point = Map::new();
-        point.insert("nic".to_owned(), json!(self.interface(step.interface)));
-        point.insert("direction".to_owned(), json!(spell_direction(step.direction)));
+        // The firewall of a service stands at no interface.
+        if !matches!(step.interface, Interface::Service(_)) {
+            point.insert("nic".to_owned(), json!(self.interface(step.interface)));
+            point.insert("direction".to_owned(), json!(spell_direction(step.direction)));
+        }
         let mut more = |layer: &str, members: &[(&str, &str)]| {
             point.insert("layer".to_owned(), json!(layer));
             for (member, value) in members {
@@ -203,14 +256,25 @@ impl Words<'_> {
                 };
                 more(layer, &[("name", self.network.nsg_name(hit.nsg)), ("rule", self.rule(hit))]);
             }
+            StepAnswer::AdminRule(hit, _) => {
+                let (manager, rule) =
+                    (self.network.manager_name(hit.rule), self.network.admin_rule(hit.rule));
+                more("AdminRules", &[("name", manager), ("rule", &rule.name)]);
+            }
+            StepAnswer::PlatformRule(service) => more("PlatformRule", &[("name", service.name())]),
+            StepAnswer::ServiceFirewall(rule) => {
+                let account = self.interface(step.interface);
+                more("ServiceFirewall", &[("name", account), ("rule", rule.name())]);
+            }
             StepAnswer::FlowTable => more("FlowTable", &[]),
             StepAnswer::PublicIpGate(public_ip) => {
                 more("PublicIpGate", &[("name", self.network.public_ip_name(public_ip))]);
             }
         }
-        let access = match step.access {
-            Access::Allow => "Allow",
-            Access::Deny => "Deny",
+        let access = match (step.answer, step.access) {
+            (StepAnswer::AdminRule(_, AdminAction::AlwaysAllow), _) => "AlwaysAllow",
+            (_, Access::Allow) => "Allow",
+            (_, Access::Deny) => "Deny",
         };
         point.insert("access".to_owned(), json!(access));
         Value::Object(point)

@@ -2,9 +2,12 @@
 //!
 //! In: a file or stream, recognised by its first bytes and never by its name. Out: a [`Record`] for each packet, in
 //! the order of the file, and the [`Damage`] where a file stops making sense. Knows nothing of networks.
+//!
+//! [`flow_log`] reads what Azure itself recorded.
 
 mod blocks;
 pub mod decode;
+pub mod flow_log;
 mod framing;
 mod ip;
 #[cfg(test)]
