@@ -157,9 +157,11 @@ impl<'a> View<'a> {
     ) -> Asked<ListAnswer> {
         let managers = &self.network.network_managers;
         let mut order: Vec<usize> = (0..managers.len())
-            .filter(|manager| managers[*manager].configurations.iter().any(|configuration| {
-                configuration.deployed != Some(false) && applies(&managers[*manager], configuration, vnet)
-            }))
+            .filter(|manager| {
+                managers[*manager].configurations.iter().any(|configuration| {
+                    configuration.deployed != Some(false) && applies(&managers[*manager], configuration, vnet)
+                })
+            })
             .collect();
         order.sort_by_key(|manager| (self.scope(&managers[*manager]), *manager));
         let on_intent_policy_network = self.has_intent_policy_services(vnet);
@@ -239,7 +241,10 @@ impl<'a> View<'a> {
             for configuration in &manager.configurations {
                 if applies(manager, configuration, vnet) && self.is_deployed(configuration)? {
                     let says = |word: &str| {
-                        configuration.on_intent_policy_services.iter().any(|own| own.eq_ignore_ascii_case(word))
+                        configuration
+                            .on_intent_policy_services
+                            .iter()
+                            .any(|own| own.eq_ignore_ascii_case(word))
                     };
                     return Ok(match (says("All"), says("AllowRulesOnly")) {
                         (true, _) => Setting::All,

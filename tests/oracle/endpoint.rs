@@ -14,7 +14,7 @@ use super::platform::is_unsupported;
 use super::rules::Seen;
 use super::space::View;
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// PE-3, PE-8, PE-10: a packet at a private endpoint.
     pub(crate) fn arrive_at_endpoint(
         &mut self,
@@ -28,7 +28,7 @@ impl Walk<'_> {
             self.missing_must_allow(&at.id)?;
             return Ok(self.allowed());
         }
-        let connection = self.connection(endpoint)?.cloned();
+        let connection = self.connection(endpoint)?;
         // PLAT-9.
         if is_unsupported(&packet.five_tuple) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
@@ -36,15 +36,18 @@ impl Walk<'_> {
         if !self.passes_unfiltered(interface) {
             self.at_interface(interface, direction, packet, seen, None)?;
         }
-        let service = connection.and_then(|connection| connection.service);
+        let service = connection.and_then(|connection| connection.service.as_ref());
         if let Some(service) = service.filter(|service| service.segment("privateLinkServices").is_some()) {
-            self.must_let_through(Feature::PrivateLinkService, Some(&service))?;
+            self.must_let_through(Feature::PrivateLinkService, Some(service))?;
         }
         Ok(self.allowed())
     }
 
     /// PE-8: the connection that carries the packet.
-    fn connection(&mut self, endpoint: PrivateEndpointIndex) -> Result<Option<&PrivateLinkConnection>, Stop> {
+    fn connection(
+        &mut self,
+        endpoint: PrivateEndpointIndex,
+    ) -> Result<Option<&'a PrivateLinkConnection>, Stop> {
         let at = &self.view.network.private_endpoints[endpoint.get()];
         let approved = |connection: &&PrivateLinkConnection| {
             connection.status.as_deref().is_some_and(|status| status.eq_ignore_ascii_case("Approved"))
@@ -99,7 +102,8 @@ impl View<'_> {
     ) -> Option<PrivateEndpointIndex> {
         let mut endpoints = self.network.private_endpoints.iter();
         let position = endpoints.position(|endpoint| {
-            endpoint.addresses.contains(&address) && stands(endpoint.subnet.as_ref().and_then(Reference::here))
+            endpoint.addresses.contains(&address)
+                && stands(endpoint.subnet.as_ref().and_then(Reference::here))
         });
         position.map(PrivateEndpointIndex::new)
     }
@@ -114,10 +118,8 @@ impl View<'_> {
         let at = &self.network.private_endpoints[endpoint.get()];
         let Some(subnet) = at.subnet.as_ref().and_then(Reference::here) else { return false };
         let policies = self.network.subnets[subnet.get()].private_endpoint_policies;
-        let by_policy = matches!(
-            policies,
-            PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::RouteTableEnabled
-        );
+        let by_policy =
+            matches!(policies, PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::RouteTableEnabled);
         let space = &self.network.vnets[self.vnet_of(subnet).get()].address_space;
         let mut ranges = space.iter().filter(|range| range.contains(&address));
         by_policy && ranges.any(|range| length >= range.prefix_len())

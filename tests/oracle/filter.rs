@@ -1,18 +1,16 @@
 //! What one interface says to a packet: its record of the flow, or else admin rules, the gate and the NSGs (EVAL).
 
-use std::net::IpAddr;
-
-use nsgsim::model::flow::{FiveTuple, Fragment, Packet, Port};
+use nsgsim::model::flow::{Fragment, Packet};
 use nsgsim::model::id::ResourceId;
-use nsgsim::model::index::{NicIndex, NsgIndex, PublicIpIndex, Reference};
+use nsgsim::model::index::{NicIndex, NsgIndex, PublicIpIndex, Reference, SubnetIndex};
 use nsgsim::model::network::PublicIpSku;
-use nsgsim::model::rule::{Access, Direction, Protocol};
-use nsgsim::model::verdict::{Feature, Interface, Layer, Reason, RuleHit, StepAnswer, Unknown};
+use nsgsim::model::rule::{Access, Direction};
+use nsgsim::model::services::AdminAction;
+use nsgsim::model::verdict::{Interface, Layer, Reason, RuleHit, StepAnswer, Unknown};
 
 use super::journey::{End, Stop, Walk, deny};
-use super::rules::{LICENSING, METADATA, NsgAnswer, Seen};
-use super::space::PLATFORM;
-use super::state::{FlowKey, Record};
+use super::rules::{NsgAnswer, Seen, Surroundings};
+use super::state::{FlowKey, Record, Slot};
 
 /// The idle time of a network that sets none, in minutes (STATE-6).
 const DEFAULT_IDLE_MIN: u32 = 4;
@@ -20,7 +18,7 @@ const DEFAULT_IDLE_MIN: u32 = 4;
 /// Of a packet that passes by the record of a flow that came in: by which public address, where it is known.
 pub(crate) type CameIn = Option<Option<PublicIpIndex>>;
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// One interface: the record of the flow passes the packet (STATE-1), or else the filters are
     /// asked, and a packet that they allow leaves a record. Returns the public address that the flow came in by.
     pub(crate) fn at_interface(
@@ -49,9 +47,16 @@ impl Walk<'_> {
                     self.records.insert(self.slot(interface, key), record.clone());
                 }
                 // STATE-5.
-                if let Some(hit) = record.revoked_by {
-                    self.step(interface, hit.direction, StepAnswer::Rule(hit), Access::Deny, seen);
-                    return deny(Reason::SecurityRule(hit));
+                if let Some(reason) = record.revoked_by {
+                    let (direction, answer) = match reason {
+                        Reason::SecurityRule(hit) => (hit.direction, StepAnswer::Rule(hit)),
+                        Reason::AdminRule(hit) => {
+                            (hit.direction, StepAnswer::AdminRule(hit, AdminAction::Deny))
+                        }
+                        _ => unreachable!("flows are revoked by rules alone"),
+                    };
+                    self.step(interface, direction, answer, Access::Deny, seen);
+                    return deny(reason);
                 }
                 self.step(interface, direction, StepAnswer::FlowTable, Access::Allow, seen);
                 let by = record.entered_by.as_ref().and_then(|id| self.public_ip_by_id(id));
@@ -67,18 +72,22 @@ impl Walk<'_> {
             let entered_by = entered_by.map(|public_ip| public_ips[public_ip.get()].id.clone());
             let mut record = Record::new(first, direction, entered_by, self.now_ns);
             if !record.see(packet.tcp, direction, self.now_ns) {
-                self.records.insert(self.slot(interface, key), record);
+                let slot = self.slot(interface, key);
+                self.own_records.insert(slot.clone());
+                self.records.insert(slot, record);
             }
         }
         Ok(None)
     }
 
     /// Where the record of a flow stands.
-    fn slot(&self, interface: Interface, key: FlowKey) -> (ResourceId, FlowKey) {
+    fn slot(&self, interface: Interface, key: FlowKey) -> Slot {
         let id = match interface {
             Interface::Nic(nic) => &self.view.network.nics[nic.get()].id,
             // Interfaces that are not listed are told apart by their addresses, which are in the key.
             Interface::Unlisted(subnet) => self.view.subnet_id(subnet),
+            Interface::Endpoint(endpoint) => &self.view.network.private_endpoints[endpoint.get()].id,
+            Interface::Service(_) => unreachable!("a service keeps no records here"),
         };
         (id.clone(), key)
     }
@@ -86,11 +95,12 @@ impl Walk<'_> {
     /// STATE-6: the record of a flow that has not been idle for too long. Whether one exists may be a question.
     fn live(&mut self, interface: Interface, key: FlowKey) -> Result<Option<Record>, Stop> {
         let slot = self.slot(interface, key);
+        // A packet never meets a record that it left itself.
+        if self.own_records.contains(&slot) {
+            return Ok(None);
+        }
         let Some(mut record) = self.records.get(&slot).cloned() else { return Ok(None) };
-        let subnet = match interface {
-            Interface::Nic(nic) => self.view.network.subnet_of(nic),
-            Interface::Unlisted(subnet) => Some(subnet),
-        };
+        let subnet = self.surroundings(interface).ok();
         let set = subnet.and_then(|subnet| {
             let vnet = self.view.vnet_of(subnet);
             self.view.network.vnets[vnet.get()].flow_timeout_min
@@ -122,7 +132,7 @@ impl Walk<'_> {
         seen: &Seen,
         entered_by: Option<PublicIpIndex>,
     ) -> Result<(), Stop> {
-        if self.admin_rules(interface)? {
+        if self.admin_rules(interface, direction, seen)? {
             return Ok(());
         }
         if let (Some(nic), Some(public_ip)) = (interface.nic(), entered_by) {
@@ -139,27 +149,6 @@ impl Walk<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Admin rules are read, but not simulated: whether they let the packet through at all is one question, whether
-    /// they let it pass over the NSGs (`AlwaysAllow`, ADM-3) is another. Returns the answer to the second.
-    fn admin_rules(&mut self, interface: Interface) -> Result<bool, Stop> {
-        let network = self.view.network;
-        let by_manager = network.network_managers.iter().any(|manager| {
-            let in_force = manager.configurations.iter().filter(|one| one.deployed != Some(false));
-            in_force.flat_map(|one| &one.collections).any(|collection| !collection.rules.is_empty())
-        });
-        let effective = network.effective_admin_rules.iter().any(|rules| !rules.rules.is_empty());
-        if !by_manager && !effective {
-            return Ok(false);
-        }
-        let feature = Feature::AdminRules;
-        self.must_let_through(feature, None)?;
-        let place = match interface {
-            Interface::Nic(nic) => &network.nics[nic.get()].id,
-            Interface::Unlisted(subnet) => self.view.subnet_id(subnet),
-        };
-        Ok(self.view.world.ask(Unknown::FeatureAllows { feature, resource: Some(place.clone()) })?)
     }
 
     /// EVAL-11: a Standard public address in front of an interface without any NSG is closed.
@@ -184,20 +173,39 @@ impl Walk<'_> {
         }
     }
 
-    fn subnet_level(&mut self, interface: Interface, direction: Direction, seen: &Seen) -> Result<(), Stop> {
-        let subnet = match interface {
-            Interface::Unlisted(subnet) => subnet,
-            Interface::Nic(nic) => match self.place_of(nic) {
-                Ok(subnet) => subnet,
-                Err(missing) => return self.missing_must_allow(missing),
-            },
-        };
-        let at = &self.view.network.subnets[subnet.get()];
-        // GW-1, FW-1: an NSG there is not enforced.
+    /// Where an interface stands; `Err` where the inventory lacks the subnet.
+    pub(crate) fn surroundings(&self, interface: Interface) -> Surroundings<'a> {
+        let network = self.view.network;
+        match interface {
+            Interface::Nic(nic) => self.place_of(nic),
+            Interface::Unlisted(subnet) => Ok(subnet),
+            Interface::Endpoint(endpoint) => {
+                let at = &network.private_endpoints[endpoint.get()];
+                match &at.subnet {
+                    Some(Reference::Here(subnet)) => Ok(*subnet),
+                    Some(Reference::Missing(id)) => Err(id),
+                    None => Err(&at.id),
+                }
+            }
+            Interface::Service(account) => Err(&network.service_accounts[account.get()].id),
+        }
+    }
+
+    /// GW-1, FW-1: an NSG there is not enforced.
+    pub(crate) fn enforces_nsg(&self, subnet: SubnetIndex) -> bool {
         let special = ["GatewaySubnet", "AzureFirewallSubnet"];
-        if special.iter().any(|name| at.id.name().eq_ignore_ascii_case(name)) {
+        !special.iter().any(|name| self.view.subnet_id(subnet).name().eq_ignore_ascii_case(name))
+    }
+
+    fn subnet_level(&mut self, interface: Interface, direction: Direction, seen: &Seen) -> Result<(), Stop> {
+        let subnet = match self.surroundings(interface) {
+            Ok(subnet) => subnet,
+            Err(missing) => return self.missing_must_allow(missing),
+        };
+        if !self.enforces_nsg(subnet) || self.passes_unfiltered(interface) {
             return Ok(());
         }
+        let at = &self.view.network.subnets[subnet.get()];
         self.level(interface, direction, Layer::SubnetNsg, at.nsg.as_ref(), seen)
     }
 
@@ -207,6 +215,9 @@ impl Walk<'_> {
                 let nsg = self.view.network.nics[nic.get()].nsg.as_ref();
                 self.level(interface, direction, Layer::NicNsg, nsg, seen)
             }
+            // PE-3.
+            Interface::Endpoint(_) => Ok(()),
+            Interface::Service(_) => unreachable!("a service has a firewall, not NSGs"),
             Interface::Unlisted(_) => {
                 let address = match direction {
                     Direction::Inbound => seen.tuple.destination,
@@ -233,11 +244,8 @@ impl Walk<'_> {
             }
             Some(Reference::Here(nsg)) => *nsg,
         };
-        let place = match interface {
-            Interface::Nic(nic) => self.place_of(nic),
-            Interface::Unlisted(subnet) => Ok(subnet),
-        };
-        match self.view.ask_nsg(nsg, direction, place, seen)? {
+        let place = self.surroundings(interface);
+        match self.view.ask_nsg(nsg, direction, interface, place, seen)? {
             NsgAnswer::Hidden(Access::Allow) => Ok(()),
             NsgAnswer::Hidden(Access::Deny) => Err(Stop::End(End::Deny(None))),
             NsgAnswer::Rule(position, access) => {
@@ -252,18 +260,4 @@ impl Walk<'_> {
             }
         }
     }
-}
-
-/// Whether a packet is of the platform's services (PLAT-1 to PLAT-8).
-pub(crate) fn is_platform(tuple: &FiveTuple) -> bool {
-    let of = |hosts: &[[u8; 4]], address: IpAddr| hosts.iter().any(|host| address == IpAddr::from(*host));
-    let either = |hosts: &[[u8; 4]]| of(hosts, tuple.source) || of(hosts, tuple.destination);
-    let licensing = tuple.protocol == Protocol::TCP
-        && ((of(&LICENSING, tuple.destination) && tuple.destination_port == Port::Number(1688))
-            || (of(&LICENSING, tuple.source) && tuple.source_port == Port::Number(1688)));
-    let ports = (tuple.source_port, tuple.destination_port);
-    let asks = ports == (Port::Number(68), Port::Number(67)) && tuple.destination == IpAddr::from([255; 4]);
-    let answers = ports == (Port::Number(67), Port::Number(68));
-    let dhcp = tuple.protocol == Protocol::UDP && (asks || answers);
-    either(&[PLATFORM, METADATA]) || licensing || dhcp
 }

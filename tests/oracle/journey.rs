@@ -1,25 +1,30 @@
 //! One packet's way through the network in one world (EVAL-12).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use nsgsim::model::flow::{Fragment, Icmp, Origin, Packet, Port};
+use nsgsim::model::flow::{Fragment, Icmp, Origin, Packet};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{
-    GatewayIndex, NatGatewayIndex, NicIndex, PublicIpIndex, Reference, SubnetIndex, VnetIndex,
+    GatewayIndex, NatGatewayIndex, NicIndex, PublicIpIndex, Reference, ServiceAccountIndex, SubnetIndex,
+    VnetIndex,
 };
 use nsgsim::model::network::{IpConfiguration, Nic, PublicIpSku};
 use nsgsim::model::routing::{ConnectionRemote, NatGateway};
 use nsgsim::model::rule::{Access, Direction, Protocol};
 use nsgsim::model::services::Frontend;
 use nsgsim::model::verdict::{
-    Feature, Interface, Note, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer, Translation, Unknown,
+    Feature, Interface, Note, PlatformService, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer,
+    Translation, Unknown,
 };
 
-use super::filter::{CameIn, is_platform};
+use super::filter::CameIn;
+use super::platform::{answers_for_address, asks_for_address, is_unsupported, needs_no_route};
 use super::route::{Candidate, Hop};
 use super::rules::Seen;
+use super::service::Client;
 use super::space::{View, holds, is_public};
-use super::state::Records;
+use super::state::{Records, Slot};
 use super::world::Asked;
 
 /// How a packet ended in one world.
@@ -54,7 +59,11 @@ pub(crate) struct Walk<'a> {
     pub(crate) now_ns: u64,
     /// Nobody in the inventory does not mean nobody (design, section 2).
     pub(crate) partial_inventory: bool,
+    /// The account or vault that answers at the destination (SVC-1).
+    pub(crate) target: Option<ServiceAccountIndex>,
     pub(crate) records: Records,
+    /// Where this packet left a record itself.
+    pub(crate) own_records: BTreeSet<Slot>,
     pub(crate) steps: Vec<Step>,
     pub(crate) routes: Vec<RouteStep>,
     pub(crate) translation: Translation,
@@ -85,10 +94,7 @@ impl<'a> Walk<'a> {
             Origin::Unlisted(subnet) => self.start_unlisted(subnet, packet),
             Origin::Internet => self.start_on_internet(packet),
             Origin::OnPremises(gateway) => self.start_on_premises(gateway, packet),
-            Origin::Platform => {
-                self.must_let_through(Feature::PlatformTraffic, None)?;
-                Ok(self.allowed())
-            }
+            Origin::Platform => self.start_at_platform(packet),
         }
     }
 
@@ -98,6 +104,14 @@ impl<'a> Walk<'a> {
             None => Reason::NoSecurityGroup,
             Some(step) => match step.answer {
                 StepAnswer::Rule(hit) => Reason::SecurityRule(hit),
+                StepAnswer::AdminRule(hit, _) => Reason::AdminRule(hit),
+                StepAnswer::PlatformRule(service) => {
+                    Reason::PlatformRule { service, interface: step.interface, direction: step.direction }
+                }
+                StepAnswer::ServiceFirewall(rule) => match step.interface {
+                    Interface::Service(account) => Reason::ServiceFirewall { account, rule },
+                    _ => unreachable!("a service's firewall stands at the service"),
+                },
                 StepAnswer::FlowTable => {
                     Reason::FlowState { interface: step.interface, direction: step.direction }
                 }
@@ -124,25 +138,12 @@ impl<'a> Walk<'a> {
         if self.view.world.ask(question)? { Ok(()) } else { Err(Stop::End(End::Deny(None))) }
     }
 
-    /// Packets to and from the platform (PLAT-1 to PLAT-8) and what networks do not carry (PLAT-9).
-    fn exceptions(&mut self, packet: &Packet) -> Result<Option<End>, Stop> {
-        if is_platform(&packet.five_tuple) {
-            self.must_let_through(Feature::PlatformTraffic, None)?;
-            return Ok(Some(self.allowed()));
-        }
-        if is_unsupported(packet) {
-            self.must_let_through(Feature::UnsupportedTraffic, None)?;
-            return Ok(Some(self.allowed()));
-        }
-        Ok(None)
-    }
-
     fn start_at_nic(&mut self, nic: NicIndex, packet: &Packet) -> Result<End, Stop> {
         let at = &self.view.network.nics[nic.get()];
         let own = |address| at.ip_configurations.iter().any(|own| own.address == Some(address));
         let tuple = packet.five_tuple;
         // PLAT-5: a guest that asks for its address does not have one yet.
-        let asks_for_address = tuple.source.is_unspecified() && is_platform(&tuple);
+        let asks_for_address = tuple.source.is_unspecified() && asks_for_address(&tuple);
         // ROUTE-13.
         if !own(tuple.source) && !at.ip_forwarding && !asks_for_address {
             return deny(Reason::IpForwarding { nic, direction: Direction::Outbound });
@@ -151,18 +152,25 @@ impl<'a> Walk<'a> {
         if own(tuple.destination) {
             return Ok(End::Allow(Reason::NoSecurityGroup));
         }
-        if let Some(end) = self.exceptions(packet)? {
+        let (interface, direction) = (Interface::Nic(nic), Direction::Outbound);
+        if let Some(end) = self.exempt(interface, packet, true)? {
             return Ok(end);
         }
+        if is_unsupported(&tuple) {
+            return deny(Reason::UnsupportedTraffic { interface, direction });
+        }
         let seen = Seen { tuple, source_is_hidden: false };
-        let came_in_by = self.at_interface(Interface::Nic(nic), Direction::Outbound, packet, &seen, None)?;
+        let came_in_by = self.at_interface(interface, direction, packet, &seen, None)?;
+        if needs_no_route(tuple.destination) {
+            return Ok(self.allowed());
+        }
         let Ok(subnet) = self.place_of(nic) else {
             // Where it goes from a subnet that nobody knows, nobody knows.
             let missing = self.missing_subnet_of(nic);
             self.must_let_through(Feature::UnknownRoute, Some(&missing))?;
             return Ok(self.allowed());
         };
-        self.send(Sender { interface: Interface::Nic(nic), subnet, came_in_by }, packet)
+        self.send(Sender { interface, subnet, came_in_by }, packet)
     }
 
     fn start_unlisted(&mut self, subnet: SubnetIndex, packet: &Packet) -> Result<End, Stop> {
@@ -170,28 +178,29 @@ impl<'a> Walk<'a> {
         if tuple.source == tuple.destination {
             return Ok(End::Allow(Reason::NoSecurityGroup));
         }
-        if let Some(end) = self.exceptions(packet)? {
+        let (interface, direction) = (Interface::Unlisted(subnet), Direction::Outbound);
+        // PE-1, PE-3: what a private endpoint answers passes no outbound rules.
+        let filtered = self.view.endpoint_at(tuple.source, |at| at == Some(subnet)).is_none();
+        if let Some(end) = self.exempt(interface, packet, filtered)? {
             return Ok(end);
         }
-        let interface = Interface::Unlisted(subnet);
+        if is_unsupported(&tuple) {
+            return deny(Reason::UnsupportedTraffic { interface, direction });
+        }
         let seen = Seen { tuple, source_is_hidden: false };
-        let came_in_by = self.at_interface(interface, Direction::Outbound, packet, &seen, None)?;
+        let mut came_in_by = None;
+        if filtered {
+            came_in_by = self.at_interface(interface, direction, packet, &seen, None)?;
+        }
+        if needs_no_route(tuple.destination) {
+            return Ok(self.allowed());
+        }
         self.send(Sender { interface, subnet, came_in_by }, packet)
     }
 
     /// From the source's filters on: where the packet goes (EVAL-12, steps 2 to 5).
     fn send(&mut self, sender: Sender, packet: &Packet) -> Result<End, Stop> {
         let to = packet.five_tuple.destination;
-        let vnet = self.view.vnet_of(sender.subnet);
-        if let Some(endpoint) = self.private_endpoint_near(vnet, to) {
-            self.must_let_through(Feature::PrivateEndpoint, Some(&endpoint))?;
-            return Ok(self.allowed());
-        }
-        if self.view.service_endpoint_holds(sender.subnet, to)? {
-            let subnet = self.view.subnet_id(sender.subnet);
-            self.must_let_through(Feature::ServiceEndpoint, Some(subnet))?;
-            return Ok(self.allowed());
-        }
         let Some(route) = self.view.route(sender.subnet, to)? else {
             return deny(Reason::Route(RouteEnd::None { interface: sender.interface, user_route: None }));
         };
@@ -213,6 +222,11 @@ impl<'a> Walk<'a> {
                 Ok(self.allowed())
             }
             Hop::Internet => self.leave_to_internet(sender, packet),
+            Hop::Endpoint(endpoint) => self.arrive_at_endpoint(*endpoint, packet, &seen),
+            Hop::Service(service) => {
+                self.endpoint_policies(sender.subnet, service, to)?;
+                self.at_service(Client::Subnet(sender.subnet), &seen)
+            }
             // ROUTE-11.
             Hop::None => {
                 let user_route = route.user.as_ref().map(|(position, _)| *position);
@@ -275,9 +289,8 @@ impl<'a> Walk<'a> {
             self.must_let_through(Feature::LoadBalancer, Some(&balancer))?;
             return Ok(self.allowed());
         }
-        if let Some(endpoint) = self.private_endpoint_near(vnet, to) {
-            self.must_let_through(Feature::PrivateEndpoint, Some(&endpoint))?;
-            return Ok(self.allowed());
+        if let Some(endpoint) = self.view.endpoint_near(vnet, to) {
+            return self.arrive_at_endpoint(endpoint, packet, seen);
         }
         // A NIC in a subnet that the inventory lacks may be in this network.
         if let Some(nic) = holders.iter().find(|nic| self.place_of(**nic).is_err()) {
@@ -306,7 +319,12 @@ impl<'a> Walk<'a> {
         seen: &Seen,
         entered_by: Option<PublicIpIndex>,
     ) -> Result<End, Stop> {
-        self.at_interface(Interface::Nic(nic), Direction::Inbound, packet, seen, entered_by)?;
+        let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
+        // PLAT-9: what starts at an interface has been stopped there.
+        if is_unsupported(&seen.tuple) {
+            return deny(Reason::UnsupportedTraffic { interface, direction });
+        }
+        self.at_interface(interface, direction, packet, seen, entered_by)?;
         Ok(self.allowed())
     }
 
@@ -316,33 +334,16 @@ impl<'a> Walk<'a> {
         balancers.find(|balancer| balancer.frontends.iter().any(&is_it)).map(|balancer| balancer.id.clone())
     }
 
-    /// PE-6: a private endpoint with this address in the network or in one that is peered with it; also one whose
-    /// subnet the inventory lacks.
-    fn private_endpoint_near(&self, vnet: VnetIndex, address: IpAddr) -> Option<ResourceId> {
-        let network = self.view.network;
-        let near = |subnet: &Option<Reference<SubnetIndex>>| match subnet {
-            Some(Reference::Here(subnet)) => {
-                let other = self.view.vnet_of(*subnet);
-                let peerings = &network.vnets[vnet.get()].peerings;
-                other == vnet
-                    || peerings
-                        .iter()
-                        .any(|peering| peering.remote.here() == Some(other) && self.view.is_up(vnet, peering))
-            }
-            Some(Reference::Missing(_)) | None => true,
-        };
-        let mut endpoints = network.private_endpoints.iter();
-        endpoints
-            .find(|endpoint| endpoint.addresses.contains(&address) && near(&endpoint.subnet))
-            .map(|endpoint| endpoint.id.clone())
-    }
-
     /// A packet whose route is `Internet` (OUT-1 to OUT-5).
     fn leave_to_internet(&mut self, sender: Sender, packet: &Packet) -> Result<End, Stop> {
         let source = self.leave(sender, packet)?;
         let to = packet.five_tuple.destination;
         let known = self.public_ip(to);
-        let Some(public_ip) = known else { return Ok(self.allowed()) };
+        let Some(public_ip) = known else {
+            let seen = Seen { tuple: packet.five_tuple, source_is_hidden: source.is_none() };
+            let from = Some(self.view.vnet_of(sender.subnet));
+            return self.at_service(Client::Public { source, from }, &seen);
+        };
         // PIP-1: it comes back in by a public address of the inventory.
         let mut tuple = packet.five_tuple;
         tuple.source = source.unwrap_or(tuple.source);
@@ -454,7 +455,7 @@ impl<'a> Walk<'a> {
             Some(Icmp::Echo { .. }) => return deny(no_way),
             None if matches!(packet.five_tuple.protocol, Protocol::ICMP | Protocol::ICMPV6) => {
                 // It may be an echo.
-                self.must_let_through(Feature::UnsupportedTraffic, None)?;
+                self.must_let_through(Feature::UnmappedProtocol, None)?;
             }
             _ => {}
         }
@@ -546,37 +547,66 @@ impl<'a> Walk<'a> {
 
     /// From outside: to a public address, or to a private one that stands behind a translation already seen.
     fn start_on_internet(&mut self, packet: &Packet) -> Result<End, Stop> {
-        if let Some(end) = self.exceptions(packet)? {
-            return Ok(end);
-        }
-        let network = self.view.network;
         let to = packet.five_tuple.destination;
         let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
         if let Some(public_ip) = self.public_ip(to) {
             return self.enter(public_ip, packet, &seen);
         }
+        if let Some(end) = self.at_private_address(packet, &seen, true)? {
+            return Ok(end);
+        }
+        if self.view.network.vnets.iter().any(|vnet| holds(&vnet.address_space, to)) {
+            return self.nobody(to);
+        }
+        if self.target.is_some() {
+            let client = Client::Public { source: Some(packet.five_tuple.source), from: None };
+            return self.at_service(client, &seen);
+        }
+        deny(Reason::Route(RouteEnd::NoPublicIp))
+    }
+
+    /// PLAT-6, PLAT-7: from the platform to a private address.
+    fn start_at_platform(&mut self, packet: &Packet) -> Result<End, Stop> {
+        let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
+        match self.at_private_address(packet, &seen, false)? {
+            Some(end) => Ok(end),
+            None => self.nobody(packet.five_tuple.destination),
+        }
+    }
+
+    /// From outside, at whoever has this private address; `None` where nobody has it.
+    fn at_private_address(
+        &mut self,
+        packet: &Packet,
+        seen: &Seen,
+        from_internet: bool,
+    ) -> Result<Option<End>, Stop> {
+        let network = self.view.network;
+        let to = seen.tuple.destination;
         let mut holders = Vec::new();
         for (position, nic) in network.nics.iter().enumerate() {
             let with_it = nic.ip_configurations.iter().find(|own| own.address == Some(to));
             holders.extend(with_it.map(|own| (NicIndex::new(position), own)));
         }
+        if let Some((nic, _)) = holders.first().filter(|_| !from_internet && answers_for_address(&seen.tuple))
+        {
+            // PLAT-5.
+            let (interface, direction) = (Interface::Nic(*nic), Direction::Inbound);
+            let answer = StepAnswer::PlatformRule(PlatformService::Dhcp);
+            self.step(interface, direction, answer, Access::Allow, seen);
+            return Ok(Some(self.allowed()));
+        }
         if !holders.is_empty() {
-            return self.behind_translation(&holders, packet, &seen);
+            return Ok(Some(self.behind_translation(&holders, packet, seen, from_internet)?));
         }
         if let Some(balancer) = self.frontend(|frontend| frontend.address == Some(to)) {
             self.must_let_through(Feature::LoadBalancer, Some(&balancer))?;
-            return Ok(self.allowed());
+            return Ok(Some(self.allowed()));
         }
-        if let Some(endpoint) =
-            network.private_endpoints.iter().find(|endpoint| endpoint.addresses.contains(&to))
-        {
-            self.must_let_through(Feature::PrivateEndpoint, Some(&endpoint.id))?;
-            return Ok(self.allowed());
+        match self.view.endpoint_at(to, |_| true) {
+            Some(endpoint) => Ok(Some(self.arrive_at_endpoint(endpoint, packet, seen)?)),
+            None => Ok(None),
         }
-        if network.vnets.iter().any(|vnet| holds(&vnet.address_space, to)) {
-            return self.nobody(to);
-        }
-        deny(Reason::Route(RouteEnd::NoPublicIp))
     }
 
     /// The private address is known already; several networks may hold it (TOP-5).
@@ -585,11 +615,13 @@ impl<'a> Walk<'a> {
         holders: &[(NicIndex, &IpConfiguration)],
         packet: &Packet,
         seen: &Seen,
+        from_internet: bool,
     ) -> Result<End, Stop> {
         let mut ends = Vec::new();
         for (nic, own) in holders {
             let mut walk = self.clone();
             let entered_by = match &own.public_ip {
+                _ if !from_internet => None,
                 // EVAL-11: only what comes from the internet comes through the public address.
                 Some(public_ip) => public_ip.here().filter(|_| is_public(packet.five_tuple.source)),
                 None => {
@@ -618,9 +650,6 @@ impl<'a> Walk<'a> {
 
     /// GW-2, PEER-5: from behind a gateway.
     fn start_on_premises(&mut self, gateway: GatewayIndex, packet: &Packet) -> Result<End, Stop> {
-        if let Some(end) = self.exceptions(packet)? {
-            return Ok(end);
-        }
         self.enter_by(gateway, packet)
     }
 
@@ -733,19 +762,4 @@ impl<'a> Walk<'a> {
     ) {
         self.steps.push(Step { interface, direction, answer, access, seen: seen.tuple });
     }
-}
-
-/// PLAT-9.
-fn is_unsupported(packet: &Packet) -> bool {
-    let tuple = &packet.five_tuple;
-    let (gre, ip_in_ip, ipv6_in_ip) = (Protocol::GRE, Protocol(4), Protocol(41));
-    let broadcast = tuple.destination == IpAddr::from([255; 4]);
-    let reserved_port = tuple.protocol == Protocol::UDP && tuple.source_port == Port::Number(65330);
-    let dhcp = tuple.protocol == Protocol::UDP
-        && (tuple.source_port, tuple.destination_port) == (Port::Number(68), Port::Number(67));
-    tuple.destination.is_multicast()
-        || broadcast
-        || [gre, ip_in_ip, ipv6_in_ip].contains(&tuple.protocol)
-        || reserved_port
-        || dhcp
 }

@@ -10,19 +10,25 @@
 //! whose denial has one. An undetermined answer lists the steps that all worlds share.
 #![allow(dead_code, reason = "each test target uses its part of the oracle")]
 
+mod admin;
+mod endpoint;
 mod filter;
 mod journey;
+mod platform;
 mod route;
 mod rules;
+mod service;
 mod space;
 mod state;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use nsgsim::model::flow::{Fragment, Origin, Packet};
-use nsgsim::model::index::{NicIndex, NsgIndex, Reference, SubnetIndex};
+use nsgsim::model::index::{
+    NicIndex, NsgIndex, PrivateEndpointIndex, Reference, ServiceAccountIndex, SubnetIndex,
+};
 use nsgsim::model::network::Network;
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::rule::{AddressTerm, Direction, Protocol};
@@ -66,8 +72,15 @@ impl Oracle {
         &self.network
     }
 
-    /// The whole journey of a packet, with state (SIM-6, `path`).
-    pub(crate) fn path(&mut self, origin: Origin, packet: &Packet, time_ns: u64) -> Answer {
+    /// The whole journey of a packet, with state (SIM-6, `path`). `target` is the account or vault that answers at the
+    /// destination, where the packet names it (SVC-1).
+    pub(crate) fn path(
+        &mut self,
+        origin: Origin,
+        packet: &Packet,
+        time_ns: u64,
+        target: Option<ServiceAccountIndex>,
+    ) -> Answer {
         let tuple = &packet.five_tuple;
         let datagram = |identification| {
             (format!("{origin:?}"), tuple.source, tuple.destination, tuple.protocol, identification)
@@ -81,6 +94,7 @@ impl Oracle {
         }
         let found = worlds(|world| {
             let mut walk = self.walk(View { network: &self.network, tags: &self.tags, world }, time_ns);
+            walk.target = target;
             let end = walk.run(origin, packet)?;
             Ok((Leaf::new(end, &walk), walk.records))
         });
@@ -137,9 +151,11 @@ impl Oracle {
         for ((id, key), mut record) in records {
             let nic = self.network.nics.iter().position(|nic| nic.id == id).map(NicIndex::new);
             let subnet = self.network.subnets.iter().position(|subnet| subnet.id == id).map(SubnetIndex::new);
-            let Some(interface) = nic.map(Interface::Nic).or(subnet.map(Interface::Unlisted)) else {
-                continue;
-            };
+            let endpoints = &self.network.private_endpoints;
+            let endpoint =
+                endpoints.iter().position(|endpoint| endpoint.id == id).map(PrivateEndpointIndex::new);
+            let interface = nic.map(Interface::Nic).or(subnet.map(Interface::Unlisted));
+            let Some(interface) = interface.or(endpoint.map(Interface::Endpoint)) else { continue };
             let flushed = self.nsgs_of(interface).into_iter().any(|nsg| is_flushed(&old, &self.network, nsg));
             // The rule that denies a revoked flow may have moved or gone.
             if flushed || record.revoked_by.is_some() {
@@ -147,7 +163,9 @@ impl Oracle {
                 record.revoked_by = None;
                 match answer.verdict {
                     Verdict::Allow(_) => {}
-                    Verdict::Deny(Reason::SecurityRule(hit)) => record.revoked_by = Some(hit),
+                    Verdict::Deny(reason @ (Reason::SecurityRule(_) | Reason::AdminRule(_))) => {
+                        record.revoked_by = Some(reason);
+                    }
                     Verdict::Deny(_) => unreachable!("the filters of a NIC deny by rules alone"),
                     Verdict::Undetermined(question) => record.doubt = Some(question),
                 }
@@ -160,6 +178,11 @@ impl Oracle {
         let (own, subnet) = match interface {
             Interface::Nic(nic) => (self.network.nics[nic.get()].nsg.as_ref(), self.network.subnet_of(nic)),
             Interface::Unlisted(subnet) => (None, Some(subnet)),
+            Interface::Endpoint(endpoint) => {
+                let subnet = self.network.private_endpoints[endpoint.get()].subnet.as_ref();
+                (None, subnet.and_then(Reference::here))
+            }
+            Interface::Service(_) => (None, None),
         };
         let of_subnet = subnet.and_then(|subnet| self.network.subnets[subnet.get()].nsg.as_ref());
         own.into_iter().chain(of_subnet).filter_map(Reference::here).collect()
@@ -170,7 +193,9 @@ impl Oracle {
             view,
             now_ns,
             partial_inventory: self.partial_inventory,
+            target: None,
             records: self.records.clone(),
+            own_records: BTreeSet::new(),
             steps: Vec::new(),
             routes: Vec::new(),
             translation: Translation::default(),

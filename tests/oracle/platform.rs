@@ -15,7 +15,7 @@ use super::space::{PLATFORM, prefix};
 impl Walk<'_> {
     /// PLAT-1 to PLAT-5: the end of a packet that the platform exempts, at the interface that sends it. No route is
     /// taken and no record left. `filtered` is false for what has no outbound rules (PE-1).
-    pub(crate) fn to_platform(
+    pub(crate) fn exempt(
         &mut self,
         interface: Interface,
         packet: &Packet,

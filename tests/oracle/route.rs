@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use nsgsim::model::id::ResourceId;
-use nsgsim::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
+use nsgsim::model::index::{GatewayIndex, PrivateEndpointIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::network::ServiceEndpoint;
 use nsgsim::model::prefix::{Prefix, host};
 use nsgsim::model::routing::{NextHop, Route, RouteDestination};
@@ -44,6 +44,10 @@ pub(crate) enum Hop {
     Appliance(Option<IpAddr>),
     Internet,
     None,
+    /// A private endpoint (PE-6).
+    Endpoint(PrivateEndpointIndex),
+    /// A service, by its name, through the subnet's endpoint (ROUTE-8).
+    Service(String),
     /// A route of a kind that no clause names, or of a table that the inventory lacks.
     Unknown(ResourceId),
 }
@@ -52,10 +56,11 @@ impl Candidate {
     fn system(prefix: Prefix, hop: Hop) -> Self {
         // ROUTE-6 orders the sources; between two system routes of one prefix what leads somewhere goes first.
         let rank = match hop {
-            Hop::Local(_) => 6,
-            Hop::Peer(_) => 7,
-            Hop::Internet => 8,
-            _ => 9,
+            Hop::Endpoint(_) => 6,
+            Hop::Local(_) => 7,
+            Hop::Peer(_) => 8,
+            Hop::Internet => 9,
+            _ => 10,
         };
         Self { prefix, source: RouteSource::System, rank, hop, user: None, bgp_override: false }
     }
@@ -77,17 +82,31 @@ impl Candidate {
             Hop::Gateway { .. } | Hop::UserGateway => NextHopKind::VirtualNetworkGateway,
             Hop::Appliance(_) => NextHopKind::VirtualAppliance,
             Hop::Internet => NextHopKind::Internet,
+            Hop::Endpoint(_) => NextHopKind::InterfaceEndpoint,
+            Hop::Service(_) => NextHopKind::VirtualNetworkServiceEndpoint,
             Hop::None | Hop::Unknown(_) => NextHopKind::None,
         }
     }
 }
 
 impl View<'_> {
-    /// ROUTE-5 to ROUTE-7: the route that a packet from this subnet takes. `None` where no route holds the
+    /// ROUTE-5 to ROUTE-8: the route that a packet from this subnet takes. `None` where no route holds the
     /// destination.
     pub(crate) fn route(&self, subnet: SubnetIndex, to: IpAddr) -> Asked<Option<Candidate>> {
         let vnet = self.vnet_of(subnet);
+        let endpoint = self.endpoint_near(vnet, to);
+        if endpoint.is_none()
+            && let Some(route) = self.service_endpoint_route(subnet, to)?
+        {
+            return Ok(Some(route));
+        }
         let user = self.user_routes(subnet, to)?;
+        // PE-6, PE-7.
+        let endpoint = endpoint.filter(|endpoint| {
+            let yields =
+                |route: &Candidate| self.endpoint_route_yields(*endpoint, to, route.prefix.prefix_len());
+            !user.iter().any(yields)
+        });
         let mut system = self.system_routes(subnet, to)?;
         // ROUTE-6: the loser of a tie is not used at all, so it does not keep gateway routes away either.
         let beaten = |route: &Candidate| user.iter().any(|other| other.prefix == route.prefix);
@@ -95,6 +114,7 @@ impl View<'_> {
         let overridden = user.iter().any(|route| route.bgp_override);
         let mut candidates = user;
         candidates.append(&mut system);
+        candidates.extend(endpoint.map(|endpoint| Candidate::system(host(to), Hop::Endpoint(endpoint))));
         if !preferred && !overridden && self.propagates(subnet) {
             let space = self.gateway_space(vnet);
             for known in space.prefixes.iter().filter(|known| known.prefix.contains(&to)) {
@@ -241,23 +261,39 @@ impl View<'_> {
         }
     }
 
-    /// SE-2: whether a service endpoint of the subnet leads to the destination.
-    pub(crate) fn service_endpoint_holds(&self, subnet: SubnetIndex, to: IpAddr) -> Asked<bool> {
-        for endpoint in &self.network.subnets[subnet.get()].service_endpoints {
+    /// SE-2, ROUTE-8: the route by a service endpoint of the subnet, by the longest range that holds the destination.
+    fn service_endpoint_route(&self, subnet: SubnetIndex, to: IpAddr) -> Asked<Option<Candidate>> {
+        let endpoints = &self.network.subnets[subnet.get()].service_endpoints;
+        let mut found: Vec<(Prefix, &ServiceEndpoint)> = Vec::new();
+        for endpoint in endpoints {
+            let names = service_tag(&endpoint.service).map(|tag| tag_names(tag, endpoint));
+            let known = names.iter().flatten().filter_map(|name| self.tags.get(name));
+            let ranges = known.flat_map(|tag| &tag.prefixes).filter(|range| range.contains(&to));
+            found.extend(ranges.map(|range| (*range, endpoint)));
+        }
+        let route = |prefix, endpoint: &ServiceEndpoint| {
+            Some(Candidate::system(prefix, Hop::Service(endpoint.service.clone())))
+        };
+        if let Some((prefix, endpoint)) =
+            found.into_iter().min_by_key(|(range, _)| Reverse(range.prefix_len()))
+        {
+            return Ok(route(prefix, endpoint));
+        }
+        for endpoint in endpoints.iter().filter(|_| is_public(to)) {
             let Some(tag) = service_tag(&endpoint.service) else {
                 // LIMIT: which addresses a service has that SE-2 does not name is not known, but they are public.
-                if is_public(to) && self.missing_holds(subnet, &endpoint.service, to)? {
-                    return Ok(true);
+                if self.missing_holds(subnet, &endpoint.service, to)? {
+                    return Ok(route(host(to), endpoint));
                 }
                 continue;
             };
             for name in tag_names(tag, endpoint) {
-                if (is_public(to) || self.tags.get(&name).is_some()) && self.tag_holds(&name, to)? {
-                    return Ok(true);
+                if self.tag_holds(&name, to)? {
+                    return Ok(route(host(to), endpoint));
                 }
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

@@ -8,7 +8,7 @@ use nsgsim::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex};
 use nsgsim::model::prefix::{PortRange, Prefix};
 use nsgsim::model::rule::{Access, AddressTerm, Direction, PortTerm, Protocol, ProtocolMatch, Rule};
 use nsgsim::model::tag::TagName;
-use nsgsim::model::verdict::Unknown;
+use nsgsim::model::verdict::{Interface, RulePlace, Unknown};
 
 use super::space::{PLATFORM, View, has_no_public_address};
 use super::world::{Asked, all_of, any_of};
@@ -52,11 +52,15 @@ impl View<'_> {
         &self,
         nsg: NsgIndex,
         direction: Direction,
+        interface: Interface,
         place: Surroundings<'_>,
         seen: &Seen,
     ) -> Asked<NsgAnswer> {
+        // PE-4.
+        let any_source_port = matches!(interface, Interface::Endpoint(_));
         for (position, rule) in self.network.nsgs[nsg.get()].list(direction) {
-            let at = RuleAt { view: self, nsg, position, rule, place, seen };
+            let rule_place = in_nsg(nsg, position);
+            let at = RuleAt { view: self, rule_place, rule, place, seen, any_source_port };
             if seen.source_is_hidden && at.could_tell_the_source()? {
                 let address = seen.tuple.source;
                 let allows = self.world.ask(Unknown::TranslatedSource { address })?;
@@ -67,6 +71,29 @@ impl View<'_> {
             }
         }
         unreachable!("the last default rule of each direction matches everything (DEF-1)")
+    }
+
+    /// PLAT-2: the first rule with a platform tag that matches by that tag; `None` where there is none.
+    pub(crate) fn ask_platform_rules(
+        &self,
+        nsg: NsgIndex,
+        tag: &str,
+        place: Surroundings<'_>,
+        seen: &Seen,
+    ) -> Asked<Option<(usize, Access)>> {
+        for (position, rule) in self.network.nsgs[nsg.get()].list(Direction::Outbound) {
+            let mut of_tag = rule.clone();
+            of_tag.destination.retain(|term| matches!(term, AddressTerm::Tag(own) if own.is(tag)));
+            if of_tag.destination.is_empty() {
+                continue;
+            }
+            let rule_place = in_nsg(nsg, position);
+            let at = RuleAt { view: self, rule_place, rule: &of_tag, place, seen, any_source_port: false };
+            if at.matches()? {
+                return Ok(Some((position, rule.access)));
+            }
+        }
+        Ok(None)
     }
 
     /// ASG-2, ASG-6: whether an address is one of a group's members, seen from a network: a member in that network,
@@ -97,18 +124,19 @@ impl View<'_> {
 }
 
 /// A rule in its place, and the packet that it is tried on.
-struct RuleAt<'a> {
-    view: &'a View<'a>,
-    nsg: NsgIndex,
-    position: usize,
-    rule: &'a Rule,
-    place: Surroundings<'a>,
-    seen: &'a Seen,
+pub(crate) struct RuleAt<'a> {
+    pub(crate) view: &'a View<'a>,
+    pub(crate) rule_place: RulePlace,
+    pub(crate) rule: &'a Rule,
+    pub(crate) place: Surroundings<'a>,
+    pub(crate) seen: &'a Seen,
+    /// The source-port field counts as `*` (PE-4).
+    pub(crate) any_source_port: bool,
 }
 
 impl RuleAt<'_> {
     /// NSG-7: all five fields match.
-    fn matches(&self) -> Asked<bool> {
+    pub(crate) fn matches(&self) -> Asked<bool> {
         all_of([self.address(End::Source), self.all_but_the_source()])
     }
 
@@ -123,7 +151,7 @@ impl RuleAt<'_> {
 
     /// Whether it hangs on the source alone if the rule matches, and the rule could tell one public address from
     /// another.
-    fn could_tell_the_source(&self) -> Asked<bool> {
+    pub(crate) fn could_tell_the_source(&self) -> Asked<bool> {
         let certain: Vec<Option<bool>> =
             self.rule.source.iter().map(|term| self.hidden_source(term)).collect();
         if certain.contains(&Some(true)) || !certain.contains(&None) {
@@ -246,6 +274,9 @@ impl RuleAt<'_> {
 
     /// NSG-8, NSG-10, NW-1.
     fn ports(&self, end: End) -> Asked<bool> {
+        if end == End::Source && self.any_source_port {
+            return Ok(true);
+        }
         let (terms, port) = match end {
             End::Source => (&self.rule.source_ports, self.seen.tuple.source_port),
             End::Destination => (&self.rule.destination_ports, self.seen.tuple.destination_port),
@@ -277,14 +308,17 @@ impl RuleAt<'_> {
     }
 
     fn port_not_given(&self, end: End) -> Asked<bool> {
-        let rule = u32::try_from(self.position).expect("an NSG has fewer than 2^32 rules");
-        self.view.world.ask(Unknown::PortMatches { nsg: self.nsg, rule, source: end == End::Source })
+        let source = end == End::Source;
+        self.view.world.ask(Unknown::PortMatches { rule: self.rule_place, source })
     }
 
     fn invalid(&self, text: &str) -> Asked<bool> {
-        let rule = u32::try_from(self.position).expect("an NSG has fewer than 2^32 rules");
-        self.view.world.ask(Unknown::FieldMatches { nsg: self.nsg, rule, text: text.to_owned() })
+        self.view.world.ask(Unknown::FieldMatches { rule: self.rule_place, text: text.to_owned() })
     }
+}
+
+fn in_nsg(nsg: NsgIndex, position: usize) -> RulePlace {
+    RulePlace::Nsg { nsg, rule: u32::try_from(position).expect("an NSG has fewer than 2^32 rules") }
 }
 
 /// Whether the ranges together are every port: then they match packets without ports too (NSG-10).

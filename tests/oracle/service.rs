@@ -120,7 +120,8 @@ impl Walk<'_> {
         from: Option<VnetIndex>,
         seen: &Seen,
     ) -> Asked<bool> {
-        let azure_internal = |rule: &&(IpAddr, IpAddr)| at.kind == ServiceKind::Sql && **rule == AZURE_INTERNAL;
+        let azure_internal =
+            |rule: &&(IpAddr, IpAddr)| at.kind == ServiceKind::Sql && **rule == AZURE_INTERNAL;
         if from.is_some() && at.ip_rules.iter().any(|rule| azure_internal(&rule)) {
             return Ok(true);
         }

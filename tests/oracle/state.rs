@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use nsgsim::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::rule::{Direction, Protocol};
-use nsgsim::model::verdict::{RuleHit, Unknown};
+use nsgsim::model::verdict::{Reason, Unknown};
 
 /// What tells flows apart at one interface (STATE-2, STATE-10).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -58,8 +58,8 @@ pub(crate) struct Record {
     last_ns: u64,
     /// The inbound and the outbound side have sent FIN (STATE-7).
     fin: (bool, bool),
-    /// The rule that denies the flow since it was evaluated again (STATE-5).
-    pub(crate) revoked_by: Option<RuleHit>,
+    /// The NSG's or admin rule that denies the flow since it was evaluated again (STATE-5).
+    pub(crate) revoked_by: Option<Reason>,
     /// The record exists only if this question has one of its answers.
     pub(crate) doubt: Option<Unknown>,
 }
@@ -94,8 +94,11 @@ impl Record {
     }
 }
 
-/// The records of all interfaces, by the interface's ID: an index does not survive a change of the network.
-pub(crate) type Records = BTreeMap<(ResourceId, FlowKey), Record>;
+/// Where a record stands: by the interface's ID, because an index does not survive a change of the network.
+pub(crate) type Slot = (ResourceId, FlowKey);
+
+/// The records of all interfaces.
+pub(crate) type Records = BTreeMap<Slot, Record>;
 
 /// One set of records from those of all worlds: what the worlds do not agree on hangs on `because`.
 pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
