@@ -75,6 +75,9 @@ fn steps(oracle: &Oracle, answer: &Answer) -> Vec<String> {
             }
             StepAnswer::FlowTable => "record".to_owned(),
             StepAnswer::PublicIpGate(_) => "gate".to_owned(),
+            StepAnswer::AdminRule(hit, _) => network.admin_rule(hit.rule).name.clone(),
+            StepAnswer::PlatformRule(service) => service.name().to_owned(),
+            StepAnswer::ServiceFirewall(rule) => rule.name().to_owned(),
         };
         format!("{nic} {} {what} {}", step.direction, step.access)
     };

@@ -456,8 +456,7 @@ impl Walk<'_> {
             leaf.steps.push(Step { interface, direction, answer, access: Access::Allow, seen: tuple });
             // It is allowed at the interface, so that its answer passes too (STATE-1, STATE-3).
             let key = FlowKey::new(interface, direction, &tuple, None);
-            let by_record = self.record(key, &tuple, direction).is_some();
-            leaf.passed.push(Passed { stage: number, key, direction, by_record });
+            leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
             return Ok(Some(LeafEnd::Arrived(Reason::PlatformRule { service, interface, direction })));
         }
         if let Some(nic) = start.spoofed_by {

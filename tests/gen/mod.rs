@@ -8,11 +8,17 @@ use std::net::IpAddr;
 
 use nsgsim::model::flow::{FiveTuple, Fragment, Icmp, Origin, Packet, Port, TcpFlags};
 use nsgsim::model::index::{AsgIndex, NicIndex, PublicIpIndex, Reference, SubnetIndex, VnetIndex};
-use nsgsim::model::network::{Asg, Network, PeeringState, PublicIpSku};
+use nsgsim::model::network::{
+    Asg, Network, PeeringState, PrivateEndpointPolicies, PublicIpSku, ServiceEndpoint,
+};
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::routing::{NextHop, Route};
 use nsgsim::model::rule::{
     Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule,
+};
+use nsgsim::model::services::{
+    AdminAction, AdminAddress, AdminCollection, AdminConfiguration, AdminRule, ManagementGroup, NetworkGroup,
+    NetworkManager, PrivateEndpoint, PrivateLinkConnection,
 };
 use nsgsim::model::tag::{TagCatalog, TagName};
 use proptest::prelude::*;
@@ -50,8 +56,13 @@ impl Tape {
 }
 
 /// Addresses of packets: of interfaces, next to them, public ones in and out of the inventory, on the edges of ranges.
-const ADDRESSES: [&str; 26] = [
+const ADDRESSES: [&str; 31] = [
     "10.0.1.4",
+    "168.63.129.16",
+    "169.254.169.254",
+    "20.118.99.224",
+    "10.0.1.20",
+    "224.0.0.1",
     "10.0.1.5",
     "10.0.2.4",
     "10.1.1.4",
@@ -96,10 +107,17 @@ const PREFIXES: [&str; 14] = [
     "192.168.0.0/16",
 ];
 
-const TAGS: [&str; 6] =
-    ["VirtualNetwork", "Internet", "AzureLoadBalancer", "Storage", "AzureCloud", "Nowhere"];
+const TAGS: [&str; 7] = [
+    "VirtualNetwork",
+    "Internet",
+    "AzureLoadBalancer",
+    "Storage",
+    "AzureCloud",
+    "Nowhere",
+    "AzurePlatformDNS",
+];
 
-const PORTS: [u16; 8] = [80, 79, 81, 443, 1000, 0, 65535, 1024];
+const PORTS: [u16; 10] = [80, 79, 81, 443, 1000, 0, 65535, 1024, 53, 1688];
 
 const PORT_RANGES: [(u16, u16); 6] = [(80, 80), (80, 443), (0, 79), (1000, 65535), (0, 65534), (443, 443)];
 
@@ -172,7 +190,102 @@ pub(crate) fn network(tape: &mut Tape) -> Network {
         }
     }
     peerings(tape, &mut network);
+    admin_rules(tape, &mut network);
+    private_endpoint(tape, &mut network);
+    service_endpoints(tape, &mut network);
     network
+}
+
+/// A manager over some of the networks, or two.
+fn admin_rules(tape: &mut Tape, network: &mut Network) {
+    for number in 0..tape.below(3) {
+        let manager = id("networkManagers", &format!("manager-{number}"));
+        let group = manager.child("networkGroups", "some");
+        let members =
+            network.vnets.iter().map(|vnet| vnet.id.clone()).filter(|_| tape.below(3) > 0).collect();
+        let rules = (0..tape.below(4)).map(|position| admin_rule(tape, position)).collect();
+        let collection = AdminCollection { name: "one".to_owned(), groups: vec![group.clone()], rules };
+        let configuration = AdminConfiguration {
+            id: manager.child("securityAdminConfigurations", "c").to_string(),
+            deployed: tape.one_of(&[Some(true), Some(true), Some(false), None]),
+            on_intent_policy_services: Vec::new(),
+            collections: vec![collection],
+        };
+        // The one stands at the root, the other over a subscription, or both do and nobody knows which goes first.
+        let management_groups =
+            if tape.seldom(2) { vec![id("managementGroups", "root")] } else { Vec::new() };
+        network.network_managers.push(NetworkManager {
+            id: manager,
+            management_groups,
+            subscriptions: Vec::new(),
+            groups: vec![NetworkGroup { id: group, members }],
+            configurations: vec![configuration],
+        });
+    }
+    network.management_groups.push(ManagementGroup { id: id("managementGroups", "root"), parent: None });
+}
+
+fn admin_rule(tape: &mut Tape, position: usize) -> AdminRule {
+    let address = |tape: &mut Tape| match tape.below(4) {
+        0 => Vec::new(),
+        1 => vec![AdminAddress::Any],
+        2 => vec![AdminAddress::Prefix(tape.one_of(&PREFIXES).parse().expect("a range"))],
+        _ => vec![AdminAddress::Tag(TagName::new(tape.one_of(&TAGS[..6])))],
+    };
+    let actions = [AdminAction::Allow, AdminAction::AlwaysAllow, AdminAction::Deny];
+    let (sources, destinations) = (address(tape), address(tape));
+    let ports = |tape: &mut Tape| {
+        if tape.below(3) < 2 {
+            return Vec::new();
+        }
+        let (first, last) = tape.one_of(&PORT_RANGES);
+        vec![nsgsim::model::prefix::PortRange::new(first, last).expect("in order")]
+    };
+    AdminRule {
+        name: format!("admin-{position}"),
+        priority: u32::try_from(1 + tape.below(3)).expect("at most 3"),
+        direction: tape.one_of(&[Direction::Inbound, Direction::Outbound]),
+        action: tape.one_of(&actions),
+        protocol: tape.one_of(&[None, Some(Protocol::TCP), Some(Protocol::ICMP)]),
+        sources,
+        destinations,
+        source_ports: ports(tape),
+        destination_ports: ports(tape),
+    }
+}
+
+/// A private endpoint at 10.0.1.20.
+fn private_endpoint(tape: &mut Tape, network: &mut Network) {
+    if !tape.seldom(2) {
+        return;
+    }
+    network.subnets[0].private_endpoint_policies = tape.one_of(&[
+        PrivateEndpointPolicies::Disabled,
+        PrivateEndpointPolicies::Enabled,
+        PrivateEndpointPolicies::NetworkSecurityGroupEnabled,
+        PrivateEndpointPolicies::RouteTableEnabled,
+    ]);
+    let status = tape.one_of(&[Some("Approved"), Some("Approved"), Some("Pending"), None]);
+    network.private_endpoints.push(PrivateEndpoint {
+        id: id("privateEndpoints", "endpoint"),
+        subnet: Some(Reference::Here(SubnetIndex::new(0))),
+        addresses: vec![ip("10.0.1.20")],
+        connections: vec![PrivateLinkConnection {
+            service: Some(id("storageAccounts", "account")),
+            group_ids: vec!["blob".to_owned()],
+            status: status.map(str::to_owned),
+        }],
+        asgs: Vec::new(),
+    });
+}
+
+fn service_endpoints(tape: &mut Tape, network: &mut Network) {
+    for subnet in &mut network.subnets {
+        if tape.seldom(6) {
+            let (service, locations) = ("Microsoft.Storage".to_owned(), vec!["*".to_owned()]);
+            subnet.service_endpoints.push(ServiceEndpoint { service, locations });
+        }
+    }
 }
 
 fn interface(tape: &mut Tape, network: &mut Network, nic: NicIndex, free: &mut Vec<PublicIpIndex>) {
@@ -273,7 +386,8 @@ fn ports(tape: &mut Tape) -> Vec<PortTerm> {
 
 /// A packet with its start and the seconds since the last one.
 pub(crate) fn packet(tape: &mut Tape, network: &Network) -> (Origin, Packet, u64) {
-    let origin = match tape.below(6) {
+    let origin = match tape.below(7) {
+        6 => Origin::Platform,
         0..=2 => Origin::Nic(NicIndex::new(tape.below(network.nics.len()))),
         3 | 4 => Origin::Internet,
         _ => Origin::Unlisted(SubnetIndex::new(tape.below(network.subnets.len()))),
@@ -288,6 +402,7 @@ pub(crate) fn packet(tape: &mut Tape, network: &Network) -> (Origin, Packet, u64
             let subnet = &network.subnets[subnet.get()].prefixes[0];
             subnet.hosts().nth(98).expect("a subnet has 99 addresses")
         }
+        Origin::Platform => ip("168.63.129.16"),
         _ => ip(tape.one_of(&ADDRESSES)),
     };
     let same_family: Vec<IpAddr> =

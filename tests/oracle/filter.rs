@@ -64,6 +64,20 @@ impl<'a> Walk<'a> {
             }
         }
         self.filters(interface, direction, seen, entered_by)?;
+        self.remember(interface, direction, packet, seen, entered_by);
+        Ok(None)
+    }
+
+    /// STATE-1: a packet that is allowed leaves a record.
+    pub(crate) fn remember(
+        &mut self,
+        interface: Interface,
+        direction: Direction,
+        packet: &Packet,
+        seen: &Seen,
+        entered_by: Option<PublicIpIndex>,
+    ) {
+        let key = FlowKey::of(&seen.tuple, packet.icmp, direction);
         // A flow whose remote end nobody knows cannot be told from others later.
         if !seen.source_is_hidden {
             let mut first = *packet;
@@ -77,7 +91,6 @@ impl<'a> Walk<'a> {
                 self.records.insert(slot, record);
             }
         }
-        Ok(None)
     }
 
     /// Where the record of a flow stands.

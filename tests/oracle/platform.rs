@@ -14,7 +14,7 @@ use super::space::{PLATFORM, prefix};
 
 impl Walk<'_> {
     /// PLAT-1 to PLAT-5: the end of a packet that the platform exempts, at the interface that sends it. No route is
-    /// taken and no record left. `filtered` is false for what has no outbound rules (PE-1).
+    /// taken; what is allowed leaves a record, so that its answer passes (STATE-1, STATE-3). `filtered` is false for what has no outbound rules (PE-1).
     pub(crate) fn exempt(
         &mut self,
         interface: Interface,
@@ -31,6 +31,7 @@ impl Walk<'_> {
             self.platform_tag_rules(interface, service, &seen)?;
         }
         self.step(interface, Direction::Outbound, StepAnswer::PlatformRule(service), Access::Allow, &seen);
+        self.remember(interface, Direction::Outbound, packet, &seen, None);
         Ok(Some(self.allowed()))
     }
 
