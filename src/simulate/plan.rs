@@ -175,6 +175,10 @@ impl<'c> Builder<'c> {
                 _ => None,
             });
             if let Some(endpoint) = owner {
+                if let Some(unknown) = &table.unknown_table {
+                    // It may hold a route that takes this one away (PE-7).
+                    self.diversion(subnet, unknown, destination);
+                }
                 self.take(system_route(from, host(destination), NextHopKind::InterfaceEndpoint));
                 self.enter_endpoint(endpoint);
                 return;
@@ -411,10 +415,17 @@ impl<'c> Builder<'c> {
             self.missing(subnet);
         } else if let Some(endpoint) = endpoint {
             self.missing(endpoint.id.clone());
-        } else if self.compiled.partial_inventory {
-            self.unknown(Unknown::OwnerAllows { address: destination });
         } else {
-            self.journey.notes.push(Note::NoEndpoint { address: destination });
+            self.no_endpoint(destination);
+        }
+    }
+
+    /// Nobody of the inventory has the address, and nobody may have it (SIM-7).
+    fn no_endpoint(&mut self, address: IpAddr) {
+        if self.compiled.partial_inventory {
+            self.unknown(Unknown::OwnerAllows { address });
+        } else {
+            self.journey.notes.push(Note::NoEndpoint { address });
             self.lost(Reason::Route(RouteEnd::NoEndpoint));
         }
     }
@@ -531,7 +542,9 @@ impl<'c> Builder<'c> {
 
     fn start_outside(&mut self, ends: Ends, source: IpAddr, destination: IpAddr) {
         let compiled = self.compiled;
-        if compiled.places.public(destination).is_some() {
+        let platform = ends.origin == Origin::Platform;
+        // The platform does not come by public addresses.
+        if !platform && compiled.places.public(destination).is_some() {
             self.enter_by_public_address(destination, SeenSource::Own);
             return;
         }
@@ -541,6 +554,10 @@ impl<'c> Builder<'c> {
             return;
         }
         let Some(vnet) = ends.vnet else {
+            if platform {
+                self.no_endpoint(destination);
+                return;
+            }
             if self.target.is_some() {
                 self.service_firewall(None, None);
                 return;
@@ -551,12 +568,11 @@ impl<'c> Builder<'c> {
         let mut gate = Gate::Open;
         if let Some(Owner::Nic(nic, place)) = compiled.places.owner(vnet, destination) {
             // Only what comes from the internet comes through the public address.
-            if ends.origin == Origin::Internet && internet_base().contains(source) {
+            if !platform && internet_base().contains(source) {
                 gate = self.gate(nic, place);
             }
             let nic_resource = &compiled.network.nics[nic.get()];
-            let through = ends.origin == Origin::Internet;
-            if through && nic_resource.ip_configurations[place as usize].public_ip.is_none() {
+            if !platform && nic_resource.ip_configurations[place as usize].public_ip.is_none() {
                 self.journey.notes.push(Note::NoPublicAddress { nic });
             }
         }

@@ -351,7 +351,9 @@ impl Walk<'_> {
         let managers = self.compiled.admin(interface, direction);
         if !managers.is_empty() {
             match self.admin(managers, &seen, cells, picked, world)? {
-                None | Some(AdminSaid::Assumed(Access::Allow)) => {}
+                None => {}
+                // The rule may be one that passes the NSGs over.
+                Some(AdminSaid::Assumed(Access::Allow)) => return Ok((None, false)),
                 Some(AdminSaid::Assumed(Access::Deny)) => return Ok((Some(LeafEnd::Refused), false)),
                 Some(AdminSaid::Rule(rule)) => {
                     let hit = AdminHit { interface, direction, rule };
@@ -455,8 +457,10 @@ impl Walk<'_> {
             let answer = StepAnswer::PlatformRule(service);
             leaf.steps.push(Step { interface, direction, answer, access: Access::Allow, seen: tuple });
             // It is allowed at the interface, so that its answer passes too (STATE-1, STATE-3).
-            let key = FlowKey::new(interface, direction, &tuple, None);
-            leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+            if direction == Direction::Outbound {
+                let key = FlowKey::new(interface, direction, &tuple, None);
+                leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+            }
             return Ok(Some(LeafEnd::Arrived(Reason::PlatformRule { service, interface, direction })));
         }
         if let Some(nic) = start.spoofed_by {

@@ -175,7 +175,7 @@ impl RuleAt<'_> {
         if tag.is(TagName::VIRTUAL_NETWORK) {
             return self.holds_public(&self.view.ranges_around(self.place.ok()?)?);
         }
-        if tag.is_computed() { Some(false) } else { None }
+        if tag.is(TagName::AZURE_LOAD_BALANCER) { Some(false) } else { None }
     }
 
     /// Whether the ranges hold every public address of the packet's family, or none; `None` for some of them.
@@ -227,14 +227,20 @@ impl RuleAt<'_> {
             let probes_ipv6: IpAddr = "fe80::1234:5678:9abc".parse().expect("TAG-7 names an address");
             return Ok(address == IpAddr::from(PLATFORM) || address == probes_ipv6);
         }
+        let platform =
+            [TagName::AZURE_PLATFORM_DNS, TagName::AZURE_PLATFORM_IMDS, TagName::AZURE_PLATFORM_LKM];
+        if end == End::Source && platform.iter().any(|name| tag.is(name)) {
+            // NSG-15: no clause gives it a meaning there.
+            return self.invalid(tag.as_str());
+        }
         if tag.is(TagName::AZURE_PLATFORM_DNS) {
-            return self.service(end, &[PLATFORM], &[Protocol::TCP, Protocol::UDP], 53);
+            return self.service(&[PLATFORM], &[Protocol::TCP, Protocol::UDP], 53);
         }
         if tag.is(TagName::AZURE_PLATFORM_IMDS) {
-            return self.service(end, &[METADATA], &[Protocol::TCP], 80);
+            return self.service(&[METADATA], &[Protocol::TCP], 80);
         }
         if tag.is(TagName::AZURE_PLATFORM_LKM) {
-            return self.service(end, &LICENSING, &[Protocol::TCP], 1688);
+            return self.service(&LICENSING, &[Protocol::TCP], 1688);
         }
         let (around, public) = (tag.is(TagName::VIRTUAL_NETWORK), tag.is(TagName::INTERNET));
         match self.place {
@@ -259,10 +265,10 @@ impl RuleAt<'_> {
     }
 
     /// TAG-11: a platform tag matches only packets to its service.
-    fn service(&self, end: End, hosts: &[[u8; 4]], protocols: &[Protocol], port: u16) -> Asked<bool> {
+    fn service(&self, hosts: &[[u8; 4]], protocols: &[Protocol], port: u16) -> Asked<bool> {
         let tuple = &self.seen.tuple;
         let to_it = hosts.iter().any(|host| tuple.destination == IpAddr::from(*host));
-        if end == End::Source || !to_it || !protocols.contains(&tuple.protocol) {
+        if !to_it || !protocols.contains(&tuple.protocol) {
             return Ok(false);
         }
         match tuple.destination_port {
