@@ -59,6 +59,11 @@ fn is_page(node: Node<'_>) -> bool {
     })
 }
 
+/// Whether a document is Terraform's state or plan (JSON-9).
+pub(super) fn is_terraform(root: Node<'_>) -> bool {
+    root.is_object() && matches!(shape(root), Shape::Terraform)
+}
+
 /// What the object is by its `type` or ID.
 fn recognise(node: Node<'_>) -> Option<Recognised> {
     let id = node.member("id").and_then(|id| id.id().ok());
@@ -106,7 +111,9 @@ impl<'a> DocumentReader<'_, 'a> {
             Shape::Inventory => self.inventory(node),
             Shape::ResourceGraph => self.resource_graph(node),
             Shape::Template => Err(not_yet(node, "a template")),
-            Shape::Terraform => Err(not_yet(node, "Terraform's state or plan")),
+            Shape::Terraform => Err(node.error(
+                "Terraform's state or plan stands inside another document: expected a file of its own",
+            )),
             Shape::ServiceTags => {
                 self.leave_out(node, "a service tag file (--tags takes it)");
                 Ok(())
