@@ -159,7 +159,6 @@ fn both_sides_of_every_terraform_plan_are_read() {
         let (base, candidate) = (side(Side::Base).network, side(Side::Candidate));
         // These plans build everything from nothing.
         assert!(base.vnets.is_empty() && base.nsgs.is_empty(), "{name}");
-        for finding in &candidate.findings {}
         let network = candidate.network;
         let count = |kind: &str| {
             let changes = plan["resource_changes"].as_array().unwrap().iter();

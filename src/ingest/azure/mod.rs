@@ -56,6 +56,8 @@ pub struct Loaded {
     pub findings: Vec<Finding>,
     /// Of the documents' contents; their order and their names do not count.
     pub digest: blake3::Hash,
+    /// A Terraform plan is among the documents: they hold a network before it and one after it.
+    pub has_plan: bool,
 }
 
 /// Which of the two networks of a Terraform plan is read (JSON-9); everything else holds one.
@@ -142,6 +144,7 @@ pub fn from_documents_side(
     let digest = digest(&documents);
     let mut findings = findings::Findings::default();
     let mut trees = Vec::with_capacity(documents.len());
+    let mut has_plan = false;
     for document in documents {
         let tree = tree::Tree::parse(&document.name, &document.bytes)?;
         for member in tree.repeated() {
@@ -149,6 +152,7 @@ pub fn from_documents_side(
             findings.add(FindingCode::DuplicateMember, member, message);
         }
         trees.push(if documents::is_terraform(tree.root()) {
+            has_plan |= terraform::is_plan(&tree);
             terraform::translate(&tree, side, &mut findings)?
         } else {
             tree
@@ -159,7 +163,7 @@ pub fn from_documents_side(
         documents::read(tree.root(), &mut collection, &mut findings)?;
     }
     let (network, findings) = assemble::network(collection, findings, tags)?;
-    Ok(Loaded { network, findings, digest })
+    Ok(Loaded { network, findings, digest, has_plan })
 }
 
 fn digest(documents: &[Document]) -> blake3::Hash {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::draft::Draft;
 use super::fields::Fields;
-use super::ids::{Ids, unknown};
+use super::ids::{self, Ids, unknown};
 use super::plan::Item;
 use super::resources;
 use crate::ingest::azure::findings::Findings;
@@ -17,6 +17,8 @@ use crate::model::finding::FindingCode;
 pub(super) struct Associations<'a> {
     /// By the ID of what it is attached to, in lower case.
     waiting: BTreeMap<String, Vec<Attached<'a>>>,
+    /// Associations whose resource is not known: it may be any one of its type that has no ID yet.
+    open: Vec<(&'static Kind, String, Node<'a>)>,
 }
 
 struct Attached<'a> {
@@ -127,6 +129,10 @@ impl<'a> Associations<'a> {
         let Some(kind) = KINDS.iter().find(|kind| kind.name == item.kind()) else { return Ok(false) };
         let (mut to, _) = id(kind.to.0, kind.to.1)?;
         let (what, place) = id(kind.what.0, kind.what.1)?;
+        if !kind.is_list && ids::is_unknown(&to) {
+            self.open.push((kind, to, node));
+            return Ok(true);
+        }
         // Pools and rules belong to one configuration of the interface, groups to all of them.
         if matches!(kind.member, "loadBalancerBackendAddressPools" | "loadBalancerInboundNatRules") {
             let name = node.text_of("ip_configuration_name")?;
@@ -141,8 +147,19 @@ impl<'a> Associations<'a> {
 
     /// Adds what is attached to the resource of this ID to its members, and to those of its IP configurations.
     pub(super) fn attach(&mut self, fields: &mut Fields<'_, '_, 'a>, id: &str) -> Result<(), IngestError> {
+        let has_id = fields.block.values.member("id").is_some();
         let id = id.to_ascii_lowercase();
         let own = self.waiting.remove(&id).unwrap_or_default();
+        // Whether the association is this resource's is not known: what hangs on it is undetermined.
+        let taken = |member| own.iter().any(|attached| attached.member == member);
+        let open = self.open.iter().filter(|(kind, ..)| kind.to.1 == fields.item.kind() && !has_id);
+        let open: Vec<(&'static str, Draft<'a>)> = open
+            .filter(|(kind, ..)| !taken(kind.member))
+            .map(|(kind, id, node)| (kind.member, Draft::reference(&node.place(), id.clone())))
+            .collect();
+        for (member, draft) in open {
+            fields.replace(member, draft);
+        }
         if fields.item.kind() != "azurerm_network_interface" {
             put(fields, own);
             return Ok(());
@@ -167,6 +184,13 @@ impl<'a> Associations<'a> {
 
     /// Reports what is attached to something that the document does not hold: it is left out.
     pub(super) fn report(self, findings: &mut Findings) {
+        for (kind, id, node) in self.open {
+            let message = format!(
+                "`{id}`: it is not known which {} this attaches to: what hangs on one without its own is undetermined",
+                kind.to.1
+            );
+            findings.add(FindingCode::MissingResource, node, message);
+        }
         for (id, attached) in self.waiting {
             for association in attached {
                 let message = format!(

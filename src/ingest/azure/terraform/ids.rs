@@ -140,18 +140,35 @@ impl<'p, 'a> Ids<'p, 'a> {
     pub(super) fn parent(&self, item: &Item<'a>) -> Result<String, IngestError> {
         match shape(item.kind()) {
             Some(Shape::Part { parent, attribute, .. }) => {
-                let found = self.reference(item, item.block, attribute, &[parent])?;
-                found.map(|(id, _)| id).ok_or_else(|| item.block.values.lacks(attribute, "a resource ID"))
+                self.owner(item, parent, attribute, "a resource ID")
             }
             Some(Shape::Named { parent, attribute, .. }) => {
                 if let Some(name) = item.block.values.text_of(attribute)? {
                     return self.named(item, parent, name);
                 }
-                let found = self.reference(item, item.block, attribute, &[parent])?;
-                found.map(|(id, _)| id).ok_or_else(|| item.block.values.lacks(attribute, "a name"))
+                self.owner(item, parent, attribute, "a name")
             }
             Some(Shape::Top(_)) | None => Ok(unknown(item, "parent")),
         }
+    }
+
+    /// The ID of the resource that `attribute` leads to. It must be known which one that is: without the part its
+    /// verdicts would be wrong.
+    fn owner(
+        &self,
+        item: &Item<'a>,
+        parent: &str,
+        attribute: &str,
+        expected: &str,
+    ) -> Result<String, IngestError> {
+        let found = self.reference(item, item.block, attribute, &[parent])?;
+        let (id, place) = found.ok_or_else(|| item.block.values.lacks(attribute, expected))?;
+        if is_unknown(&id) {
+            let message =
+                format!("`{}`: {attribute} is known only after apply: expected {expected}", item.text);
+            return Err(IngestError::content(place, message));
+        }
+        Ok(id)
     }
 
     /// The resource of this type and name in the group of `item`.
@@ -240,8 +257,15 @@ impl<'p, 'a> Ids<'p, 'a> {
 
 /// An ID that leads nowhere and names the attribute that is known only after apply: what hangs on it is undetermined.
 pub(super) fn unknown(item: &Item<'_>, attribute: &str) -> String {
-    format!("/known-after-apply/{}/{attribute}", segment_of(item.text))
+    format!("{UNKNOWN}{}/{attribute}", segment_of(item.text))
 }
+
+/// Whether an ID is one of those.
+pub(super) fn is_unknown(id: &str) -> bool {
+    id.starts_with(UNKNOWN)
+}
+
+const UNKNOWN: &str = "/known-after-apply/";
 
 /// A text as a segment of an ID.
 pub(super) fn segment_of(text: &str) -> String {

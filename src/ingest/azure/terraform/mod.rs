@@ -25,6 +25,11 @@ use super::findings::Findings;
 use super::tree::Tree;
 use crate::ingest::error::IngestError;
 
+/// Whether a document of Terraform's is a plan, which has two sides.
+pub(super) fn is_plan(tree: &Tree) -> bool {
+    tree.root().member("planned_values").is_some()
+}
+
 /// Translates one side of a document; a state is the same on both.
 pub(super) fn translate(tree: &Tree, side: Side, findings: &mut Findings) -> Result<Tree, IngestError> {
     let plan = Plan::new(tree.root(), side)?;

@@ -256,7 +256,12 @@ impl<'a> Plan<'a> {
         let Some(deeper) = deeper.checked_sub(1) else { return };
         let by_index = references.iter().any(|text| matches!(*text, "count.index" | "each.key"));
         let path = path_of(modules);
-        for text in references {
+        for (position, text) in references.iter().enumerate() {
+            // Behind `a.b[1].id` stand `a.b[1]` and `a.b`, which are nothing of their own.
+            let before = position.checked_sub(1).and_then(|before| references[before].strip_prefix(*text));
+            if before.is_some_and(|rest| rest.starts_with(['.', '['])) {
+                continue;
+            }
             let first = split(text)[0];
             if first == "var" {
                 let Some(call) = self.modules.get(&path).and_then(|module| module.call) else { continue };

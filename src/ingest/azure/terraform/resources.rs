@@ -71,6 +71,10 @@ fn parts<'a>(
     segment: &'static str,
     fill: impl Fn(&mut Fields<'_, '_, 'a>) -> Done,
 ) -> Done {
+    // Left to the provider, as it is where the parts are resources of their own, it is unknown before apply.
+    if fields.block.is_configured(attribute) {
+        fields.check_known(attribute)?;
+    }
     let mut items = Vec::new();
     for block in fields.block.blocks(attribute)? {
         let name = block.values.text_of("name")?.unwrap_or_default();
