@@ -8,7 +8,7 @@ use nsgsim::model::finding::FindingCode::{DuplicateMember, IncompleteList, Unkno
 use serde_json::{Value, json};
 
 use super::network::two_tiers;
-use super::{id, load, places, read};
+use super::{id, load, places, read, terraform};
 
 fn refusal(bytes: &[u8]) -> String {
     let document = Document { name: "a.json".to_owned(), bytes: bytes.to_vec() };
@@ -145,7 +145,8 @@ fn a_wrong_value_anywhere_gives_an_answer_or_an_error_with_a_place() {
     let mut refused = 0;
     for other in [json!(true), json!(-1), json!(1.5), json!("x"), json!(["x"]), json!({}), json!({ "id": 1 })]
     {
-        for document in replaced(&two_tiers(), &other) {
+        let plan = replaced(&terraform::a_plan(), &other);
+        for document in replaced(&two_tiers(), &other).into_iter().chain(plan) {
             if let Err(error) = read(std::slice::from_ref(&document)) {
                 assert!(error.to_string().starts_with("a.json#"), "{error}");
                 refused += 1;

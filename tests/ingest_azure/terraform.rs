@@ -292,6 +292,18 @@ fn json_9_ids_that_are_unknown_until_apply_are_followed_through_the_configuratio
     }
 }
 
+/// A plan with something of everything that plans have.
+pub(super) fn a_plan() -> Value {
+    let mut resources = planned_network();
+    resources.push(association(&json!({ "references": ["azurerm_subnet.s", "count.index"] })));
+    let unknown = json!({ "id": true, "source_address_prefixes": [true] });
+    let values = rule("r", &json!({ "network_security_group_name": "g" }));
+    resources.push(("azurerm_network_security_rule.r", values, unknown, json!({})));
+    let mut document = plan(&resources);
+    document["prior_state"] = state(&[vnet()]);
+    document
+}
+
 #[test]
 fn json_9_modules_hand_ids_in_and_out() {
     let mut resources = planned_network();

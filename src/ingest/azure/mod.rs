@@ -1,8 +1,8 @@
 //! Exports of Azure networks.
 //!
-//! In: documents as `az` and the REST API print them, recognised by content, never by name. Out: one
-//! [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we had to interpret.
-//! What cannot be read without a guess is an error with its place; nothing is left out silently.
+//! In: documents as `az`, the REST API, Resource Graph and Terraform print them, recognised by content, never by name.
+//! Out: one [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we had to
+//! interpret. What cannot be read without a guess is an error with its place; nothing is left out silently.
 
 mod accounts;
 mod admin;

@@ -217,8 +217,8 @@ impl<'a> Attached<'a> {
     }
 }
 
-/// Sets members; an association stands before what the resource's own attributes say, as the only one of a resource
-/// that state shows twice.
+/// Sets members. What an association says goes before what the resource's own attributes say: in a state these repeat
+/// it, as it was when they were last read.
 fn put<'a>(fields: &mut Fields<'_, '_, 'a>, attached: Vec<Attached<'a>>) {
     let mut lists: BTreeMap<&'static str, Vec<Draft<'a>>> = BTreeMap::new();
     for one in attached {

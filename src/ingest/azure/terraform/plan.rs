@@ -127,6 +127,11 @@ impl<'a> Plan<'a> {
             modules: HashMap::new(),
         };
         let planned = root.member("planned_values");
+        for member in ["planned_values", "values", "prior_state", "configuration"] {
+            if let Some(other) = root.member(member).filter(|member| !member.is_object()) {
+                return Err(other.wrong("an object"));
+            }
+        }
         let prior = root.member("prior_state").and_then(|state| state.member("values"));
         match (planned, side) {
             (None, _) => {
@@ -183,6 +188,9 @@ impl<'a> Plan<'a> {
 
     fn module(&mut self, module: Option<Node<'a>>) -> Result<(), IngestError> {
         let Some(module) = module else { return Ok(()) };
+        if !module.is_object() {
+            return Err(module.wrong("an object"));
+        }
         for resource in module.list_of("resources")? {
             let values = resource.member("values").ok_or_else(|| resource.lacks("values", "an object"))?;
             self.item(resource, values)?;
@@ -282,15 +290,14 @@ impl<'a> Plan<'a> {
             } else if let Some((step, name)) = output(text) {
                 let mut inner = modules.to_vec();
                 let index = if step.index.is_empty() && by_index { own_index } else { step.index };
-                // The index of a borrowed name lives as long as the document: take it from there.
-                let borrowed = self.index_of(&inner, step, index);
-                inner.push(Step { name: step.name, index: borrowed });
+                let index = self.index_of(&inner, step, index);
+                inner.push(Step { name: step.name, index });
                 let outputs =
                     self.modules.get(&path_of(&inner)).and_then(|module| module.module.member("outputs"));
                 let expression =
                     outputs.and_then(|all| exact(all, name)).and_then(|output| output.member("expression"));
                 if let Some(expression) = expression {
-                    self.follow(&inner, borrowed, &self::references(expression), deeper, found);
+                    self.follow(&inner, index, &self::references(expression), deeper, found);
                 }
             }
         }
