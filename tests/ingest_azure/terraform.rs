@@ -357,6 +357,20 @@ fn json_9_a_plan_has_two_sides() {
 }
 
 #[test]
+fn what_a_plan_knows_to_be_nothing_is_not_unknown() {
+    let nic = json!({ "name": "n", "ip_configuration": [{ "name": "one", "public_ip_address_id": null }] });
+    let expressions =
+        json!({ "ip_configuration": [{ "public_ip_address_id": { "references": ["var.address"] } }] });
+    for (unknown, open) in [(json!({ "id": true }), false), (Value::Null, true)] {
+        let loaded = side(
+            &plan(&[("azurerm_network_interface.n", nic.clone(), unknown, expressions.clone())]),
+            Side::Candidate,
+        );
+        assert_eq!(loaded.network.nics[0].ip_configurations[0].public_ip.is_some(), open);
+    }
+}
+
+#[test]
 fn an_address_that_is_unknown_until_apply_leaves_the_rule_open() {
     let mut resources = planned_network();
     let mut values = rule("r", &json!({ "network_security_group_name": "g" }));

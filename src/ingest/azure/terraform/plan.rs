@@ -32,6 +32,8 @@ pub(super) struct Block<'a> {
     pub values: Node<'a>,
     /// `after_unknown`: `true` in place of what is known only after apply.
     unknown: Option<Node<'a>>,
+    /// The plan tells what is unknown of the resource; what `unknown` does not name is then known.
+    told: bool,
     /// `expressions` of the configuration.
     expressions: Option<Node<'a>>,
 }
@@ -47,7 +49,7 @@ impl<'a> Block<'a> {
             Some(unknown) => known.is_none() && is_true(unknown),
             // A plan that tells of no change tells of no unknowns either: what refers to something and has no value
             // is one.
-            None => self.unknown.is_none() && known.is_none() && !self.references(name).is_empty(),
+            None => !self.told && known.is_none() && !self.references(name).is_empty(),
         }
     }
 
@@ -85,7 +87,8 @@ impl<'a> Block<'a> {
             let expressions = configured
                 .as_ref()
                 .and_then(|blocks| blocks.iter().find(named).or_else(|| blocks.get(position)).copied());
-            Ok(Self { values, unknown: unknown.as_ref().map(|unknown| unknown[position]), expressions })
+            let unknown = unknown.as_ref().map(|unknown| unknown[position]);
+            Ok(Self { values, unknown, told: self.told, expressions })
         };
         items.into_iter().enumerate().map(block).collect()
     }
@@ -210,7 +213,7 @@ impl<'a> Plan<'a> {
             self.items.push(Item {
                 text,
                 address,
-                block: Block { values, unknown: None, expressions: None },
+                block: Block { values, unknown: None, told: false, expressions: None },
             });
         }
         Ok(())
@@ -226,6 +229,7 @@ impl<'a> Plan<'a> {
         }
         for item in &mut self.items {
             item.block.unknown = unknown.get(item.text).copied();
+            item.block.told = item.block.unknown.is_some();
         }
         Ok(())
     }
