@@ -148,6 +148,32 @@ fn the_exit_status_says_what_was_asked_for() {
 }
 
 #[test]
+fn a_terraform_plan_alone_is_both_networks() {
+    let vnet = |prefix: &str| {
+        let id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v";
+        serde_json::json!({ "root_module": { "resources": [{
+            "address": "azurerm_virtual_network.v", "type": "azurerm_virtual_network",
+            "values": { "id": id, "name": "v", "address_space": [prefix] } }] } })
+    };
+    let plan = serde_json::json!({ "terraform_version": "1.9.0", "planned_values": vnet("10.0.0.0/8"),
+        "prior_state": { "values": vnet("10.0.0.0/8") } });
+    let folder = tempfile::tempdir().expect("a folder for a plan");
+    let path = folder.path().join("plan.json");
+    std::fs::write(&path, plan.to_string()).expect("a plan can be written");
+    let path = path.to_str().expect("the path is a text");
+    for side in ["--base", "--cand"] {
+        let answer = nsgsim(&["whatif", side, path, CAPTURE, "-q"]);
+        assert_eq!(answer.status.code(), Some(0), "{}", String::from_utf8_lossy(&answer.stderr));
+        let answer = nsgsim(&["whatif", side, BASE, CAPTURE, "-q"]);
+        assert_eq!(answer.status.code(), Some(2));
+        let message = "only one of --base and --cand is given and it holds no Terraform plan: expected both";
+        assert!(String::from_utf8_lossy(&answer.stderr).contains(message));
+        let answer = nsgsim(&["whatif", side, "-", CAPTURE, "-q"]);
+        assert!(String::from_utf8_lossy(&answer.stderr).contains("standard input can be read only once"));
+    }
+}
+
+#[test]
 fn both_networks_and_the_tags_are_named() {
     let answer = nsgsim(&["whatif", "--base", BASE, "--cand", CANDIDATE, CAPTURE, "--format", "json", "-q"]);
     let json: Value = serde_json::from_slice(&answer.stdout).expect("the answer is JSON");

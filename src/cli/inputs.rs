@@ -8,7 +8,8 @@ use jiff::civil::Date;
 use super::CliError;
 use super::arguments::{ReadingArgs, TagsArgs};
 use crate::compile::network::{CompileOptions, CompiledNetwork};
-use crate::ingest::azure::{self, tags};
+use crate::ingest::azure::{self, Side, tags};
+use crate::ingest::source;
 use crate::model::finding::Finding;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, VnetIndex};
@@ -64,7 +65,38 @@ pub(super) fn network(
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
-    let loaded = azure::load(paths, Some(tags))?;
+    compile(azure::load(paths, Some(tags))?, reading, tags, quiet)
+}
+
+/// Reads and compiles the two networks that a Terraform plan is between. The plan may stand beside other exports, which
+/// both networks then hold.
+pub(super) fn sides(
+    paths: &[PathBuf],
+    reading: &ReadingArgs,
+    tags: &Arc<TagCatalog>,
+    quiet: bool,
+) -> Result<[Loaded; 2], CliError> {
+    if paths.iter().any(|path| source::is_stdin(path)) {
+        return Err(CliError::usage(
+            "standard input can be read only once: a plan that is given alone is a file",
+        ));
+    }
+    let side = |side| azure::load_side(paths, Some(tags), side);
+    let (base, candidate) = (side(Side::Base)?, side(Side::Candidate)?);
+    if !base.has_plan {
+        return Err(CliError::usage(
+            "only one of --base and --cand is given and it holds no Terraform plan: expected both",
+        ));
+    }
+    Ok([compile(base, reading, tags, quiet)?, compile(candidate, reading, tags, quiet)?])
+}
+
+fn compile(
+    loaded: azure::Loaded,
+    reading: &ReadingArgs,
+    tags: &Arc<TagCatalog>,
+    quiet: bool,
+) -> Result<Loaded, CliError> {
     if !quiet || reading.strict {
         show(&loaded.findings);
     }

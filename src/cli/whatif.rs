@@ -19,11 +19,11 @@ use crate::report::whatif::WhatIfReport;
 /// if instead a flow becomes undetermined that could be one.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// The network before the change: files or folders with exports
-    #[arg(long, value_name = "PATH", required = true)]
+    /// The network before the change: files or folders with exports; a Terraform plan alone is both networks
+    #[arg(long, value_name = "PATH", required_unless_present = "cand")]
     base: Vec<PathBuf>,
     /// The network after the change
-    #[arg(long, value_name = "PATH", required = true)]
+    #[arg(long, value_name = "PATH", required_unless_present = "base")]
     cand: Vec<PathBuf>,
     #[command(flatten)]
     reading: ReadingArgs,
@@ -55,8 +55,11 @@ enum FailOn {
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
     let tags = inputs::tags(&args.reading.tags, quiet)?;
-    let base = inputs::network(&args.base, &args.reading, &tags, quiet)?;
-    let candidate = inputs::network(&args.cand, &args.reading, &tags, quiet)?;
+    let network = |paths| inputs::network(paths, &args.reading, &tags, quiet);
+    let [base, candidate] = match (&args.base[..], &args.cand[..]) {
+        (alone, []) | ([], alone) => inputs::sides(alone, &args.reading, &tags, quiet)?,
+        (base, candidate) => [network(base)?, network(candidate)?],
+    };
     let side = |loaded: &inputs::Loaded| {
         let options = args.judging.options(&loaded.compiled.network)?;
         Ok::<_, CliError>((Arc::clone(&loaded.compiled), options))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nsgsim::ingest::azure::{Document, Loaded, from_documents};
+use nsgsim::ingest::azure::{Document, Loaded, Side, from_documents, from_documents_side};
 use nsgsim::model::finding::{Finding, FindingCode};
 use nsgsim::model::network::Network;
 use nsgsim::model::tag::TagCatalog;
@@ -143,5 +143,33 @@ fn every_resource_of_recorded_networks_is_read() {
         let resources = parse(&file)["resources"].take();
         let loaded = load(&name, &resources, None);
         assert_complete(&name, resources.as_array().unwrap(), &loaded.network);
+    }
+}
+
+#[test]
+fn both_sides_of_every_terraform_plan_are_read() {
+    let Some(shared) = shared("Terraform plans") else { return };
+    for file in json_files(&shared.join("data/azure/terraform")) {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let plan = parse(&file);
+        let side = |side| {
+            let document = Document { name: name.clone(), bytes: serde_json::to_vec(&plan).unwrap() };
+            from_documents_side(vec![document], None, side).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let (base, candidate) = (side(Side::Base).network, side(Side::Candidate));
+        // These plans build everything from nothing.
+        assert!(base.vnets.is_empty() && base.nsgs.is_empty(), "{name}");
+        let network = candidate.network;
+        let count = |kind: &str| {
+            let changes = plan["resource_changes"].as_array().unwrap().iter();
+            changes.filter(|change| change["type"] == kind && change["mode"] == "managed").count()
+        };
+        assert_eq!(network.nsgs.len(), count("azurerm_network_security_group"), "{name}");
+        assert_eq!(network.vnets.len(), count("azurerm_virtual_network"), "{name}");
+        assert_eq!(network.public_ips.len(), count("azurerm_public_ip"), "{name}");
+        assert_eq!(network.route_tables.len(), count("azurerm_route_table"), "{name}");
+        assert_eq!(network.load_balancers.len(), count("azurerm_lb"), "{name}");
+        assert_eq!(network.nics.len(), count("azurerm_network_interface"), "{name}");
+        assert_eq!(network.subnets.len(), count("azurerm_subnet"), "{name}");
     }
 }

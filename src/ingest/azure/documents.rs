@@ -59,6 +59,11 @@ fn is_page(node: Node<'_>) -> bool {
     })
 }
 
+/// Whether a document is Terraform's state or plan (JSON-9).
+pub(super) fn is_terraform(root: Node<'_>) -> bool {
+    root.is_object() && matches!(shape(root), Shape::Terraform)
+}
+
 /// What the object is by its `type` or ID.
 fn recognise(node: Node<'_>) -> Option<Recognised> {
     let id = node.member("id").and_then(|id| id.id().ok());
@@ -104,9 +109,11 @@ impl<'a> DocumentReader<'_, 'a> {
             Shape::Resource => self.resource(node, None),
             Shape::Page => self.page(node, None),
             Shape::Inventory => self.inventory(node),
-            Shape::ResourceGraph => Err(not_yet(node, "an answer of Resource Graph")),
+            Shape::ResourceGraph => self.resource_graph(node),
             Shape::Template => Err(not_yet(node, "a template")),
-            Shape::Terraform => Err(not_yet(node, "Terraform's state or plan")),
+            Shape::Terraform => Err(node.error(
+                "Terraform's state or plan stands inside another document: expected a file of its own",
+            )),
             Shape::ServiceTags => {
                 self.leave_out(node, "a service tag file (--tags takes it)");
                 Ok(())
@@ -130,8 +137,28 @@ impl<'a> DocumentReader<'_, 'a> {
         items.iter().try_for_each(|&item| self.any(item))
     }
 
+    /// Takes in the rows of an answer of Resource Graph (JSON-7). A row that is no resource, such as a count of a
+    /// summary, is left out as such.
+    fn resource_graph(&mut self, node: Node<'a>) -> Result<(), IngestError> {
+        self.report_more(node);
+        for row in node.list_of("data")? {
+            self.resource(row, None)?;
+        }
+        Ok(())
+    }
+
     fn page(&mut self, node: Node<'a>, kind: Option<Kind>) -> Result<(), IngestError> {
-        for more in ["nextLink", "skipToken", "$skipToken"] {
+        self.report_more(node);
+        let items = node.list_of("value")?;
+        match kind {
+            Some(kind) => items.into_iter().try_for_each(|item| self.resource(item, Some(kind))),
+            None => self.list(&items),
+        }
+    }
+
+    /// Reports a list that goes on elsewhere.
+    fn report_more(&mut self, node: Node<'a>) {
+        for more in ["nextLink", "skipToken", "$skipToken", "skip_token"] {
             if let Some(link) = node.member(more) {
                 self.findings.add(
                     FindingCode::IncompleteList,
@@ -139,11 +166,6 @@ impl<'a> DocumentReader<'_, 'a> {
                     format!("the list goes on behind `{more}`: what is on its further pages is missing"),
                 );
             }
-        }
-        let items = node.list_of("value")?;
-        match kind {
-            Some(kind) => items.into_iter().try_for_each(|item| self.resource(item, Some(kind))),
-            None => self.list(&items),
         }
     }
 

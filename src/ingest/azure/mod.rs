@@ -1,8 +1,8 @@
 //! Exports of Azure networks.
 //!
-//! In: documents as `az` and the REST API print them, recognised by content, never by name. Out: one
-//! [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we had to interpret.
-//! What cannot be read without a guess is an error with its place; nothing is left out silently.
+//! In: documents as `az`, the REST API, Resource Graph and Terraform print them, recognised by content, never by name.
+//! Out: one [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we had to
+//! interpret. What cannot be read without a guess is an error with its place; nothing is left out silently.
 
 mod accounts;
 mod admin;
@@ -21,6 +21,7 @@ mod resolve;
 mod routing;
 pub mod tags;
 mod terms;
+mod terraform;
 mod topology;
 mod tree;
 mod validate;
@@ -55,9 +56,22 @@ pub struct Loaded {
     pub findings: Vec<Finding>,
     /// Of the documents' contents; their order and their names do not count.
     pub digest: blake3::Hash,
+    /// A Terraform plan is among the documents: they hold a network before it and one after it.
+    pub has_plan: bool,
 }
 
-/// Reads exports from files, folders and standard input (`-`), plain or packed.
+/// Which of the two networks of a Terraform plan is read (JSON-9); everything else holds one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Side {
+    /// What there is before the plan is applied.
+    Base,
+    /// What there will be afterwards.
+    #[default]
+    Candidate,
+}
+
+/// Reads exports from files, folders and standard input (`-`), plain or packed. Of a Terraform plan it takes what it
+/// leads to; [`load_side`] takes either side.
 ///
 /// With a catalogue of tags, the tags that rules name are looked up in it; without one they are not. What a folder holds
 /// beside exports, such as notes, is named in a finding and left alone; a file that was asked for must be an export.
@@ -66,6 +80,15 @@ pub struct Loaded {
 ///
 /// Fails on what cannot be read, and as [`from_documents`] does.
 pub fn load(paths: &[PathBuf], tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
+    load_side(paths, tags, Side::default())
+}
+
+/// Reads exports as [`load`] does, and this side of Terraform plans.
+///
+/// # Errors
+///
+/// Fails as [`load`] does.
+pub fn load_side(paths: &[PathBuf], tags: Option<&TagCatalog>, side: Side) -> Result<Loaded, IngestError> {
     let (mut documents, mut left) = (Vec::new(), Vec::new());
     for path in paths {
         let in_folder = path.is_dir();
@@ -78,7 +101,7 @@ pub fn load(paths: &[PathBuf], tags: Option<&TagCatalog>) -> Result<Loaded, Inge
             }
         }
     }
-    let mut loaded = from_documents(documents, tags)?;
+    let mut loaded = from_documents_side(documents, tags, side)?;
     loaded.findings.extend(left.into_iter().map(|place| Finding {
         place,
         code: FindingCode::UnknownKind,
@@ -105,22 +128,42 @@ fn may_be_json(bytes: &[u8]) -> bool {
 /// Fails on a document that is not JSON or has a shape that is not read, and on values that leave nothing to
 /// evaluate, such as an unknown direction; the message names the place.
 pub fn from_documents(documents: Vec<Document>, tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
+    from_documents_side(documents, tags, Side::default())
+}
+
+/// Reads exports as [`from_documents`] does, and this side of Terraform plans.
+///
+/// # Errors
+///
+/// Fails as [`from_documents`] does.
+pub fn from_documents_side(
+    documents: Vec<Document>,
+    tags: Option<&TagCatalog>,
+    side: Side,
+) -> Result<Loaded, IngestError> {
     let digest = digest(&documents);
-    let mut trees = Vec::with_capacity(documents.len());
-    for document in documents {
-        trees.push(tree::Tree::parse(&document.name, &document.bytes)?);
-    }
     let mut findings = findings::Findings::default();
-    let mut collection = collect::Collection::default();
-    for tree in &trees {
+    let mut trees = Vec::with_capacity(documents.len());
+    let mut has_plan = false;
+    for document in documents {
+        let tree = tree::Tree::parse(&document.name, &document.bytes)?;
         for member in tree.repeated() {
             let message = "the object names this member twice: the last one counts";
             findings.add(FindingCode::DuplicateMember, member, message);
         }
+        trees.push(if documents::is_terraform(tree.root()) {
+            has_plan |= terraform::is_plan(&tree);
+            terraform::translate(&tree, side, &mut findings)?
+        } else {
+            tree
+        });
+    }
+    let mut collection = collect::Collection::default();
+    for tree in &trees {
         documents::read(tree.root(), &mut collection, &mut findings)?;
     }
     let (network, findings) = assemble::network(collection, findings, tags)?;
-    Ok(Loaded { network, findings, digest })
+    Ok(Loaded { network, findings, digest, has_plan })
 }
 
 fn digest(documents: &[Document]) -> blake3::Hash {

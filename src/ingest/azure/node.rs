@@ -30,7 +30,8 @@ impl Tree {
 }
 
 impl<'a> Node<'a> {
-    fn entry(self) -> &'a Entry {
+    /// The value with its key.
+    pub(super) fn entry(self) -> &'a Entry {
         &self.tree.entries[self.index as usize]
     }
 
@@ -41,16 +42,19 @@ impl<'a> Node<'a> {
     /// File and JSON pointer: `web.json#/securityRules/3/priority`.
     pub(super) fn place(self) -> String {
         let mut keys = Vec::new();
-        let mut entry = self.entry();
-        loop {
+        let mut index = self.index;
+        let mut place = loop {
+            if let Some(origin) = self.tree.origins.get(&index) {
+                break origin.to_string();
+            }
+            let entry = &self.tree.entries[index as usize];
             match &entry.key {
-                Key::Root => break,
+                Key::Root => break format!("{}#", self.tree.name),
                 Key::Member(name) => keys.push(name.replace('~', "~0").replace('/', "~1")),
                 Key::Item(position) => keys.push(position.to_string()),
             }
-            entry = &self.tree.entries[entry.parent as usize];
-        }
-        let mut place = format!("{}#", self.tree.name);
+            index = entry.parent;
+        };
         for key in keys.iter().rev() {
             place.push('/');
             place.push_str(key);

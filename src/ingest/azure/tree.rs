@@ -21,6 +21,8 @@ pub(super) struct Tree {
     pub(super) entries: Vec<Entry>,
     /// Members whose object names them once more, earlier; they replaced the earlier one.
     pub(super) repeated: Vec<u32>,
+    /// The places of values that were translated from another document, by position.
+    pub(super) origins: HashMap<u32, Box<str>>,
 }
 
 /// One value, and where it hangs.
@@ -64,7 +66,12 @@ impl Tree {
             .deserialize(&mut deserializer)
             .and_then(|_| deserializer.end())
             .map_err(|error| syntax(name, &error))?;
-        Ok(Self { name: name.to_owned(), entries: builder.entries, repeated: builder.repeated })
+        Ok(Self {
+            name: name.to_owned(),
+            entries: builder.entries,
+            repeated: builder.repeated,
+            origins: HashMap::new(),
+        })
     }
 }
 
