@@ -64,7 +64,7 @@ pub(super) fn network(
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
-    let loaded = azure::load(paths, Some(tags))?;
+    let loaded = azure::load_deployed(paths, Some(tags), &reading.deployment.deployment()?)?;
     if !quiet || reading.strict {
         show(&loaded.findings);
     }

@@ -1,6 +1,6 @@
 //! Exports of Azure networks.
 //!
-//! In: documents as `az` and the REST API print them, recognised by content, never by name. Out: one
+//! In: documents as `az` and the REST API print them, and templates, recognised by content, never by name. Out: one
 //! [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we had to interpret.
 //! What cannot be read without a guess is an error with its place; nothing is left out silently.
 
@@ -20,13 +20,14 @@ mod nsg;
 mod resolve;
 mod routing;
 pub mod tags;
+mod template;
 mod terms;
 mod topology;
 mod tree;
 mod validate;
 mod vnet;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::IngestError;
 use super::source;
@@ -44,6 +45,41 @@ pub struct Document {
     pub name: String,
     /// Its content, unpacked.
     pub bytes: Vec<u8>,
+}
+
+/// Where templates are deployed, and with what: they do not say it themselves (JSON-8).
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// ID of the subscription.
+    pub subscription: String,
+    /// Name of the resource group.
+    pub resource_group: String,
+    /// A file of values for the templates' parameters.
+    pub parameters: Option<Document>,
+}
+
+impl Default for Deployment {
+    /// A subscription that none is, and a resource group that shows where its name comes from.
+    fn default() -> Self {
+        Self {
+            subscription: "00000000-0000-0000-0000-000000000000".to_owned(),
+            resource_group: "template".to_owned(),
+            parameters: None,
+        }
+    }
+}
+
+impl Deployment {
+    /// Takes the values of parameters from a file, plain or packed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
+    pub fn read_parameters(&mut self, path: &Path) -> Result<(), IngestError> {
+        let bytes = source::read(path, LIMIT_BYTES)?;
+        self.parameters = Some(Document { name: source::shown(path), bytes });
+        Ok(())
+    }
 }
 
 /// What the documents hold.
@@ -66,6 +102,19 @@ pub struct Loaded {
 ///
 /// Fails on what cannot be read, and as [`from_documents`] does.
 pub fn load(paths: &[PathBuf], tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
+    load_deployed(paths, tags, &Deployment::default())
+}
+
+/// As [`load`], with what templates need to know.
+///
+/// # Errors
+///
+/// Fails as [`load`] does, and on a parameters file that is none or that no template asks for.
+pub fn load_deployed(
+    paths: &[PathBuf],
+    tags: Option<&TagCatalog>,
+    deployment: &Deployment,
+) -> Result<Loaded, IngestError> {
     let (mut documents, mut left) = (Vec::new(), Vec::new());
     for path in paths {
         let in_folder = path.is_dir();
@@ -78,7 +127,7 @@ pub fn load(paths: &[PathBuf], tags: Option<&TagCatalog>) -> Result<Loaded, Inge
             }
         }
     }
-    let mut loaded = from_documents(documents, tags)?;
+    let mut loaded = from_documents_deployed(documents, tags, deployment)?;
     loaded.findings.extend(left.into_iter().map(|place| Finding {
         place,
         code: FindingCode::UnknownKind,
@@ -105,27 +154,47 @@ fn may_be_json(bytes: &[u8]) -> bool {
 /// Fails on a document that is not JSON or has a shape that is not read, and on values that leave nothing to
 /// evaluate, such as an unknown direction; the message names the place.
 pub fn from_documents(documents: Vec<Document>, tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
-    let digest = digest(&documents);
+    from_documents_deployed(documents, tags, &Deployment::default())
+}
+
+/// As [`from_documents`], with what templates need to know.
+///
+/// # Errors
+///
+/// Fails as [`from_documents`] does, and on a parameters file that is none or that no template asks for.
+pub fn from_documents_deployed(
+    documents: Vec<Document>,
+    tags: Option<&TagCatalog>,
+    deployment: &Deployment,
+) -> Result<Loaded, IngestError> {
+    let digest = digest(documents.iter().chain(&deployment.parameters));
     let mut trees = Vec::with_capacity(documents.len());
     for document in documents {
         trees.push(tree::Tree::parse(&document.name, &document.bytes)?);
     }
     let mut findings = findings::Findings::default();
     let mut collection = collect::Collection::default();
-    for tree in &trees {
+    let parameters = template::Parameters::parse(deployment.parameters.as_ref())?;
+    parameters.check_declared(&trees)?;
+    for tree in &mut trees {
         for member in tree.repeated() {
             let message = "the object names this member twice: the last one counts";
             findings.add(FindingCode::DuplicateMember, member, message);
         }
+        if template::is_template(tree.root()) {
+            *tree = template::expand(tree, &parameters, deployment)?;
+        }
+    }
+    for tree in &trees {
         documents::read(tree.root(), &mut collection, &mut findings)?;
     }
     let (network, findings) = assemble::network(collection, findings, tags)?;
     Ok(Loaded { network, findings, digest })
 }
 
-fn digest(documents: &[Document]) -> blake3::Hash {
+fn digest<'d>(documents: impl Iterator<Item = &'d Document>) -> blake3::Hash {
     let mut hashes: Vec<[u8; 32]> =
-        documents.iter().map(|document| *blake3::hash(&document.bytes).as_bytes()).collect();
+        documents.map(|document| *blake3::hash(&document.bytes).as_bytes()).collect();
     hashes.sort_unstable();
     blake3::hash(&hashes.concat())
 }

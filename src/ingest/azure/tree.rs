@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
@@ -21,6 +22,9 @@ pub(super) struct Tree {
     pub(super) entries: Vec<Entry>,
     /// Members whose object names them once more, earlier; they replaced the earlier one.
     pub(super) repeated: Vec<u32>,
+    /// Of a tree that was made from a template: where each value stands there. Empty for a parsed document, whose
+    /// values stand where they hang.
+    pub(super) places: Vec<Rc<str>>,
 }
 
 /// One value, and where it hangs.
@@ -46,6 +50,16 @@ pub(super) enum Value {
     Text(Box<str>),
     List(Vec<u32>),
     Object(Vec<u32>),
+    /// An expression of a template whose value is not known (JSON-8).
+    Unresolved(Box<Unresolved>),
+}
+
+/// An expression without a value.
+pub(super) struct Unresolved {
+    /// As the template spells it.
+    pub(super) expression: String,
+    /// Why it has none.
+    pub(super) reason: String,
 }
 
 impl Tree {
@@ -64,7 +78,12 @@ impl Tree {
             .deserialize(&mut deserializer)
             .and_then(|_| deserializer.end())
             .map_err(|error| syntax(name, &error))?;
-        Ok(Self { name: name.to_owned(), entries: builder.entries, repeated: builder.repeated })
+        Ok(Self {
+            name: name.to_owned(),
+            entries: builder.entries,
+            repeated: builder.repeated,
+            places: Vec::new(),
+        })
     }
 }
 
