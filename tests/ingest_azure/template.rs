@@ -207,6 +207,49 @@ fn json_8_names_without_a_value_still_tell_resources_apart_and_join_them() {
 }
 
 #[test]
+fn json_8_what_is_in_an_unknown_value_does_not_pass_for_absent() {
+    let parameters = json!({ "word": { "type": "string" }, "whole": { "type": "object" } });
+    let reason = |name: &str| {
+        format!(
+            "parameter `{name}` has no value: expected a default, or a value in a parameters file \
+             (t.json#/parameters/{name})"
+        )
+    };
+    for (sku, place, shown, name) in [
+        (json!({ "name": "[parameters('word')]" }), "sku/name", "name `[parameters('word')]`", "word"),
+        (json!("[parameters('whole')]"), "sku", "sku `[parameters('whole')]`", "whole"),
+    ] {
+        let balancer = json!({ "type": "Microsoft.Network/loadBalancers", "name": "b", "sku": sku });
+        let refusal = refusal(&template(&parameters, &json!({}), &json!([balancer])));
+        let expected = format!(
+            "t.json#/resources/0/{place}: {shown} is not evaluated: expected a text: {}",
+            reason(name)
+        );
+        assert_eq!(refusal, expected);
+    }
+    let vnet = json!({
+        "type": "Microsoft.Network/virtualNetworks", "name": "v",
+        "properties": {
+            "addressSpace": { "addressPrefixes": ["10.0.0.0/16"] },
+            "subnets": [{ "name": "a", "properties": "[parameters('whole')]" }],
+        },
+    });
+    let refusal = refusal(&template(&parameters, &json!({}), &json!([vnet])));
+    assert!(refusal.starts_with("t.json#/resources/0/properties/subnets/0/properties: "), "{refusal}");
+    assert!(refusal.ends_with(&reason("whole")), "{refusal}");
+}
+
+#[test]
+fn json_8_an_address_that_azure_picks_is_told() {
+    let nic = json!({
+        "type": "Microsoft.Network/networkInterfaces", "name": "i",
+        "properties": { "ipConfigurations": [{ "name": "c", "properties": { "primary": "true" } }] },
+    });
+    let loaded = deploy(&template(&json!({}), &json!({}), &json!([nic])), None).unwrap();
+    assert_eq!(places(&loaded), [(UnknownValue, "t.json#/resources/0/properties/ipConfigurations/0")]);
+}
+
+#[test]
 fn json_8_loops_make_resources_and_properties() {
     let mut looped = nsg("[concat('n', copyIndex(1))]", &json!({}));
     looped["copy"] = json!({ "name": "groups", "count": "[length(variables('ports'))]" });

@@ -169,6 +169,10 @@ impl<'a> Node<'a> {
 
     /// The object's own member of this name, ignoring case, also if it holds nothing.
     pub(super) fn raw_member(self, name: &str) -> Option<Self> {
+        // What is in a value that is not known is not known either: it must not pass for absent.
+        if self.unresolved().is_some() {
+            return Some(self);
+        }
         self.raw_members().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, node)| node)
     }
 

@@ -224,6 +224,9 @@ impl<'a> Scope<'a> {
         if let Some(default) = declared.raw_member("defaultValue") {
             return self.value(default);
         }
+        if declared.raw_member("nullable").is_some_and(|flag| matches!(literal(flag), Data::Bool(true))) {
+            return Ok(Data::Null);
+        }
         let reason = format!(
             "parameter `{}` has no value: expected a default, or a value in a parameters file",
             shorten(name)

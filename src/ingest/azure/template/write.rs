@@ -108,6 +108,16 @@ impl Writer {
         Ok(u32::try_from(position).expect("the limit is far below 32 bits"))
     }
 
+    /// Whether a text that stands for another may be taken as it is: as a name, or within an ID. The name of a SKU is
+    /// a word with a meaning.
+    fn is_name(&self, slot: &Slot, text: &str) -> bool {
+        let is = |key: &Key, word: &str| matches!(key, Key::Member(name) if name.eq_ignore_ascii_case(word));
+        let in_sku = is(&self.tree.entries[slot.parent as usize].key, "sku");
+        (is(&slot.key, "name") && !in_sku)
+            || text.starts_with("/subscriptions/")
+            || text.starts_with("/providers/")
+    }
+
     /// Whether a value is one of a rule's port ranges.
     fn is_port_range(&self, slot: &Slot) -> bool {
         let key = match &slot.key {
@@ -179,7 +189,7 @@ impl Writer {
             Data::Integer(number) => self.put(slot, Value::Number((*number).into()), place, node),
             Data::Fraction(number) => self.put(slot, Value::Number(number.clone()), place, node),
             Data::Text(Text { text, opaque }) => match opaque {
-                Some(reason) if !is_name(&slot.key, text) => {
+                Some(reason) if !self.is_name(&slot, text) => {
                     let value = unresolved(reason, origin);
                     self.put(slot, value, place, node)
                 }
@@ -209,12 +219,6 @@ impl Writer {
             }
         }
     }
-}
-
-/// Whether a text that stands for another may be taken as it is: as a name, or within an ID.
-fn is_name(key: &Key, text: &str) -> bool {
-    let name = matches!(key, Key::Member(name) if name.eq_ignore_ascii_case("name"));
-    name || text.starts_with("/subscriptions/") || text.starts_with("/providers/")
 }
 
 fn unresolved(reason: &Unknown, origin: &Origin) -> Value {
