@@ -266,7 +266,9 @@ impl<'n> Names<'n> {
                 format!("whether {address} is a member of `{}`, which the export lacks", asg.name())
             }
             Unknown::FieldMatches { nsg, rule, text } => format!(
-                "whether `{text}`, which Azure does not take, matches in rule {} of {}",
+                "whether `{text}`, {}, matches in rule {} of {}",
+                // A template's expression is no mistake: its value is not known (JSON-8).
+                if text.starts_with('[') { "whose value is not known" } else { "which Azure does not take" },
                 self.network.nsgs[nsg.get()].rules[*rule as usize].name,
                 self.network.nsg_name(*nsg)
             ),
