@@ -106,7 +106,7 @@ fn an_export_cut_off_anywhere_is_refused() {
 }
 
 /// Every value of `value` replaced by `other`, one at a time.
-fn replaced(value: &Value, other: &Value) -> Vec<Value> {
+pub(super) fn replaced(value: &Value, other: &Value) -> Vec<Value> {
     let mut all = vec![other.clone()];
     match value {
         Value::Array(items) => {

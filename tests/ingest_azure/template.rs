@@ -8,6 +8,7 @@ use nsgsim::model::rule::{AddressTerm, PortTerm};
 use serde_json::{Value, json};
 
 use super::places;
+use super::refused::replaced;
 
 const SCHEMA: &str = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#";
 
@@ -401,4 +402,27 @@ fn hostile_templates_end_in_an_answer_or_an_error() {
         refusal(&template(&json!({}), &json!({}), &json!([looped]))),
         "t.json#/resources/0/copy/count: a loop of 801 rounds: expected 0 to 800"
     );
+}
+
+#[test]
+fn a_wrong_value_anywhere_in_a_template_gives_an_answer_or_an_error_with_a_place() {
+    let whole: Value = serde_json::from_str(include_str!("../cli/template/main.json")).unwrap();
+    let mut refused = 0;
+    for other in [
+        json!(null),
+        json!(-1),
+        json!("x"),
+        json!("[x("),
+        json!("[reference('x')]"),
+        json!([{}]),
+        json!({ "copy": [{}] }),
+    ] {
+        for document in replaced(&whole, &other) {
+            if let Err(error) = deploy(&document, None) {
+                assert!(error.to_string().starts_with("t.json#"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
 }

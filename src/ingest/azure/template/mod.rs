@@ -87,8 +87,13 @@ impl Parameters {
 
     /// Fails on a value for a parameter that none of the templates declares: a slip of the pen would go unnoticed.
     pub(super) fn check_declared(&self, trees: &[Tree]) -> Result<(), IngestError> {
-        let roots = trees.iter().map(Tree::root).filter(|root| is_template(*root));
-        let declared: Vec<Node<'_>> = roots.filter_map(|root| root.raw_member("parameters")).collect();
+        let roots: Vec<Node<'_>> = trees.iter().map(Tree::root).filter(|root| is_template(*root)).collect();
+        // Of two networks that are compared one may be no template.
+        if roots.is_empty() {
+            return Ok(());
+        }
+        let declared: Vec<Node<'_>> =
+            roots.into_iter().filter_map(|root| root.raw_member("parameters")).collect();
         for (name, entry) in self.entries() {
             if !declared.iter().any(|declared| declared.raw_member(name).is_some()) {
                 return Err(entry.error(format!("no template declares the parameter `{}`", shorten(name))));
