@@ -402,6 +402,13 @@ fn hostile_templates_end_in_an_answer_or_an_error() {
         refusal(&template(&json!({}), &json!({}), &json!([looped]))),
         "t.json#/resources/0/copy/count: a loop of 801 rounds: expected 0 to 800"
     );
+    let mut looped = nsg("n", &json!({}));
+    looped["copy"] = json!({ "name": "many", "count": "[parameters('count')]" });
+    assert_eq!(
+        refusal(&template(&json!({ "count": { "type": "int" } }), &json!({}), &json!([looped]))),
+        "t.json#/resources/0/copy/count: count `[parameters('count')]` is not evaluated: parameter `count` has no value: \
+         expected a default, or a value in a parameters file (t.json#/parameters/count)"
+    );
 }
 
 #[test]

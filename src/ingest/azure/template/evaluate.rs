@@ -55,6 +55,8 @@ pub(super) struct Copy<'a> {
     pub(super) name: &'a str,
     pub(super) count: Result<i64, Rc<Unknown>>,
     pub(super) input: Node<'a>,
+    /// The loop itself.
+    pub(super) node: Node<'a>,
 }
 
 /// A reason at a place.
@@ -260,7 +262,7 @@ pub(super) fn copies<'a>(scope: &Scope<'a>, node: Node<'a>) -> Result<Option<Vec
         let Some(input) = item.raw_member("input") else { return Ok(None) };
         let name = item.raw_member("name").and_then(Node::as_text);
         let name = name.ok_or_else(|| unknown(item, "the loop has no name"))?;
-        copies.push(Copy { name, count: scope.count(item), input });
+        copies.push(Copy { name, count: scope.count(item), input, node: item });
     }
     Ok(Some(copies))
 }

@@ -230,7 +230,7 @@ impl Expansion {
             match node.raw_member("copy").filter(|copy| copy.is_object()) {
                 None => once(self)?,
                 Some(copy) => {
-                    let count = scope.count(copy).map_err(|reason| refused(&reason))?;
+                    let count = scope.count(copy).map_err(|reason| uncounted(copy, &reason))?;
                     let name = copy.raw_member("name").and_then(Node::as_text).unwrap_or_default();
                     scope.rounds(true, name, count, || once(self))?;
                 }
@@ -406,4 +406,12 @@ fn because(node: Node<'_>, reason: &Unknown) -> IngestError {
     let shown = shorten(node.as_text().unwrap_or("..."));
     let place = if reason.place == node.place() { String::new() } else { format!(" ({})", reason.place) };
     node.error(format!("{} `{shown}` is not evaluated: {}{place}", node.key(), reason.reason))
+}
+
+/// The error of a loop whose number of rounds is not known, at the place of its count.
+fn uncounted(copy: Node<'_>, reason: &Unknown) -> IngestError {
+    match copy.raw_member("count") {
+        Some(count) if count.place() != reason.place => because(count, reason),
+        _ => refused(reason),
+    }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::evaluate::{Scope, copies};
 use super::expression::{Written, written};
+use super::uncounted;
 use super::value::{Data, Text, Unknown};
 use crate::ingest::azure::node::Node;
 use crate::ingest::azure::tree::{Entry, Key, Tree, Unresolved, Value};
@@ -166,7 +167,7 @@ impl Writer {
             }
         }
         for copy in copies.unwrap_or_default() {
-            let count = copy.count.map_err(|reason| refused(&reason))?;
+            let count = copy.count.map_err(|reason| uncounted(copy.node, &reason))?;
             let slot = Slot { parent: object, key: Key::Member(copy.name.into()) };
             let list = self.put(slot, Value::List(Vec::new()), &copy.input.place().into(), node)?;
             self.hang(object, list);
