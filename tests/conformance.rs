@@ -22,7 +22,7 @@ use nsgsim::model::network::Network;
 use nsgsim::model::tag::TagCatalog;
 use serde_json::{Value, json};
 
-use crate::case::{Case, cases_in, change, errors_of, expected_errors, load, tags_of};
+use crate::case::{Case, cases_in, change, deployment_of, errors_of, expected_errors, load, tags_of};
 use crate::engine::{ENGINES, Engine, Make};
 use crate::spelling::{differences, direction, nic, origin, packet, spell, spell_route, target};
 
@@ -96,7 +96,8 @@ fn run(case: &Case) -> Result<(), String> {
 fn packets(case: &Case, make: Make) -> Result<(), String> {
     let mut inventory = case.content["inventory"].clone();
     let tags = tags_of(&inventory)?.unwrap_or_default();
-    let read = |inventory: &Value| load(inventory, Some(&tags)).map(|loaded| loaded.network);
+    let deployment = deployment_of(&case.content);
+    let read = |inventory: &Value| load(inventory, Some(&tags), &deployment).map(|loaded| loaded.network);
     let mut network = read(&inventory)?;
     let mut engine = make(network.clone(), &tags);
     for step in case.content["steps"].as_array().ok_or("the case has no steps")? {
@@ -143,7 +144,7 @@ fn answer(engine: &mut dyn Engine, step: &Value, network: &Network) -> Result<Va
 fn validate(case: &Case) -> Result<(), String> {
     let inventory = &case.content["inventory"];
     let tags: Option<TagCatalog> = tags_of(inventory)?;
-    let found = errors_of(&load(inventory, tags.as_ref())?);
+    let found = errors_of(&load(inventory, tags.as_ref(), &deployment_of(&case.content))?);
     let expected = expected_errors(&case.content);
     if found == expected {
         return Ok(());

@@ -12,6 +12,8 @@ mod rules;
 mod services;
 #[path = "ingest_azure/shared.rs"]
 mod shared;
+#[path = "ingest_azure/template.rs"]
+mod template;
 #[path = "ingest_azure/terraform.rs"]
 mod terraform;
 

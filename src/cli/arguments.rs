@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{CliError, inputs};
+use crate::ingest::azure::Deployment;
 use crate::model::network::Network;
 use crate::model::rule::Direction;
 use crate::replay::ledger::Ledger;
@@ -34,6 +35,47 @@ pub(super) struct ReadingArgs {
     /// The export may lack machines: an address that nobody has is undetermined, not denied
     #[arg(long)]
     pub(super) partial_inventory: bool,
+    #[command(flatten)]
+    pub(super) deployment: DeploymentArgs,
+}
+
+/// What templates do not say themselves.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DeploymentArgs {
+    /// The subscription that templates are deployed to, for the IDs of their resources
+    #[arg(long, value_name = "ID")]
+    subscription: Option<String>,
+    /// The resource group that templates are deployed to
+    #[arg(long, value_name = "NAME")]
+    resource_group: Option<String>,
+    /// A parameters file for templates
+    #[arg(long, value_name = "FILE")]
+    parameters: Option<PathBuf>,
+}
+
+impl DeploymentArgs {
+    /// Where templates are deployed, and with what.
+    pub(super) fn deployment(&self) -> Result<Deployment, CliError> {
+        let mut deployment = Deployment::default();
+        for (option, given, place) in [
+            ("--subscription", &self.subscription, &mut deployment.subscription),
+            ("--resource-group", &self.resource_group, &mut deployment.resource_group),
+        ] {
+            if let Some(given) = given {
+                // A slash would part the IDs that are made of it.
+                if given.is_empty() || given.contains('/') {
+                    return Err(CliError::usage(format!(
+                        "{option}: `{given}` is not a name without slashes"
+                    )));
+                }
+                place.clone_from(given);
+            }
+        }
+        if let Some(path) = &self.parameters {
+            deployment.read_parameters(path)?;
+        }
+        Ok(deployment)
+    }
 }
 
 /// Where the service tags come from.

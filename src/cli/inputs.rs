@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use super::CliError;
 use super::arguments::{ReadingArgs, TagsArgs};
 use crate::compile::network::{CompileOptions, CompiledNetwork};
-use crate::ingest::azure::{self, Side, tags};
+use crate::ingest::azure::{self, Deployment, Side, tags};
 use crate::ingest::source;
 use crate::model::finding::Finding;
 use crate::model::id::ResourceId;
@@ -65,7 +65,8 @@ pub(super) fn network(
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
-    compile(azure::load(paths, Some(tags))?, reading, tags, quiet)
+    let deployment = reading.deployment.deployment()?;
+    compile(azure::load_deployed(paths, Some(tags), &deployment)?, reading, tags, quiet)
 }
 
 /// Reads and compiles the two networks that a Terraform plan is between. The plan may stand beside other exports, which
@@ -81,7 +82,8 @@ pub(super) fn sides(
             "standard input can be read only once: a plan that is given alone is a file",
         ));
     }
-    let side = |side| azure::load_side(paths, Some(tags), side);
+    let deployment = reading.deployment.deployment()?;
+    let side = |side| azure::load_deployed(paths, Some(tags), &Deployment { side, ..deployment.clone() });
     let (base, candidate) = (side(Side::Base)?, side(Side::Candidate)?);
     if !base.has_plan {
         return Err(CliError::usage(

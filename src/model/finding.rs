@@ -91,6 +91,8 @@ codes! {
     IncompleteList,
     /// A JSON object names a member twice: the last one counts.
     DuplicateMember,
+    /// An expression of a template that has no value here: what hangs on it is undetermined (JSON-8).
+    UnknownValue,
 }
 
 impl FindingCode {

@@ -336,7 +336,9 @@ impl<'n> Names<'n> {
                 format!("whether {address} is a member of `{}`, which the export lacks", asg.name())
             }
             Unknown::FieldMatches { rule, text } => format!(
-                "whether `{text}`, which Azure does not take, matches in rule {}",
+                "whether `{text}`, {}, matches in rule {}",
+                // A template's expression is no mistake: its value is not known (JSON-8).
+                if text.starts_with('[') { "whose value is not known" } else { "which Azure does not take" },
                 self.rule_place(*rule)
             ),
             Unknown::PortMatches { rule, source } => format!(

@@ -286,7 +286,8 @@ impl<'c> Builder<'c> {
             status.as_ref().is_some_and(|status| status.eq_ignore_ascii_case(wanted))
         };
         let mut connections = resource.connections.iter();
-        let Some(approved) = connections.find(|connection| is("Approved", &connection.status)) else {
+        let approved = connections.find(|connection| is("Approved", &connection.status));
+        if approved.is_none() {
             let known = resource.connections.iter().position(|connection| connection.status.is_some());
             let all_known = resource.connections.iter().all(|connection| connection.status.is_some());
             match known {
@@ -294,11 +295,11 @@ impl<'c> Builder<'c> {
                     let connection =
                         u32::try_from(position).expect("an endpoint has fewer than 2^32 connections");
                     self.lost(Reason::PrivateEndpointState { endpoint, connection });
+                    return;
                 }
                 _ => self.missing(resource.id.clone()),
             }
-            return;
-        };
+        }
         let interface = Interface::Endpoint(endpoint);
         let direction = Direction::Inbound;
         if !self.started {
@@ -308,7 +309,7 @@ impl<'c> Builder<'c> {
         if !self.compiled.layers(interface, direction).is_empty() {
             self.journey.filter(interface, direction);
         }
-        let service = approved.service.as_ref();
+        let service = approved.or(resource.connections.first()).and_then(|carrier| carrier.service.as_ref());
         if let Some(service) = service.filter(|service| service.segment("privateLinkServices").is_some()) {
             self.feature(Feature::PrivateLinkService, Some(service.clone()));
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nsgsim::ingest::azure::tags;
-use nsgsim::ingest::azure::{Document, Loaded, from_documents};
+use nsgsim::ingest::azure::{Deployment, Document, Loaded, from_documents_deployed};
 use nsgsim::model::finding::FindingCode;
 use nsgsim::model::tag::TagCatalog;
 use serde_json::{Value, json};
@@ -47,15 +47,29 @@ pub(crate) fn tags_of(inventory: &Value) -> Result<Option<TagCatalog>, String> {
     }
 }
 
+/// Where the templates of a case are deployed.
+pub(crate) fn deployment_of(case: &Value) -> Deployment {
+    let mut deployment = Deployment::default();
+    let scope = |member: &str| case["scope"][member].as_str().map(str::to_owned);
+    if let Some((subscription, group)) = scope("subscriptionId").zip(scope("resourceGroup")) {
+        (deployment.subscription, deployment.resource_group) = (subscription, group);
+    }
+    deployment
+}
+
 /// Reads an inventory as the program reads exports.
-pub(crate) fn load(inventory: &Value, tags: Option<&TagCatalog>) -> Result<Loaded, String> {
+pub(crate) fn load(
+    inventory: &Value,
+    tags: Option<&TagCatalog>,
+    deployment: &Deployment,
+) -> Result<Loaded, String> {
     let mut resources = inventory.clone();
     if let Some(members) = resources.as_object_mut() {
         members.remove("serviceTags");
     }
     let bytes = serde_json::to_vec(&resources).expect("a JSON value can be written");
-    from_documents(vec![Document { name: "inventory.json".to_owned(), bytes }], tags)
-        .map_err(|error| error.to_string())
+    let document = Document { name: "inventory.json".to_owned(), bytes };
+    from_documents_deployed(vec![document], tags, deployment).map_err(|error| error.to_string())
 }
 
 /// Makes a change of a case in its inventory.

@@ -40,9 +40,14 @@ fn a_byte_order_mark_and_line_ends_of_windows_are_no_matter() {
 
 #[test]
 fn shapes_that_are_not_read_are_refused_by_name() {
-    let template = json!({ "$schema": "https://schema/deploymentTemplate.json#", "resources": [] });
-    let error = read(&[template]).unwrap_err().to_string();
-    assert!(error.starts_with("a.json#: a template is not read: expected"), "{error}");
+    for (document, what) in [
+        (json!([{ "$schema": "https://schema/deploymentTemplate.json#", "resources": [] }]), "a template"),
+        (json!([{ "terraform_version": "1.9.0", "values": {} }]), "Terraform's state or plan"),
+    ] {
+        let error = read(&[document]).unwrap_err().to_string();
+        let expected = format!("a.json#/0: {what} stands inside another document: expected");
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }
 
 #[test]
@@ -114,7 +119,7 @@ fn an_export_cut_off_anywhere_is_refused() {
 }
 
 /// Every value of `value` replaced by `other`, one at a time.
-fn replaced(value: &Value, other: &Value) -> Vec<Value> {
+pub(super) fn replaced(value: &Value, other: &Value) -> Vec<Value> {
     let mut all = vec![other.clone()];
     match value {
         Value::Array(items) => {

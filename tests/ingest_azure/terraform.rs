@@ -1,6 +1,6 @@
 //! Terraform's state and plans become the networks that they describe (JSON-9).
 
-use nsgsim::ingest::azure::{Document, Loaded, Side, from_documents_side};
+use nsgsim::ingest::azure::{Deployment, Document, Loaded, Side, from_documents_deployed};
 use nsgsim::model::finding::FindingCode::*;
 use nsgsim::model::index::Reference;
 use nsgsim::model::rule::AddressTerm;
@@ -222,7 +222,9 @@ fn plan(resources: &[(&str, Value, Value, Value)]) -> Value {
 
 fn side(document: &Value, side: Side) -> Loaded {
     let bytes = serde_json::to_vec(document).unwrap();
-    from_documents_side(vec![Document { name: "a.json".to_owned(), bytes }], None, side).unwrap()
+    let deployment = Deployment { side, ..Deployment::default() };
+    let document = Document { name: "a.json".to_owned(), bytes };
+    from_documents_deployed(vec![document], None, &deployment).unwrap()
 }
 
 fn to(reference: &str) -> Value {

@@ -56,7 +56,8 @@ impl<'a> Walk<'a> {
             return Ok(Some(connection));
         }
         let first = at.connections.first();
-        if first.is_some_and(|connection| connection.status.is_some()) {
+        let all_known = at.connections.iter().all(|connection| connection.status.is_some());
+        if first.is_some() && all_known {
             return deny(Reason::PrivateEndpointState { endpoint, connection: 0 });
         }
         self.missing_must_allow(&at.id)?;

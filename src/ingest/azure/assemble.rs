@@ -212,7 +212,11 @@ fn interfaces<'a>(
 fn asgs(exported: &[Resource<'_>], nics: &[NicDraft<'_>]) -> Result<BTreeSet<ResourceId>, IngestError> {
     let mut asgs: BTreeSet<ResourceId> = exported.iter().map(|asg| asg.id.clone()).collect();
     for configuration in nics.iter().flat_map(|nic| &nic.configurations) {
-        for (id, _) in configuration.node.references_of("applicationSecurityGroups")? {
+        for (id, node) in configuration.node.references_of("applicationSecurityGroups")? {
+            // A name that stands for one that is not known may be another group's, unless the template makes it.
+            if id.name().contains('{') && !asgs.contains(&id) {
+                return Err(node.error(format!("`{id}` hangs on a name that is not known: expected a name")));
+            }
             asgs.insert(id);
         }
     }

@@ -6,6 +6,7 @@ use super::collect::Collection;
 use super::findings::Findings;
 use super::kind::{self, Kind, Recognised};
 use super::node::Node;
+use super::template;
 use crate::ingest::error::IngestError;
 use crate::model::finding::FindingCode;
 
@@ -19,7 +20,7 @@ enum Shape {
     Inventory,
     /// Answer of Resource Graph (JSON-7).
     ResourceGraph,
-    /// Template (JSON-8).
+    /// Template (JSON-8): one that is a document of its own has become its resources before.
     Template,
     /// State or plan of Terraform (JSON-9).
     Terraform,
@@ -32,8 +33,8 @@ enum Shape {
 fn shape(node: Node<'_>) -> Shape {
     let has = |name: &str| node.member(name).is_some();
     let is_list = |name: &str| node.member(name).is_some_and(|member| member.as_list().is_some());
-    let named = |name: &str| node.raw_members().any(|(other, _)| other.eq_ignore_ascii_case(name));
-    if has("$schema") && named("resources") {
+    let named = |name: &str| node.raw_member(name).is_some();
+    if template::is_template(node) {
         Shape::Template
     } else if has("terraform_version") || has("planned_values") {
         Shape::Terraform
@@ -110,7 +111,9 @@ impl<'a> DocumentReader<'_, 'a> {
             Shape::Page => self.page(node, None),
             Shape::Inventory => self.inventory(node),
             Shape::ResourceGraph => self.resource_graph(node),
-            Shape::Template => Err(not_yet(node, "a template")),
+            Shape::Template => {
+                Err(node.error("a template stands inside another document: expected a file of its own"))
+            }
             Shape::Terraform => Err(node.error(
                 "Terraform's state or plan stands inside another document: expected a file of its own",
             )),
@@ -221,8 +224,4 @@ impl<'a> DocumentReader<'_, 'a> {
     fn leave_out(&mut self, node: Node<'a>, kind: &str) {
         self.left_out.entry(kind.to_owned()).or_insert((node, 0)).1 += 1;
     }
-}
-
-fn not_yet(node: Node<'_>, what: &str) -> IngestError {
-    node.error(format!("{what} is not read: expected exports of `az` or of the REST API"))
 }

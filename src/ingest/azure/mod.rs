@@ -1,8 +1,8 @@
 //! Exports of Azure networks.
 //!
-//! In: documents as `az`, the REST API, Resource Graph and Terraform print them, recognised by content, never by name.
-//! Out: one [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we had to
-//! interpret. What cannot be read without a guess is an error with its place; nothing is left out silently.
+//! In: documents as `az`, the REST API, Resource Graph and Terraform print them, and templates, recognised by content,
+//! never by name. Out: one [`Network`] of everything they hold, and a [`Finding`] for whatever Azure would refuse, or we
+//! had to interpret. What cannot be read without a guess is an error with its place; nothing is left out silently.
 
 mod accounts;
 mod admin;
@@ -20,6 +20,7 @@ mod nsg;
 mod resolve;
 mod routing;
 pub mod tags;
+mod template;
 mod terms;
 mod terraform;
 mod topology;
@@ -27,7 +28,7 @@ mod tree;
 mod validate;
 mod vnet;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::IngestError;
 use super::source;
@@ -45,6 +46,44 @@ pub struct Document {
     pub name: String,
     /// Its content, unpacked.
     pub bytes: Vec<u8>,
+}
+
+/// Where templates are deployed, and with what: they do not say it themselves (JSON-8).
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// ID of the subscription.
+    pub subscription: String,
+    /// Name of the resource group.
+    pub resource_group: String,
+    /// A file of values for the templates' parameters.
+    pub parameters: Option<Document>,
+    /// Which of the two networks of a Terraform plan is read.
+    pub side: Side,
+}
+
+impl Default for Deployment {
+    /// A subscription that none is, and a resource group that shows where its name comes from.
+    fn default() -> Self {
+        Self {
+            subscription: "00000000-0000-0000-0000-000000000000".to_owned(),
+            resource_group: "template".to_owned(),
+            parameters: None,
+            side: Side::default(),
+        }
+    }
+}
+
+impl Deployment {
+    /// Takes the values of parameters from a file, plain or packed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be read.
+    pub fn read_parameters(&mut self, path: &Path) -> Result<(), IngestError> {
+        let bytes = source::read(path, LIMIT_BYTES)?;
+        self.parameters = Some(Document { name: source::shown(path), bytes });
+        Ok(())
+    }
 }
 
 /// What the documents hold.
@@ -71,7 +110,7 @@ pub enum Side {
 }
 
 /// Reads exports from files, folders and standard input (`-`), plain or packed. Of a Terraform plan it takes what it
-/// leads to; [`load_side`] takes either side.
+/// leads to; [`load_deployed`] takes either side.
 ///
 /// With a catalogue of tags, the tags that rules name are looked up in it; without one they are not. What a folder holds
 /// beside exports, such as notes, is named in a finding and left alone; a file that was asked for must be an export.
@@ -80,15 +119,19 @@ pub enum Side {
 ///
 /// Fails on what cannot be read, and as [`from_documents`] does.
 pub fn load(paths: &[PathBuf], tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
-    load_side(paths, tags, Side::default())
+    load_deployed(paths, tags, &Deployment::default())
 }
 
-/// Reads exports as [`load`] does, and this side of Terraform plans.
+/// As [`load`], with what templates need to know.
 ///
 /// # Errors
 ///
-/// Fails as [`load`] does.
-pub fn load_side(paths: &[PathBuf], tags: Option<&TagCatalog>, side: Side) -> Result<Loaded, IngestError> {
+/// Fails as [`load`] does, and on a parameters file that is none or that no template asks for.
+pub fn load_deployed(
+    paths: &[PathBuf],
+    tags: Option<&TagCatalog>,
+    deployment: &Deployment,
+) -> Result<Loaded, IngestError> {
     let (mut documents, mut left) = (Vec::new(), Vec::new());
     for path in paths {
         let in_folder = path.is_dir();
@@ -101,7 +144,7 @@ pub fn load_side(paths: &[PathBuf], tags: Option<&TagCatalog>, side: Side) -> Re
             }
         }
     }
-    let mut loaded = from_documents_side(documents, tags, side)?;
+    let mut loaded = from_documents_deployed(documents, tags, deployment)?;
     loaded.findings.extend(left.into_iter().map(|place| Finding {
         place,
         code: FindingCode::UnknownKind,
@@ -128,37 +171,41 @@ fn may_be_json(bytes: &[u8]) -> bool {
 /// Fails on a document that is not JSON or has a shape that is not read, and on values that leave nothing to
 /// evaluate, such as an unknown direction; the message names the place.
 pub fn from_documents(documents: Vec<Document>, tags: Option<&TagCatalog>) -> Result<Loaded, IngestError> {
-    from_documents_side(documents, tags, Side::default())
+    from_documents_deployed(documents, tags, &Deployment::default())
 }
 
-/// Reads exports as [`from_documents`] does, and this side of Terraform plans.
+/// As [`from_documents`], with what templates need to know.
 ///
 /// # Errors
 ///
-/// Fails as [`from_documents`] does.
-pub fn from_documents_side(
+/// Fails as [`from_documents`] does, and on a parameters file that is none or that no template asks for.
+pub fn from_documents_deployed(
     documents: Vec<Document>,
     tags: Option<&TagCatalog>,
-    side: Side,
+    deployment: &Deployment,
 ) -> Result<Loaded, IngestError> {
-    let digest = digest(&documents);
-    let mut findings = findings::Findings::default();
+    let digest = digest(documents.iter().chain(&deployment.parameters));
     let mut trees = Vec::with_capacity(documents.len());
-    let mut has_plan = false;
     for document in documents {
-        let tree = tree::Tree::parse(&document.name, &document.bytes)?;
+        trees.push(tree::Tree::parse(&document.name, &document.bytes)?);
+    }
+    let mut findings = findings::Findings::default();
+    let mut collection = collect::Collection::default();
+    let parameters = template::Parameters::parse(deployment.parameters.as_ref())?;
+    parameters.check_declared(&trees)?;
+    let mut has_plan = false;
+    for tree in &mut trees {
         for member in tree.repeated() {
             let message = "the object names this member twice: the last one counts";
             findings.add(FindingCode::DuplicateMember, member, message);
         }
-        trees.push(if documents::is_terraform(tree.root()) {
-            has_plan |= terraform::is_plan(&tree);
-            terraform::translate(&tree, side, &mut findings)?
-        } else {
-            tree
-        });
+        if template::is_template(tree.root()) {
+            *tree = template::expand(tree, &parameters, deployment)?;
+        } else if documents::is_terraform(tree.root()) {
+            has_plan |= terraform::is_plan(tree);
+            *tree = terraform::translate(tree, deployment.side, &mut findings)?;
+        }
     }
-    let mut collection = collect::Collection::default();
     for tree in &trees {
         documents::read(tree.root(), &mut collection, &mut findings)?;
     }
@@ -166,9 +213,9 @@ pub fn from_documents_side(
     Ok(Loaded { network, findings, digest, has_plan })
 }
 
-fn digest(documents: &[Document]) -> blake3::Hash {
+fn digest<'d>(documents: impl Iterator<Item = &'d Document>) -> blake3::Hash {
     let mut hashes: Vec<[u8; 32]> =
-        documents.iter().map(|document| *blake3::hash(&document.bytes).as_bytes()).collect();
+        documents.map(|document| *blake3::hash(&document.bytes).as_bytes()).collect();
     hashes.sort_unstable();
     blake3::hash(&hashes.concat())
 }

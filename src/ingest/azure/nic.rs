@@ -59,6 +59,10 @@ fn read_configuration<'a>(
     let node = resource.node;
     let mut asgs: Vec<AsgIndex> = Vec::new();
     for asg in node.references_of("applicationSecurityGroups")? {
+        // To be in a group that is not known is to be, perhaps, in any.
+        if asg.1.unresolved().is_some() {
+            return Err(asg.1.wrong("a resource ID"));
+        }
         // Every group that a configuration names is in the network's list, exported or not.
         if let Reference::Here(asg) = reader.resolve(asg, |positions| &positions.asgs) {
             asgs.push(asg);
@@ -67,6 +71,10 @@ fn read_configuration<'a>(
     asgs.sort();
     asgs.dedup();
     reader.know(&resource.id);
+    if node.is_of_template() && node.member("privateIPAddress").is_none() {
+        let message = "Azure picks the address when it deploys: packets to and from it cannot be recognised";
+        reader.findings.add(FindingCode::UnknownValue, node, message);
+    }
     Ok(IpConfiguration {
         id: resource.id.clone(),
         address: node.address_of("privateIPAddress")?,

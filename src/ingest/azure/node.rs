@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::tree::{Entry, Key, Tree, Value};
+use super::tree::{Entry, Key, Tree, Unresolved, Value};
 use crate::ingest::error::IngestError;
 use crate::model::id::ResourceId;
 
@@ -41,6 +41,9 @@ impl<'a> Node<'a> {
 
     /// File and JSON pointer: `web.json#/securityRules/3/priority`.
     pub(super) fn place(self) -> String {
+        if let Some(place) = self.tree.places.get(self.index as usize) {
+            return place.to_string();
+        }
         let mut keys = Vec::new();
         let mut index = self.index;
         let mut place = loop {
@@ -63,7 +66,7 @@ impl<'a> Node<'a> {
     }
 
     /// The name of the member that holds the value; of an item, the name of its list.
-    fn key(self) -> &'a str {
+    pub(super) fn key(self) -> &'a str {
         let mut entry = self.entry();
         loop {
             match &entry.key {
@@ -83,6 +86,7 @@ impl<'a> Node<'a> {
             Value::Text(text) => shorten(text),
             Value::List(_) => "[...]".to_owned(),
             Value::Object(_) => "{...}".to_owned(),
+            Value::Unresolved(unresolved) => shorten(&unresolved.expression),
         }
     }
 
@@ -93,6 +97,11 @@ impl<'a> Node<'a> {
 
     /// The error of a value that is not what `expected` says: `an integer`.
     pub(super) fn wrong(self, expected: &str) -> IngestError {
+        if let Some(unresolved) = self.unresolved() {
+            let (key, shown) = (self.key(), self.shown());
+            let reason = &unresolved.reason;
+            return self.error(format!("{key} `{shown}` is not evaluated: expected {expected}: {reason}"));
+        }
         self.error(format!("{} `{}` is not {expected}", self.key(), self.shown()))
     }
 
@@ -107,7 +116,7 @@ impl<'a> Node<'a> {
             Value::Null => true,
             Value::Text(text) => text.is_empty(),
             Value::List(items) => items.is_empty(),
-            Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+            Value::Bool(_) | Value::Number(_) | Value::Object(_) | Value::Unresolved(_) => false,
         }
     }
 
@@ -132,6 +141,24 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The expression, if the value is one whose own value is not known (JSON-8).
+    pub(super) fn unresolved(self) -> Option<&'a Unresolved> {
+        match &self.entry().value {
+            Value::Unresolved(unresolved) => Some(unresolved),
+            _ => None,
+        }
+    }
+
+    /// Whether the value was made from a template.
+    pub(super) fn is_of_template(self) -> bool {
+        !self.tree.places.is_empty()
+    }
+
+    /// The value as it stands.
+    pub(super) fn raw(self) -> &'a Value {
+        &self.entry().value
+    }
+
     /// The object's members as they stand, `properties` not merged upward.
     pub(super) fn raw_members(self) -> impl Iterator<Item = (&'a str, Self)> {
         let members: &[u32] = match &self.entry().value {
@@ -144,7 +171,12 @@ impl<'a> Node<'a> {
         })
     }
 
-    fn raw_member(self, name: &str) -> Option<Self> {
+    /// The object's own member of this name, ignoring case, also if it holds nothing.
+    pub(super) fn raw_member(self, name: &str) -> Option<Self> {
+        // What is in a value that is not known is not known either: it must not pass for absent.
+        if self.unresolved().is_some() {
+            return Some(self);
+        }
         self.raw_members().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, node)| node)
     }
 
@@ -164,6 +196,8 @@ impl<'a> Node<'a> {
     pub(super) fn integer(self) -> Result<i64, IngestError> {
         match &self.entry().value {
             Value::Number(number) => number.as_i64(),
+            // Azure takes a text of digits for a number from a template, whose parameters often are texts.
+            Value::Text(text) if self.is_of_template() => text.parse().ok(),
             _ => None,
         }
         .ok_or_else(|| self.wrong("an integer"))
@@ -179,8 +213,12 @@ impl<'a> Node<'a> {
         self.text()?.parse().map_err(|_| self.wrong("an IP address"))
     }
 
-    /// The resource ID that the text is.
+    /// The resource ID that the text is. An expression without a value stands for a resource that no inventory has, so
+    /// that whatever hangs on it is undetermined (SIM-4).
     pub(super) fn id(self) -> Result<ResourceId, IngestError> {
+        if let Some(id) = self.unresolved().and_then(|unresolved| ResourceId::new(&unresolved.expression)) {
+            return Ok(id);
+        }
         ResourceId::new(self.text()?).ok_or_else(|| self.wrong("a resource ID"))
     }
 
@@ -204,8 +242,15 @@ impl<'a> Node<'a> {
     /// A member's yes or no.
     pub(super) fn flag_of(self, name: &str) -> Result<Option<bool>, IngestError> {
         let Some(member) = self.member(name) else { return Ok(None) };
-        match member.entry().value {
-            Value::Bool(value) => Ok(Some(value)),
+        match &member.entry().value {
+            Value::Bool(value) => Ok(Some(*value)),
+            // As with numbers.
+            Value::Text(text) if member.is_of_template() && text.eq_ignore_ascii_case("true") => {
+                Ok(Some(true))
+            }
+            Value::Text(text) if member.is_of_template() && text.eq_ignore_ascii_case("false") => {
+                Ok(Some(false))
+            }
             _ => Err(member.wrong("true or false")),
         }
     }
@@ -246,6 +291,9 @@ impl<'a> Node<'a> {
     }
 
     fn reference(self) -> Result<(ResourceId, Self), IngestError> {
+        if self.unresolved().is_some() {
+            return Ok((self.id()?, self));
+        }
         if !self.is_object() {
             return Err(self.wrong("an object with an `id`"));
         }
@@ -262,6 +310,7 @@ impl<'a> Node<'a> {
             (Value::Bool(one), Value::Bool(two)) => one == two,
             (Value::Number(one), Value::Number(two)) => one == two,
             (Value::Text(one), Value::Text(two)) => one.eq_ignore_ascii_case(two),
+            (Value::Unresolved(one), Value::Unresolved(two)) => one.expression == two.expression,
             (Value::List(one), Value::List(two)) => {
                 one.len() == two.len()
                     && one.iter().zip(two).all(|(&one, &two)| self.at(one).says_the_same(other.at(two)))

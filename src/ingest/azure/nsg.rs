@@ -135,7 +135,11 @@ impl Side {
             None => format!("{singular}s"),
         };
         let one = rule.member(&singular);
-        let mut elements = rule.list_of(&plural)?;
+        let mut elements = match rule.member(&plural) {
+            // The whole list may be an expression without a value: it then is one element of that kind.
+            Some(list) if list.unresolved().is_some() => vec![list],
+            _ => rule.list_of(&plural)?,
+        };
         if let Some(one) = one {
             if !elements.is_empty() {
                 let message = format!("both {singular} and {plural} are set: taken together");

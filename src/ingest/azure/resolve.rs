@@ -123,7 +123,16 @@ impl<'a> Reader<'a> {
     }
 
     fn report_missing(&mut self, id: &ResourceId, node: Node<'a>) {
-        self.findings.add(FindingCode::MissingResource, node, format!("`{id}` is not in the inventory"));
+        match node.unresolved() {
+            Some(unresolved) => {
+                let message = format!("`{id}` is not evaluated: {}", unresolved.reason);
+                self.findings.add(FindingCode::UnknownValue, node, message);
+            }
+            None => {
+                let message = format!("`{id}` is not in the inventory");
+                self.findings.add(FindingCode::MissingResource, node, message);
+            }
+        }
     }
 
     /// Reports the IDs that turned out to lead nowhere, and the children without a parent.

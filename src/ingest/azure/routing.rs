@@ -61,12 +61,20 @@ fn next_hop(reader: &mut Reader<'_>, route: Node<'_>) -> Result<NextHop, IngestE
         reader.findings.add(FindingCode::MissingField, route, "nextHopType is missing");
         return Ok(NextHop::Other(String::new()));
     };
+    if let Some(expression) = terms::unresolved(node, &mut reader.findings) {
+        return Ok(NextHop::Other(expression));
+    }
     let text = node.text()?;
     // Tools spell the types with blanks and in various letter case (ROUTE-10).
     let word: String =
         text.chars().filter(|each| !each.is_whitespace()).map(|each| each.to_ascii_lowercase()).collect();
     Ok(match word.as_str() {
-        "virtualappliance" => NextHop::VirtualAppliance(route.address_of("nextHopIpAddress")?),
+        "virtualappliance" => match route.member("nextHopIpAddress") {
+            Some(address) if address.unresolved().is_some() => {
+                NextHop::Other(terms::unresolved(address, &mut reader.findings).unwrap_or_default())
+            }
+            _ => NextHop::VirtualAppliance(route.address_of("nextHopIpAddress")?),
+        },
         "virtualnetworkgateway" => NextHop::VirtualNetworkGateway,
         "vnetlocal" => NextHop::VnetLocal,
         "internet" => NextHop::Internet,

@@ -15,6 +15,9 @@ pub(super) fn address(
     tags: Option<&TagCatalog>,
     findings: &mut Findings,
 ) -> Result<AddressTerm, IngestError> {
+    if let Some(expression) = unresolved(node, findings) {
+        return Ok(AddressTerm::Invalid(expression));
+    }
     let text = node.text()?;
     if text == "*" || text.eq_ignore_ascii_case("any") {
         return Ok(AddressTerm::Any);
@@ -32,6 +35,14 @@ pub(super) fn address(
         findings.add(FindingCode::UnknownServiceTag, node, message);
     }
     Ok(AddressTerm::Tag(tag))
+}
+
+/// The expression of a template that has no value: it is reported, and what hangs on it is undetermined (JSON-8).
+pub(super) fn unresolved(node: Node<'_>, findings: &mut Findings) -> Option<String> {
+    let unresolved = node.unresolved()?;
+    let message = format!("`{}` is not evaluated: {}", shorten(&unresolved.expression), unresolved.reason);
+    findings.add(FindingCode::UnknownValue, node, message);
+    Some(unresolved.expression.clone())
 }
 
 /// The tag that a word names, if it could name one. Spellings of the classic model become the tags that they are
@@ -80,6 +91,9 @@ fn masked(read: ReadPrefix, node: Node<'_>, findings: &mut Findings) -> Prefix {
 
 /// Reads one element of a port field. A comma-separated one is split, and reported (NSG-8).
 pub(super) fn ports(node: Node<'_>, findings: &mut Findings) -> Result<Vec<PortTerm>, IngestError> {
+    if let Some(expression) = unresolved(node, findings) {
+        return Ok(vec![PortTerm::Invalid(expression)]);
+    }
     let text = node.text()?;
     let parts: Vec<&str> =
         if text.contains(',') { text.split(',').map(str::trim).collect() } else { vec![text] };
@@ -101,6 +115,9 @@ pub(super) fn ports(node: Node<'_>, findings: &mut Findings) -> Result<Vec<PortT
 
 /// Reads the protocol field of a rule, in any letter case (NSG-5).
 pub(super) fn protocol(node: Node<'_>, findings: &mut Findings) -> Result<ProtocolMatch, IngestError> {
+    if let Some(expression) = unresolved(node, findings) {
+        return Ok(ProtocolMatch::Invalid(expression));
+    }
     let text = node.text()?;
     if is_any_protocol(text) {
         return Ok(ProtocolMatch::Any);

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
@@ -23,6 +24,9 @@ pub(super) struct Tree {
     pub(super) repeated: Vec<u32>,
     /// The places of values that were translated from another document, by position.
     pub(super) origins: HashMap<u32, Box<str>>,
+    /// Of a tree that was made from a template: where each value stands there. Empty for a parsed document, whose
+    /// values stand where they hang.
+    pub(super) places: Vec<Rc<str>>,
 }
 
 /// One value, and where it hangs.
@@ -48,6 +52,16 @@ pub(super) enum Value {
     Text(Box<str>),
     List(Vec<u32>),
     Object(Vec<u32>),
+    /// An expression of a template whose value is not known (JSON-8).
+    Unresolved(Box<Unresolved>),
+}
+
+/// An expression without a value.
+pub(super) struct Unresolved {
+    /// As the template spells it.
+    pub(super) expression: String,
+    /// Why it has none.
+    pub(super) reason: String,
 }
 
 impl Tree {
@@ -71,6 +85,7 @@ impl Tree {
             entries: builder.entries,
             repeated: builder.repeated,
             origins: HashMap::new(),
+            places: Vec::new(),
         })
     }
 }

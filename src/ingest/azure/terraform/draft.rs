@@ -36,8 +36,13 @@ impl<'a> Draft<'a> {
 
 /// Writes a list of resources as a document of this name.
 pub(super) fn tree(name: &str, resources: Vec<Draft<'_>>) -> Tree {
-    let mut tree =
-        Tree { name: name.to_owned(), entries: Vec::new(), repeated: Vec::new(), origins: HashMap::new() };
+    let mut tree = Tree {
+        name: name.to_owned(),
+        entries: Vec::new(),
+        repeated: Vec::new(),
+        origins: HashMap::new(),
+        places: Vec::new(),
+    };
     let root = Draft { place: format!("{name}#"), content: Content::List(resources) };
     write(&mut tree, 0, Key::Root, root);
     tree
@@ -83,6 +88,7 @@ fn copied(tree: &mut Tree, index: u32, node: Node<'_>) -> Value {
         Value::Bool(flag) => Value::Bool(*flag),
         Value::Number(number) => Value::Number(number.clone()),
         Value::Text(text) => Value::Text(text.clone()),
+        Value::Unresolved(_) => unreachable!("expressions without a value stand in templates alone"),
         Value::List(_) => {
             let items = node.as_list().unwrap_or_default().into_iter().enumerate();
             Value::List(items.map(|(position, item)| part(Key::Item(position), item)).collect())
