@@ -17,7 +17,7 @@ use nsgsim::model::routing::{Connection, ConnectionRemote, Gateway, NextHop};
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::services::{AdminAction, AdminRule, EffectiveAdminRules};
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::VerdictKind;
+use nsgsim::model::verdict::{Reason, Verdict, VerdictKind};
 use nsgsim::replay::run::{Replay, ReplayOptions};
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 
@@ -151,10 +151,14 @@ fn adm_2_admin_rules_come_before_the_groups_at_a_single_interface_too() {
             destination_ports: Vec::new(),
         }],
     });
+    let ssh = tcp("10.0.0.9:1", "10.0.0.4:22");
     for (name, make) in ENGINES {
         let engine = make(network.clone(), &TagCatalog::default());
-        let answer = engine.ip_flow(NicIndex::new(0), Direction::Inbound, &tcp("10.0.0.9:1", "10.0.0.4:22"));
-        assert_eq!(answer.verdict.kind(), OPEN, "{name}");
+        let inbound = engine.ip_flow(NicIndex::new(0), Direction::Inbound, &ssh);
+        let by_admin_rule = matches!(inbound.verdict, Verdict::Deny(Reason::AdminRule(_)));
+        assert!(by_admin_rule, "{name}: {:?}", inbound.verdict);
+        let outbound = engine.ip_flow(NicIndex::new(0), Direction::Outbound, &tcp("10.0.0.4:22", "10.0.0.9:1"));
+        assert_eq!(outbound.verdict.kind(), ALLOW, "{name}: the rule is inbound");
     }
 }
 

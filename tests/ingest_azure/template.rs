@@ -25,6 +25,7 @@ fn deploy(template: &Value, parameters: Option<&Value>) -> Result<Loaded, Ingest
         subscription: "s1".to_owned(),
         resource_group: "rg".to_owned(),
         parameters: parameters.map(|value| document("p.json", value)),
+        ..Deployment::default()
     };
     from_documents_deployed(vec![document("t.json", template)], None, &deployment)
 }
