@@ -157,7 +157,8 @@ fn adm_2_admin_rules_come_before_the_groups_at_a_single_interface_too() {
         let inbound = engine.ip_flow(NicIndex::new(0), Direction::Inbound, &ssh);
         let by_admin_rule = matches!(inbound.verdict, Verdict::Deny(Reason::AdminRule(_)));
         assert!(by_admin_rule, "{name}: {:?}", inbound.verdict);
-        let outbound = engine.ip_flow(NicIndex::new(0), Direction::Outbound, &tcp("10.0.0.4:22", "10.0.0.9:1"));
+        let outbound =
+            engine.ip_flow(NicIndex::new(0), Direction::Outbound, &tcp("10.0.0.4:22", "10.0.0.9:1"));
         assert_eq!(outbound.verdict.kind(), ALLOW, "{name}: the rule is inbound");
     }
 }

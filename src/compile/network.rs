@@ -17,7 +17,7 @@ use super::routes::SubnetRoutes;
 use super::surroundings::{self, PLATFORM, Surroundings, fixed, internet_base};
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, Reference, SubnetIndex};
-use crate::model::network::{Network, PrivateEndpointPolicies, Subnet};
+use crate::model::network::{Network, Subnet};
 use crate::model::prefix::{Prefix, host};
 use crate::model::rule::Direction;
 use crate::model::tag::TagCatalog;
@@ -339,11 +339,8 @@ impl<'n> PolicyBuilder<'n> {
         let endpoint = &network.private_endpoints[endpoint.get()];
         let Some(subnet) = endpoint.subnet.as_ref().and_then(Reference::here) else { return Vec::new() };
         let at = &network.subnets[subnet.get()];
-        match at.private_endpoint_policies {
-            PrivateEndpointPolicies::Disabled | PrivateEndpointPolicies::RouteTableEnabled => {
-                return Vec::new();
-            }
-            PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::NetworkSecurityGroupEnabled => {}
+        if !at.private_endpoint_policies.ask_nsg() {
+            return Vec::new();
         }
         let around = self.around_subnet(subnet);
         let policy = match enforced(at) {

@@ -9,7 +9,7 @@ use super::peerings::{self, Learned};
 use super::surroundings::{fixed, internet_base};
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
-use crate::model::network::{Network, PrivateEndpointPolicies, ServiceEndpoint};
+use crate::model::network::{Network, ServiceEndpoint};
 use crate::model::prefix::{Prefix, host};
 use crate::model::routing::{NextHop, RouteDestination};
 use crate::model::tag::{TagCatalog, TagName};
@@ -192,10 +192,7 @@ fn private_endpoints(network: &Network, vnet: VnetIndex, routes: &[EffectiveRout
         if !near.contains(&at.vnet) {
             continue;
         }
-        let follows_tables = matches!(
-            at.private_endpoint_policies,
-            PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::RouteTableEnabled
-        );
+        let follows_tables = at.private_endpoint_policies.follow_routes();
         let space = &network.vnets[at.vnet.get()].address_space;
         addresses.extend(endpoint.addresses.iter().copied().filter(|address| {
             let range = space.iter().filter(|range| range.contains(address)).map(Prefix::prefix_len).max();

@@ -134,6 +134,20 @@ pub enum PrivateEndpointPolicies {
     RouteTableEnabled,
 }
 
+impl PrivateEndpointPolicies {
+    /// Whether the NSG of the subnet is asked (PE-3).
+    #[must_use]
+    pub fn ask_nsg(self) -> bool {
+        matches!(self, Self::Enabled | Self::NetworkSecurityGroupEnabled)
+    }
+
+    /// Whether user-defined routes may take a private endpoint's away (PE-7).
+    #[must_use]
+    pub fn follow_routes(self) -> bool {
+        matches!(self, Self::Enabled | Self::RouteTableEnabled)
+    }
+}
+
 /// One side of a peering.
 #[derive(Clone, Debug)]
 pub struct Peering {

@@ -65,7 +65,7 @@ impl Stage {
             Self::Service(check) => (check.same_region.as_ref().err(), None),
             Self::Exit(exit) => match &exit.by {
                 Way::ThroughIf(_, question) | Way::SomehowIf(question) => (Some(question), None),
-                Way::None | Way::Through(_) => (None, None),
+                Way::None | Way::Somehow | Way::Through(_) => (None, None),
             },
             Self::Filter(filter) => match &filter.gate {
                 Gate::Unknown(question) => (Some(question), None),
@@ -175,6 +175,8 @@ pub enum Way {
     Through(Snat),
     /// By this means, if the answer is yes; otherwise there is none.
     ThroughIf(Snat, Unknown),
+    /// By some means that the inventory does not tell.
+    Somehow,
     /// By some means, if the answer is yes.
     SomehowIf(Unknown),
 }

@@ -306,7 +306,11 @@ impl<'c> Builder<'c> {
             let default_route = DefaultRoute::Absent;
             self.begin(Start { interface, direction, platform: false, spoofed_by: None, default_route });
         }
-        if !self.compiled.layers(interface, direction).is_empty() {
+        let subnet = resource.subnet.as_ref().and_then(Reference::here);
+        let filtered = subnet.is_some_and(|subnet| {
+            self.compiled.network.subnets[subnet.get()].private_endpoint_policies.ask_nsg()
+        });
+        if filtered {
             self.journey.filter(interface, direction);
         }
         let service = approved.or(resource.connections.first()).and_then(|carrier| carrier.service.as_ref());
@@ -492,7 +496,13 @@ impl<'c> Builder<'c> {
             None => {}
         }
         let Some(nic) = nic else {
-            return exit(Way::SomehowIf(Unknown::UnlistedNicAllows { address: source }), None);
+            // An interface that is not listed may have a public address, without which a private subnet has no way out.
+            let by = if subnet.default_outbound_access {
+                Way::Somehow
+            } else {
+                Way::SomehowIf(Unknown::ResourceAllows { resource: subnet.id.clone() })
+            };
+            return exit(by, None);
         };
         if own.is_some() {
             return exit(Way::Through(Snat::InstancePublicIp), own_public);

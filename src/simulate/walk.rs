@@ -706,6 +706,7 @@ impl Walk<'_> {
             Way::None => return Ok(no_way),
             Way::Through(by) => (Some(*by), None),
             Way::ThroughIf(by, question) => (Some(*by), Some(question)),
+            Way::Somehow => (None, None),
             Way::SomehowIf(question) => (None, Some(question)),
         };
         if let Some(question) = question
