@@ -57,7 +57,6 @@ enum LeafEnd {
 /// A filter that the packet passed.
 #[derive(Clone)]
 struct Passed {
-    stage: usize,
     key: FlowKey,
     direction: Direction,
     by_record: bool,
@@ -182,7 +181,7 @@ impl Walk<'_> {
         }
         let mut stages: Vec<&Passed> = Vec::new();
         for passed in leaves.iter().flat_map(|(_, leaf)| &leaf.passed) {
-            if !stages.iter().any(|known| known.stage == passed.stage) {
+            if !stages.iter().any(|known| known.key == passed.key) {
                 stages.push(passed);
             }
         }
@@ -195,11 +194,11 @@ impl Walk<'_> {
         stages
             .into_iter()
             .map(|stage| {
+                // One record in each world that has one, wherever on the way the packet left it.
                 let passes = || {
                     leaves
                         .iter()
-                        .flat_map(|(_, leaf)| &leaf.passed)
-                        .filter(|passed| passed.stage == stage.stage)
+                        .filter_map(|(_, leaf)| leaf.passed.iter().find(|passed| passed.key == stage.key))
                 };
                 let times = passes().count();
                 let recorded = passes().filter(|passed| passed.by_record).count();
@@ -264,7 +263,7 @@ impl Walk<'_> {
                     }
                     None
                 }
-                Stage::Start(start) => self.start(number, start, world, &mut leaf)?,
+                Stage::Start(start) => self.start(start, world, &mut leaf)?,
                 Stage::Service(check) => self.service(check, world, &mut leaf, &mut last)?,
                 Stage::Filter(filter) => {
                     // A reply is seen under the address that the request came in by, whatever others leave by.
@@ -272,7 +271,7 @@ impl Walk<'_> {
                         SeenSource::Own => SeenSource::Own,
                         other => left_as.unwrap_or(other),
                     };
-                    let passed = self.filter(number, filter, source, world, &mut leaf, &mut last)?;
+                    let passed = self.filter(filter, source, world, &mut leaf, &mut last)?;
                     opened_inbound = passed.1;
                     passed.0
                 }
@@ -300,7 +299,6 @@ impl Walk<'_> {
     /// record of a flow that was opened from outside.
     fn filter(
         &self,
-        number: usize,
         filter: &Filter,
         source: SeenSource,
         world: &World,
@@ -331,7 +329,7 @@ impl Walk<'_> {
                     leaf.steps.push(step(StepAnswer::Rule(hit), Access::Deny));
                 }
                 // Its packets keep it from idling out.
-                leaf.passed.push(Passed { stage: number, key, direction, by_record: true });
+                leaf.passed.push(Passed { key, direction, by_record: true });
                 return Ok((Some(LeafEnd::Denied(reason)), false));
             }
             let open = match &record.doubt {
@@ -340,7 +338,7 @@ impl Walk<'_> {
             };
             if open {
                 leaf.steps.push(step(StepAnswer::FlowTable, Access::Allow));
-                leaf.passed.push(Passed { stage: number, key, direction, by_record: true });
+                leaf.passed.push(Passed { key, direction, by_record: true });
                 *last = Reason::FlowState { interface, direction };
                 return Ok((None, record.opened == Direction::Inbound));
             }
@@ -367,7 +365,7 @@ impl Walk<'_> {
                         AdminAction::AlwaysAllow => {
                             *last = reason;
                             if !picked {
-                                leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+                                leaf.passed.push(Passed { key, direction, by_record: false });
                             }
                             return Ok((None, false));
                         }
@@ -430,19 +428,13 @@ impl Walk<'_> {
             }
         }
         if !picked {
-            leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+            leaf.passed.push(Passed { key, direction, by_record: false });
         }
         Ok((None, false))
     }
 
     /// What the platform exempts (PLAT-1 to PLAT-5), and what networks do not carry (PLAT-9).
-    fn start(
-        &self,
-        number: usize,
-        start: &Start,
-        world: &World,
-        leaf: &mut Leaf,
-    ) -> Result<Option<LeafEnd>, Box<Open>> {
+    fn start(&self, start: &Start, world: &World, leaf: &mut Leaf) -> Result<Option<LeafEnd>, Box<Open>> {
         let Start { interface, direction, .. } = *start;
         let tuple = self.packet.five_tuple;
         let service = if start.platform { exempt(&tuple, direction) } else { None };
@@ -459,7 +451,7 @@ impl Walk<'_> {
             // It is allowed at the interface, so that its answer passes too (STATE-1, STATE-3).
             if direction == Direction::Outbound {
                 let key = FlowKey::new(interface, direction, &tuple, None);
-                leaf.passed.push(Passed { stage: number, key, direction, by_record: false });
+                leaf.passed.push(Passed { key, direction, by_record: false });
             }
             return Ok(Some(LeafEnd::Arrived(Reason::PlatformRule { service, interface, direction })));
         }
