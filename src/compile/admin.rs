@@ -6,7 +6,9 @@ use crate::model::id::ResourceId;
 use crate::model::index::{Reference, SubnetIndex};
 use crate::model::network::{Network, Subnet, Vnet};
 use crate::model::rule::Direction;
-use crate::model::services::{AdminAction, AdminConfiguration, AdminRule, AdminRulePosition, NetworkManager};
+use crate::model::services::{
+    AdminAction, AdminCollection, AdminConfiguration, AdminRule, AdminRulePosition, NetworkManager,
+};
 use crate::model::verdict::Unknown;
 
 /// The admin rules of one network and direction, manager by manager, the one that goes first in front (ADM-7).
@@ -74,25 +76,21 @@ fn collection_name(network: &Network, position: AdminRulePosition) -> &str {
 /// lacks: membership is by ID.
 pub(super) fn of_vnet(network: &Network, vnet: &ResourceId, direction: Direction) -> Vec<WrittenLists> {
     // What is in force on a network says more than what managers were told (JSON-6).
-    let exports: Vec<AdminRulePosition> = network
+    let exports: Vec<_> = network
         .effective_admin_rules
         .iter()
         .enumerate()
         .filter(|(_, export)| export.vnet.as_ref().is_none_or(|concerned| concerned == vnet))
-        .flat_map(|(number, export)| {
+        .collect();
+    if !exports.is_empty() {
+        let rules = exports.into_iter().flat_map(|(number, export)| {
             let rules = export.rules.iter().enumerate().filter(|(_, rule)| rule.direction == direction);
             rules.map(move |(rule, _)| AdminRulePosition::Effective {
                 export: index(number),
                 rule: index(rule),
             })
-        })
-        .collect();
-    let told = network
-        .effective_admin_rules
-        .iter()
-        .any(|export| export.vnet.as_ref().is_none_or(|concerned| concerned == vnet));
-    if told {
-        let lists = vec![WrittenList { in_force: None, rules: sorted(network, exports) }];
+        });
+        let lists = vec![WrittenList { in_force: None, rules: sorted(network, rules.collect()) }];
         return vec![WrittenLists { lists, before_next: None }];
     }
 
@@ -156,10 +154,7 @@ fn rules_for(
 ) -> Vec<AdminRulePosition> {
     let mut rules = Vec::new();
     for (collection_number, collection) in configuration.collections.iter().enumerate() {
-        let holds = |group: &ResourceId| {
-            manager.groups.iter().any(|known| known.id == *group && known.members.contains(vnet))
-        };
-        if !collection.groups.iter().any(holds) {
+        if !applies_to(manager, collection, vnet) {
             continue;
         }
         for (rule_number, rule) in collection.rules.iter().enumerate() {
@@ -180,10 +175,16 @@ fn rules_for(
 fn is_over(manager: &NetworkManager, vnet: &ResourceId) -> bool {
     manager.configurations.iter().any(|configuration| {
         configuration.deployed != Some(false)
-            && configuration.collections.iter().flat_map(|collection| &collection.groups).any(|group| {
-                manager.groups.iter().any(|known| known.id == *group && known.members.contains(vnet))
-            })
+            && configuration.collections.iter().any(|collection| applies_to(manager, collection, vnet))
     })
+}
+
+/// Whether a network is a member of a group to which a collection applies (ADM-1).
+fn applies_to(manager: &NetworkManager, collection: &AdminCollection, vnet: &ResourceId) -> bool {
+    let holds = |group: &ResourceId| {
+        manager.groups.iter().any(|known| known.id == *group && known.members.contains(vnet))
+    };
+    collection.groups.iter().any(holds)
 }
 
 /// How high a manager's scope stands: management groups by their depth from the root, then subscriptions (ADM-7).

@@ -12,7 +12,7 @@ use crate::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex, VnetIndex}
 use crate::model::network::Network;
 use crate::model::prefix::{PortRange, host};
 use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule};
-use crate::model::services::{AdminAction, AdminAddress, AdminRule, AdminRulePosition};
+use crate::model::services::{AdminAddress, AdminRule, AdminRulePosition};
 use crate::model::tag::{TagCatalog, TagName};
 use crate::model::verdict::{RulePlace, Unknown};
 
@@ -118,9 +118,8 @@ impl<'n> Resolver<'n> {
         let network = self.network;
         let resolved = rules.iter().zip(0..).map(|(place, position)| {
             let rule = network.admin_rule(*place);
-            let access = if rule.action == AdminAction::Deny { Access::Deny } else { Access::Allow };
-            let clauses = self.clauses(RulePlace::Admin(*place), &as_written(rule, access), around);
-            ResolvedRule { position, access, clauses }
+            let clauses = self.clauses(RulePlace::Admin(*place), &as_written(rule), around);
+            ResolvedRule { position, access: rule.action.access(), clauses }
         });
         resolved.collect()
     }
@@ -284,7 +283,7 @@ impl<'n> Resolver<'n> {
 }
 
 /// An admin rule in the form of an NSG's: its empty lists match all (ADM-5).
-fn as_written(rule: &AdminRule, access: Access) -> Rule {
+fn as_written(rule: &AdminRule) -> Rule {
     let addresses = |list: &[AdminAddress]| {
         let terms: Vec<AddressTerm> = list
             .iter()
@@ -305,7 +304,7 @@ fn as_written(rule: &AdminRule, access: Access) -> Rule {
         name: rule.name.clone(),
         priority: Priority(rule.priority),
         direction: rule.direction,
-        access,
+        access: rule.action.access(),
         protocol: rule.protocol.map_or(ProtocolMatch::Any, ProtocolMatch::Is),
         source: addresses(&rule.sources),
         source_ports: ports(&rule.source_ports),

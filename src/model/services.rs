@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::id::ResourceId;
 use super::index::{NicIndex, PublicIpIndex, Reference, SubnetIndex};
 use super::prefix::{PortRange, Prefix};
-use super::rule::{Direction, Protocol};
+use super::rule::{Access, Direction, Protocol};
 use super::tag::TagName;
 
 /// A load balancer (JSON-6).
@@ -244,6 +244,17 @@ pub enum AdminAction {
     AlwaysAllow,
     /// Dropped; NSGs are not asked.
     Deny,
+}
+
+impl AdminAction {
+    /// Whether the packet may go on, to the NSGs or past them.
+    #[must_use]
+    pub fn access(self) -> Access {
+        match self {
+            Self::Allow | Self::AlwaysAllow => Access::Allow,
+            Self::Deny => Access::Deny,
+        }
+    }
 }
 
 /// An admin rule (ADM-5). Empty lists match all.

@@ -356,8 +356,7 @@ impl Walk<'_> {
                 Some(AdminSaid::Rule(rule)) => {
                     let hit = AdminHit { interface, direction, rule };
                     let action = self.compiled.network.admin_rule(rule).action;
-                    let access = if action == AdminAction::Deny { Access::Deny } else { Access::Allow };
-                    leaf.steps.push(step(StepAnswer::AdminRule(hit, action), access));
+                    leaf.steps.push(step(StepAnswer::AdminRule(hit, action), action.access()));
                     let reason = Reason::AdminRule(hit);
                     match action {
                         AdminAction::Deny => return Ok((Some(LeafEnd::Denied(reason)), false)),
@@ -766,30 +765,24 @@ fn open_layer(policy: &PolicyReference, direction: Direction, seen: &FiveTuple) 
 /// The platform's service that a packet is of, where rules do not touch it (PLAT-1 to PLAT-5).
 fn exempt(tuple: &FiveTuple, direction: Direction) -> Option<PlatformService> {
     let is = |address: IpAddr, service: &str| fixed(service).contains(&address);
-    let (from, to) = (tuple.source_port.number(), tuple.destination_port.number());
-    let to_platform = is(tuple.destination, PLATFORM);
-    let broadcast = tuple.destination == IpAddr::from(Ipv4Addr::BROADCAST);
-    match (tuple.protocol, direction) {
-        (Protocol::UDP, Direction::Inbound) => {
-            let answer = is(tuple.source, PLATFORM) && (from, to) == (Some(67), Some(68));
-            answer.then_some(PlatformService::Dhcp)
+    let to_platform = || is(tuple.destination, PLATFORM);
+    let broadcast = || tuple.destination == IpAddr::from(Ipv4Addr::BROADCAST);
+    let (from, to) = (tuple.source_port.number()?, tuple.destination_port.number()?);
+    // PERF: few packets have such ports, so that the addresses of most are not looked at.
+    let (holds, service) = match (direction, tuple.protocol, from, to) {
+        (Direction::Inbound, Protocol::UDP, 67, 68) => (is(tuple.source, PLATFORM), PlatformService::Dhcp),
+        (Direction::Outbound, Protocol::UDP, 68, 67) => (to_platform() || broadcast(), PlatformService::Dhcp),
+        (Direction::Outbound, Protocol::TCP | Protocol::UDP, _, 53) => (to_platform(), PlatformService::Dns),
+        (Direction::Outbound, Protocol::TCP, _, 80) if is(tuple.destination, METADATA) => {
+            (true, PlatformService::Imds)
         }
-        (Protocol::UDP, Direction::Outbound) if (from, to) == (Some(68), Some(67)) => {
-            (to_platform || broadcast).then_some(PlatformService::Dhcp)
+        (Direction::Outbound, Protocol::TCP, _, 80 | 32526) => (to_platform(), PlatformService::WireServer),
+        (Direction::Outbound, Protocol::TCP, _, 1688) => {
+            (LICENSING.iter().any(|server| is(tuple.destination, server)), PlatformService::Lkm)
         }
-        (Protocol::TCP | Protocol::UDP, Direction::Outbound) if to_platform && to == Some(53) => {
-            Some(PlatformService::Dns)
-        }
-        (Protocol::TCP, Direction::Outbound) => match to? {
-            80 | 32526 if to_platform => Some(PlatformService::WireServer),
-            80 if is(tuple.destination, METADATA) => Some(PlatformService::Imds),
-            1688 if LICENSING.iter().any(|server| is(tuple.destination, server)) => {
-                Some(PlatformService::Lkm)
-            }
-            _ => None,
-        },
-        _ => None,
-    }
+        _ => return None,
+    };
+    holds.then_some(service)
 }
 
 /// What virtual networks do not carry, whatever the rules (PLAT-9).
