@@ -149,7 +149,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     output::write(args.output.output.as_deref(), &text)?;
     Ok(match answer.verdict.kind() {
         VerdictKind::Allow => Status::Clean,
-        VerdictKind::Deny => Status::Findings,
+        VerdictKind::Deny | VerdictKind::Mixed => Status::Findings,
         VerdictKind::Undetermined => Status::Incomplete,
     })
 }

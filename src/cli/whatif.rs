@@ -108,7 +108,12 @@ fn status(fail_on: FailOn, counts: &Counts) -> Status {
         .flips
         .keys()
         .any(|change| change.candidate.kind == VerdictKind::Undetermined && change.base.kind != kind);
-    if counts.newly(kind).packets > 0 {
+    // Where only some backends get the flow, it is newly denied if all did before, and newly allowed if none did.
+    let partly = counts.flips.keys().any(|change| {
+        let opposite = if kind == VerdictKind::Deny { VerdictKind::Allow } else { VerdictKind::Deny };
+        change.candidate.kind == VerdictKind::Mixed && change.base.kind == opposite
+    });
+    if partly || counts.newly(kind).packets > 0 {
         Status::Findings
     } else if could_be {
         Status::Incomplete

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::id::ResourceId;
 use super::index::{
-    AsgIndex, NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex, Reference,
-    RouteTableIndex, ServiceAccountIndex, SubnetIndex, VnetIndex,
+    AsgIndex, LoadBalancerIndex, NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex,
+    Reference, RouteTableIndex, ServiceAccountIndex, SubnetIndex, VnetIndex,
 };
 use super::nsg::Nsg;
 use super::prefix::Prefix;
@@ -304,6 +304,12 @@ impl Network {
     #[must_use]
     pub fn public_ip_name(&self, public_ip: PublicIpIndex) -> &str {
         shown(&self.public_ips, public_ip.get(), |public_ip| &public_ip.id)
+    }
+
+    /// How a load balancer is named in results (SIM-8).
+    #[must_use]
+    pub fn load_balancer_name(&self, balancer: LoadBalancerIndex) -> &str {
+        shown(&self.load_balancers, balancer.get(), |balancer| &balancer.id)
     }
 
     /// How a private endpoint is named in results (SIM-8).

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use super::flow::FiveTuple;
 use super::id::ResourceId;
 use super::index::{
-    NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex, ServiceAccountIndex,
-    SubnetIndex,
+    LoadBalancerIndex, NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex,
+    RouteTableIndex, ServiceAccountIndex, SubnetIndex,
 };
 use super::prefix::Prefix;
 use super::rule::{Access, Direction};
@@ -24,6 +24,8 @@ pub enum Verdict {
     Allow(Reason),
     /// Anything else.
     Deny(Reason),
+    /// Behind this load balancer some backends get it and some do not, and which one is chosen nobody knows (LB-6).
+    Mixed(LoadBalancerIndex),
     /// The answer hangs on something that the input does not hold.
     Undetermined(Unknown),
 }
@@ -35,6 +37,7 @@ impl Verdict {
         match self {
             Self::Allow(_) => VerdictKind::Allow,
             Self::Deny(_) => VerdictKind::Deny,
+            Self::Mixed(_) => VerdictKind::Mixed,
             Self::Undetermined(_) => VerdictKind::Undetermined,
         }
     }
@@ -44,7 +47,7 @@ impl Verdict {
     pub fn reason(&self) -> Option<&Reason> {
         match self {
             Self::Allow(reason) | Self::Deny(reason) => Some(reason),
-            Self::Undetermined(_) => None,
+            Self::Mixed(_) | Self::Undetermined(_) => None,
         }
     }
 }
@@ -57,6 +60,8 @@ pub enum VerdictKind {
     Allow,
     /// [`Verdict::Deny`].
     Deny,
+    /// [`Verdict::Mixed`].
+    Mixed,
     /// [`Verdict::Undetermined`].
     Undetermined,
 }
@@ -66,6 +71,7 @@ impl fmt::Display for VerdictKind {
         f.write_str(match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Mixed => "mixed",
             Self::Undetermined => "undetermined",
         })
     }
@@ -243,6 +249,15 @@ pub enum Reason {
     },
     /// A NAT gateway takes no new inbound flows (PIP-4).
     NatGateway(NatGatewayIndex),
+    /// A load balancer that sends the packet to no backend.
+    LoadBalancer {
+        /// The load balancer.
+        balancer: LoadBalancerIndex,
+        /// Why.
+        fault: BalancerFault,
+    },
+    /// The machine behind a forwarding interface drops what is not for it (ROUTE-15).
+    Appliance(NicIndex),
     /// A private endpoint's connection that carries nothing (PE-8).
     PrivateEndpointState {
         /// The endpoint.
@@ -261,15 +276,52 @@ pub enum Reason {
     },
 }
 
+/// Why a load balancer sends a packet to no backend.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum BalancerFault {
+    /// No rule takes its protocol and port (LB-1).
+    NoRule,
+    /// No backend answers its probe (LB-7).
+    NoHealthyBackend,
+    /// A backend that calls its own frontend is chosen itself (LB-9).
+    Hairpin,
+}
+
+impl BalancerFault {
+    /// Its name in results (SIM-8).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoRule => "noRule",
+            Self::NoHealthyBackend => "noHealthyBackend",
+            Self::Hairpin => "hairpin",
+        }
+    }
+}
+
+/// A user-defined route by its place.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UserRoute {
+    /// The table.
+    pub table: RouteTableIndex,
+    /// Position in [`RouteTable::routes`](super::routing::RouteTable::routes).
+    pub route: u32,
+}
+
 /// How routing ended a packet.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum RouteEnd {
-    /// A route of type None (ROUTE-11): a user-defined one, by its position in its table, or a system route.
+    /// A route of type None (ROUTE-11), or one to a next hop that takes no packets (ROUTE-12).
     None {
-        /// The interface whose routes decided.
-        interface: Interface,
-        /// Position of the user-defined route in the table of the interface's subnet.
-        user_route: Option<u32>,
+        /// The interface whose routes decided; nothing at a gateway (GW-2).
+        interface: Option<Interface>,
+        /// The route, where it is a user-defined one.
+        user_route: Option<UserRoute>,
+    },
+    /// More hops than are followed (ROUTE-19).
+    Loop {
+        /// The interface whose routes would have led to one more; nothing at a gateway (GW-2).
+        interface: Option<Interface>,
     },
     /// Nobody has the address (SIM-7).
     NoEndpoint,
@@ -384,6 +436,10 @@ pub enum Snat {
     NatGateway,
     /// The interface's own public address.
     InstancePublicIp,
+    /// An outbound rule of a load balancer (LB-11).
+    LoadBalancerOutboundRule,
+    /// A load-balancing or inbound NAT rule, by whose frontend the flow leaves or came in.
+    LoadBalancerRule,
     /// Default outbound access (OUT-2).
     DefaultOutboundAccess,
 }
@@ -506,6 +562,19 @@ pub enum Unknown {
         /// The sender's address.
         address: IpAddr,
     },
+    /// Whether Azure picks this address of a Private Link service, which has several (PLS-1).
+    TranslatedSourceIs {
+        /// The service.
+        service: ResourceId,
+        /// The address.
+        address: IpAddr,
+    },
+    /// Whether a packet that an interface forwards, and whose source is none of its addresses, gets out to the internet:
+    /// no clause of OUT says by what.
+    ForeignSourceLeaves {
+        /// The interface, by its ID.
+        nic: ResourceId,
+    },
     /// Several networks hold the address, and they disagree (TOP-5).
     AmbiguousPlace {
         /// The address.
@@ -513,6 +582,8 @@ pub enum Unknown {
     },
     /// More questions are open than can be tried.
     TooManyUnknowns,
+    /// More ways lead through load balancers than can be tried.
+    TooManyWays,
 }
 
 impl Unknown {
@@ -527,6 +598,7 @@ impl Unknown {
             | Self::OwnerAllows { address }
             | Self::PolicyNamesAccountAt { address, .. }
             | Self::TranslatedSource { address }
+            | Self::TranslatedSourceIs { address, .. }
             | Self::AmbiguousPlace { address } => Some(*address),
             Self::FlowIsOpen { because } => because.address(),
             Self::FieldMatches { .. }
@@ -534,10 +606,12 @@ impl Unknown {
             | Self::AdminConfigurationIsDeployed { .. }
             | Self::ManagerGoesFirst { .. }
             | Self::SameRegion { .. }
+            | Self::ForeignSourceLeaves { .. }
             | Self::NsgAllows { .. }
             | Self::ResourceAllows { .. }
             | Self::FeatureAllows { .. }
-            | Self::TooManyUnknowns => None,
+            | Self::TooManyUnknowns
+            | Self::TooManyWays => None,
         }
     }
 
@@ -555,14 +629,16 @@ impl Unknown {
             Self::AdminConfigurationIsDeployed { .. }
             | Self::ManagerGoesFirst { .. }
             | Self::PolicyNamesAccountAt { .. }
-            | Self::SameRegion { .. } => ReasonCode::NotStated,
+            | Self::SameRegion { .. }
+            | Self::ForeignSourceLeaves { .. } => ReasonCode::NotStated,
             Self::UnlistedNicAllows { .. } => ReasonCode::UnlistedSender,
             Self::OwnerAllows { .. } => ReasonCode::UnknownOwner,
             Self::FeatureAllows { .. } => ReasonCode::NotSimulated,
             Self::FlowIsOpen { because } => because.code(),
-            Self::TranslatedSource { .. } => ReasonCode::UnknownTranslation,
+            Self::TranslatedSource { .. } | Self::TranslatedSourceIs { .. } => ReasonCode::UnknownTranslation,
             Self::AmbiguousPlace { .. } => ReasonCode::AmbiguousPlace,
             Self::TooManyUnknowns => ReasonCode::TooManyUnknowns,
+            Self::TooManyWays => ReasonCode::TooManyWays,
         }
     }
 }
@@ -625,6 +701,7 @@ reason_codes! {
     NotStated "NOT_STATED" "undetermined: something decides that the export does not state",
     UnknownTranslation "UNKNOWN_TRANSLATION" "undetermined: Azure picks the translated source address and a rule looks at it",
     TooManyUnknowns "TOO_MANY_UNKNOWNS" "undetermined: more open questions at once than are tried",
+    TooManyWays "TOO_MANY_WAYS" "undetermined: more ways through load balancers than are tried",
     NotIp "NOT_IP" "out of scope: the packet is neither IPv4 nor IPv6",
     UnsupportedLinkType "UNSUPPORTED_LINK_TYPE" "out of scope: packets of this link type are not read",
     NoEndInNetwork "NO_END_IN_NETWORK" "out of scope: neither end of the packet is in the network",
@@ -660,6 +737,12 @@ pub enum Note {
         /// The interface.
         nic: NicIndex,
     },
+    /// Nobody said what the machine behind an interface does with a packet that is not for it: it is taken to send it on
+    /// unchanged, out of the same interface (ROUTE-15).
+    TakenToForward {
+        /// The interface.
+        nic: NicIndex,
+    },
 }
 
 /// A whole answer about one packet.
@@ -675,4 +758,18 @@ pub struct Answer {
     pub translation: Translation,
     /// What a reader should know.
     pub notes: Vec<Note>,
+    /// How the packet fares at each backend that a load balancer may choose, where there are several (LB-6). The steps
+    /// and routes are those of the first whose verdict is the answer's.
+    pub backends: Vec<BackendAnswer>,
+}
+
+/// How a packet fares at one backend of a load balancer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BackendAnswer {
+    /// The load balancer.
+    pub balancer: LoadBalancerIndex,
+    /// The backend's address.
+    pub address: IpAddr,
+    /// What became of it there.
+    pub verdict: Verdict,
 }

@@ -142,7 +142,7 @@ impl Shard {
         let (first, opens_flow, decider) = self.converse(record, judged, now_ns);
         match verdict {
             Verdict::Undetermined(unknown) => self.ledger.undetermined(unknown.code(), record.location),
-            Verdict::Allow(_) | Verdict::Deny(_) => self.ledger.evaluated(),
+            Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => self.ledger.evaluated(),
         }
         self.tally.add(tuple, (decider, verdict.kind()), record.wire_bytes, record.time_ns, opens_flow);
         Processed {

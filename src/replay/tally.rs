@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::model::flow::FiveTuple;
 use crate::model::index::{
-    NatGatewayIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex, ServiceAccountIndex,
+    LoadBalancerIndex, NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex,
+    ServiceAccountIndex,
 };
 use crate::model::rule::{Direction, Protocol};
 use crate::model::services::AdminRulePosition;
 use crate::model::verdict::{
-    FirewallRule, PlatformService, Reason, ReasonCode, RouteEnd, Verdict, VerdictKind,
+    BalancerFault, FirewallRule, PlatformService, Reason, ReasonCode, RouteEnd, Verdict, VerdictKind,
 };
 use std::net::IpAddr;
 
@@ -62,6 +63,14 @@ pub enum Decider {
     ServiceEndpointPolicy(ServiceAccountIndex),
     /// The firewall of a service.
     ServiceFirewall(ServiceAccountIndex, FirewallRule),
+    /// More hops than are followed.
+    Loop,
+    /// A load balancer that sends the packet to no backend.
+    LoadBalancer(LoadBalancerIndex, BalancerFault),
+    /// The backends of a load balancer, which disagree.
+    Backends(LoadBalancerIndex),
+    /// The machine behind an interface.
+    Appliance(NicIndex),
     /// Nothing: it is undetermined.
     Open(ReasonCode),
 }
@@ -70,6 +79,7 @@ impl From<&Verdict> for Decider {
     fn from(verdict: &Verdict) -> Self {
         let reason = match verdict {
             Verdict::Undetermined(unknown) => return Self::Open(unknown.code()),
+            Verdict::Mixed(balancer) => return Self::Backends(*balancer),
             Verdict::Allow(reason) | Verdict::Deny(reason) => reason,
         };
         match *reason {
@@ -91,7 +101,10 @@ impl From<&Verdict> for Decider {
             Reason::IpForwarding { .. } => Self::IpForwarding,
             Reason::OutboundConnectivity { .. } => Self::OutboundConnectivity,
             Reason::UnsupportedTraffic { .. } => Self::UnsupportedTraffic,
+            Reason::Route(RouteEnd::Loop { .. }) => Self::Loop,
             Reason::NatGateway(gateway) => Self::NatGateway(gateway),
+            Reason::LoadBalancer { balancer, fault } => Self::LoadBalancer(balancer, fault),
+            Reason::Appliance(nic) => Self::Appliance(nic),
         }
     }
 }

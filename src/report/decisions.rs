@@ -105,11 +105,11 @@ impl<'a> Rows<'a> {
         // In place of ports, a flow of echoes is known by its identifier, which is no port.
         let port = |port: Port| port.number().filter(|_| tuple.protocol.has_ports());
         let (reason, code) = match verdict {
-            Verdict::Allow(reason) | Verdict::Deny(reason) => (names.reason(reason), None),
             Verdict::Undetermined(unknown) => {
                 let open = ReasonJson { kind: "Undetermined", ..ReasonJson::default() };
                 (open, Some(unknown.code().to_string()))
             }
+            settled => (names.decided_by(settled).expect("other verdicts are settled"), None),
         };
         Row {
             time,

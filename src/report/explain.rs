@@ -12,8 +12,8 @@ use crate::model::network::Network;
 use crate::model::rule::{Access, Direction, Rule};
 use crate::model::services::AdminAction;
 use crate::model::verdict::{
-    Answer, Layer, NextHopKind, Reason, RouteSource, RouteStep, Snat, Step, StepAnswer, Unknown, Verdict,
-    VerdictKind,
+    Answer, BackendAnswer, Layer, NextHopKind, Reason, RouteSource, RouteStep, Snat, Step, StepAnswer,
+    Unknown, Verdict, VerdictKind,
 };
 
 /// What `explain` found.
@@ -47,8 +47,20 @@ struct ExplainJson {
     route: Vec<RouteJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     translation: Option<TranslationJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    backends: Vec<BackendJson>,
     notes: Vec<NoteJson>,
     inputs: Inputs,
+}
+
+/// How the packet fares at one backend that a load balancer may choose (LB-6).
+#[derive(Serialize)]
+struct BackendJson {
+    load_balancer: String,
+    address: String,
+    verdict: VerdictKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<ReasonJson>,
 }
 
 #[derive(Serialize)]
@@ -147,14 +159,14 @@ impl Explanation<'_> {
         let names = self.names();
         let undetermined = match &self.answer.verdict {
             Verdict::Undetermined(unknown) => Some(undetermined_json(names, unknown)),
-            Verdict::Allow(_) | Verdict::Deny(_) => None,
+            Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => None,
         };
         let translation = self.answer.translation;
         let json = ExplainJson {
             schema: "nsgsim/explain/1",
             packet: packet_json(&self.packet),
             verdict: self.answer.verdict.kind(),
-            decided_by: self.answer.verdict.reason().map(|reason| names.reason(reason)),
+            decided_by: names.decided_by(&self.answer.verdict),
             undetermined,
             steps: self.answer.steps.iter().map(|step| step_json(names, step)).collect(),
             next_in_line: self.next_in_line.map(|rule| NextJson {
@@ -169,6 +181,7 @@ impl Explanation<'_> {
                 snat: translation.snat,
                 source: translation.source.map(|address| address.to_string()),
             }),
+            backends: self.answer.backends.iter().map(|backend| backend_json(names, backend)).collect(),
             notes: self
                 .answer
                 .notes
@@ -238,6 +251,8 @@ impl Explanation<'_> {
             let by = match snat {
                 Snat::NatGateway => "the NAT gateway",
                 Snat::InstancePublicIp => "its own public address",
+                Snat::LoadBalancerOutboundRule => "an outbound rule of a load balancer",
+                Snat::LoadBalancerRule => "the load balancer that its flow came in by or that serves it",
                 Snat::DefaultOutboundAccess => "default outbound access",
             };
             let source = translation.source.map(|address| format!(" as {address}")).unwrap_or_default();
@@ -246,6 +261,10 @@ impl Explanation<'_> {
         match &self.answer.verdict {
             Verdict::Undetermined(unknown) => {
                 writeln!(text, "  {}: {}", unknown.code(), names.unknown(unknown)).expect(write);
+            }
+            Verdict::Mixed(balancer) => {
+                let balancer = names.network.load_balancer_name(*balancer);
+                writeln!(text, "  the backends of {balancer} disagree").expect(write);
             }
             Verdict::Allow(reason) | Verdict::Deny(reason) => {
                 if !matches!(reason, Reason::SecurityRule(_)) {
@@ -256,6 +275,11 @@ impl Explanation<'_> {
                     writeln!(text, "  decided by {}{rule}{name}{nic}", reason.kind).expect(write);
                 }
             }
+        }
+        for backend in &self.answer.backends {
+            let balancer = names.network.load_balancer_name(backend.balancer);
+            let verdict = style.verdict(backend.verdict.kind());
+            writeln!(text, "  backend {} of {balancer}: {verdict}", backend.address).expect(write);
         }
         if let Some(rule) = self.next_in_line {
             let access = names::access(rule.access);
@@ -271,6 +295,15 @@ impl Explanation<'_> {
 
 pub(super) fn undetermined_json(names: Names<'_>, unknown: &Unknown) -> UndeterminedJson {
     UndeterminedJson { code: unknown.code().to_string(), text: names.unknown(unknown) }
+}
+
+fn backend_json(names: Names<'_>, backend: &BackendAnswer) -> BackendJson {
+    BackendJson {
+        load_balancer: names.network.load_balancer_name(backend.balancer).to_owned(),
+        address: backend.address.to_string(),
+        verdict: backend.verdict.kind(),
+        decided_by: names.decided_by(&backend.verdict),
+    }
 }
 
 pub(super) fn route_json(names: Names<'_>, route: &RouteStep) -> RouteJson {

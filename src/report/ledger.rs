@@ -86,6 +86,7 @@ pub(super) struct PlaceJson {
 pub(super) struct VerdictsJson {
     allow: HitsJson,
     deny: HitsJson,
+    mixed: HitsJson,
     undetermined: HitsJson,
 }
 
@@ -121,6 +122,7 @@ impl From<&Tally> for VerdictsJson {
         Self {
             allow: hits(VerdictKind::Allow),
             deny: hits(VerdictKind::Deny),
+            mixed: hits(VerdictKind::Mixed),
             undetermined: hits(VerdictKind::Undetermined),
         }
     }

@@ -9,7 +9,9 @@ use crate::model::index::Reference;
 use crate::model::network::Network;
 use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, ProtocolMatch, Rule};
 use crate::model::services::AdminAction;
-use crate::model::verdict::{Feature, Interface, Layer, Note, Reason, RouteEnd, RuleHit, RulePlace, Unknown};
+use crate::model::verdict::{
+    Feature, Interface, Layer, Note, Reason, RouteEnd, RuleHit, RulePlace, Unknown, UserRoute, Verdict,
+};
 use crate::replay::tally::Decider;
 
 /// A rule's fields as they were written.
@@ -168,6 +170,28 @@ impl<'n> Names<'n> {
                 name: Some(self.network.nat_gateways[gateway.get()].id.name().to_owned()),
                 ..kind("NatGateway")
             },
+            Reason::LoadBalancer { balancer, fault } => ReasonJson {
+                name: Some(self.network.load_balancer_name(*balancer).to_owned()),
+                rule: Some(fault.name().to_owned()),
+                ..kind("LoadBalancer")
+            },
+            Reason::Appliance(nic) => {
+                ReasonJson { nic: Some(self.network.nic_name(*nic).to_owned()), ..kind("Appliance") }
+            }
+        }
+    }
+
+    /// What settled a verdict, as JSON has it; for a mixed one the load balancer.
+    #[must_use]
+    pub fn decided_by(self, verdict: &Verdict) -> Option<ReasonJson> {
+        match verdict {
+            Verdict::Allow(reason) | Verdict::Deny(reason) => Some(self.reason(reason)),
+            Verdict::Mixed(balancer) => Some(ReasonJson {
+                kind: "LoadBalancer",
+                name: Some(self.network.load_balancer_name(*balancer).to_owned()),
+                ..ReasonJson::default()
+            }),
+            Verdict::Undetermined(_) => None,
         }
     }
 
@@ -181,26 +205,20 @@ impl<'n> Names<'n> {
         };
         match end {
             RouteEnd::None { interface, user_route } => {
-                let name = user_route.and_then(|position| self.user_route(*interface, position));
-                route(name.unwrap_or("None"), Some(*interface))
+                let name = user_route.map(|place| self.user_route(place));
+                route(name.unwrap_or("None"), *interface)
             }
+            RouteEnd::Loop { interface } => route("loop", *interface),
             RouteEnd::NoEndpoint => route("noEndpoint", None),
             RouteEnd::NoPublicIp => route("noPublicIp", None),
             RouteEnd::NoGatewayTransit { interface } => route("noGatewayTransit", *interface),
         }
     }
 
-    /// Name of a user-defined route of the interface's subnet.
+    /// Name of a user-defined route.
     #[must_use]
-    pub fn user_route(self, interface: Interface, position: u32) -> Option<&'n str> {
-        let subnet = match interface {
-            Interface::Nic(nic) => self.network.subnet_of(nic)?,
-            Interface::Unlisted(subnet) => subnet,
-            Interface::Endpoint(_) | Interface::Service(_) => return None,
-        };
-        let table = self.network.subnets[subnet.get()].route_table.as_ref()?.here()?;
-        let route = self.network.route_tables[table.get()].routes.get(position as usize)?;
-        Some(&route.name)
+    pub fn user_route(self, place: UserRoute) -> &'n str {
+        &self.network.route_tables[place.table.get()].routes[place.route as usize].name
     }
 
     /// A rule's fields as they were written.
@@ -259,6 +277,15 @@ impl<'n> Names<'n> {
             Decider::NoEndpoint => plain("Route", Some("noEndpoint".to_owned())),
             Decider::NoPublicIp => plain("Route", Some("noPublicIp".to_owned())),
             Decider::NoGatewayTransit => plain("Route", Some("noGatewayTransit".to_owned())),
+            Decider::Loop => plain("Route", Some("loop".to_owned())),
+            Decider::LoadBalancer(balancer, fault) => {
+                let balancer = self.network.load_balancer_name(*balancer);
+                plain("LoadBalancer", Some(format!("{balancer} {}", fault.name())))
+            }
+            Decider::Backends(balancer) => {
+                plain("LoadBalancer", Some(self.network.load_balancer_name(*balancer).to_owned()))
+            }
+            Decider::Appliance(nic) => plain("Appliance", Some(self.network.nic_name(*nic).to_owned())),
             Decider::IpForwarding => plain("IpForwarding", None),
             Decider::OutboundConnectivity => plain("OutboundConnectivity", None),
             Decider::UnsupportedTraffic => plain("UnsupportedTraffic", None),
@@ -302,6 +329,13 @@ impl<'n> Names<'n> {
                 "PIP-1",
                 format!(
                     "{} has no public address: the packet is judged as it was seen, after translation",
+                    self.network.nic_name(*nic)
+                ),
+            ),
+            Note::TakenToForward { nic } => (
+                "ROUTE-15",
+                format!(
+                    "what the machine behind {} does with the packet is not stated: taken to send it on unchanged",
                     self.network.nic_name(*nic)
                 ),
             ),
@@ -385,6 +419,14 @@ impl<'n> Names<'n> {
             Unknown::AmbiguousPlace { address } => {
                 format!("which of several networks {address} is in")
             }
+            Unknown::TranslatedSourceIs { service, address } => {
+                format!("whether {} sends from its address {address}", service.name())
+            }
+            Unknown::ForeignSourceLeaves { nic } => format!(
+                "whether a packet that {} sends on under a foreign source gets out to the internet",
+                nic.name()
+            ),
+            Unknown::TooManyWays => "too many ways through load balancers".to_owned(),
             Unknown::TooManyUnknowns => "too many open questions at once".to_owned(),
         }
     }

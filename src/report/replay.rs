@@ -295,7 +295,10 @@ impl<'a> ReplayReport<'a> {
         };
         line("read", ledger.read, 0, "");
         line("evaluated", ledger.evaluated, 0, "");
-        for kind in [VerdictKind::Allow, VerdictKind::Deny] {
+        for kind in [VerdictKind::Allow, VerdictKind::Deny, VerdictKind::Mixed] {
+            if kind == VerdictKind::Mixed && self.hits(kind).packets == 0 {
+                continue;
+            }
             line(&kind.to_string(), self.hits(kind).packets, 2, "");
         }
         let buckets = [

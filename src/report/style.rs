@@ -13,13 +13,13 @@ pub struct Style {
 }
 
 impl Style {
-    /// A verdict in its colour: green, red, yellow.
+    /// A verdict in its colour: green, red, yellow for the rest.
     #[must_use]
     pub fn verdict(self, kind: VerdictKind) -> String {
         let code = match kind {
             VerdictKind::Allow => "32",
             VerdictKind::Deny => "31",
-            VerdictKind::Undetermined => "33",
+            VerdictKind::Mixed | VerdictKind::Undetermined => "33",
         };
         self.paint(code, &kind.to_string())
     }

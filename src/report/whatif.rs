@@ -90,6 +90,7 @@ struct TotalsJson {
     all: HitsJson,
     newly_denied: HitsJson,
     newly_allowed: HitsJson,
+    newly_mixed: HitsJson,
     newly_undetermined: HitsJson,
     newly_determined: HitsJson,
 }
@@ -105,13 +106,17 @@ struct CoverageJson {
     rules_changed_that_decided: usize,
 }
 
+/// A row that is shown only where load balancers made one.
+const MIXED: &str = "newly mixed";
+
 impl WhatIfReport<'_> {
     /// The flips that break something first, then by how much traffic there was.
     fn flips(&self) -> Vec<(&Change, &Flip)> {
         let rank = |kind| match kind {
             VerdictKind::Deny => 0,
-            VerdictKind::Undetermined => 1,
-            VerdictKind::Allow => 2,
+            VerdictKind::Mixed => 1,
+            VerdictKind::Undetermined => 2,
+            VerdictKind::Allow => 3,
         };
         let mut flips: Vec<_> = self.comparison.counts.flips.iter().collect();
         flips.sort_by_key(|(change, flip)| {
@@ -164,6 +169,7 @@ impl WhatIfReport<'_> {
                 all: (&counts.all()).into(),
                 newly_denied: (&counts.newly(VerdictKind::Deny)).into(),
                 newly_allowed: (&counts.newly(VerdictKind::Allow)).into(),
+                newly_mixed: (&counts.newly(VerdictKind::Mixed)).into(),
                 newly_undetermined: (&counts.newly(VerdictKind::Undetermined)).into(),
                 newly_determined: (&counts.newly_determined()).into(),
             },
@@ -254,11 +260,12 @@ impl WhatIfReport<'_> {
         let rows = [
             ("newly denied", counts.newly(VerdictKind::Deny)),
             ("newly allowed", counts.newly(VerdictKind::Allow)),
+            (MIXED, counts.newly(VerdictKind::Mixed)),
             ("newly undetermined", counts.newly(VerdictKind::Undetermined)),
             ("newly determined", counts.newly_determined()),
         ];
         let mut table = plain(&["", "flows", "packets", "bytes"], &[1, 2, 3]);
-        for (name, hits) in rows {
+        for (name, hits) in rows.into_iter().filter(|(name, hits)| *name != MIXED || hits.packets > 0) {
             table.add_row([name.to_owned(), grouped(hits.flows), grouped(hits.packets), grouped(hits.bytes)]);
         }
         text.push_str(&lines(&table));
@@ -275,6 +282,9 @@ impl WhatIfReport<'_> {
         row("evaluated", |totals| totals.ledger.evaluated);
         row("  allow", |totals| packets(totals, VerdictKind::Allow));
         row("  deny", |totals| packets(totals, VerdictKind::Deny));
+        if [base, candidate].into_iter().any(|side| packets(side, VerdictKind::Mixed) > 0) {
+            row("  mixed", |totals| packets(totals, VerdictKind::Mixed));
+        }
         row("out of scope", |totals| totals.ledger.out_of_scope.total());
         row("undetermined", |totals| totals.ledger.undetermined.total());
         row("skipped", |totals| totals.ledger.skipped.total());

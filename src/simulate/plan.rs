@@ -23,7 +23,7 @@ use crate::model::network::{Network, PublicIpSku};
 use crate::model::prefix::{Prefix, host};
 use crate::model::rule::Direction;
 use crate::model::verdict::{
-    Feature, Interface, NextHopKind, Note, Reason, RouteEnd, RouteSource, RouteStep, Snat, Unknown,
+    Feature, Interface, NextHopKind, Note, Reason, RouteEnd, RouteSource, RouteStep, Snat, Unknown, UserRoute,
 };
 
 /// A journey under way.
@@ -224,7 +224,7 @@ impl<'c> Builder<'c> {
             }));
         }
         let Some(chosen) = chosen else {
-            self.lost(Reason::Route(RouteEnd::None { interface: from, user_route: None }));
+            self.lost(Reason::Route(RouteEnd::None { interface: Some(from), user_route: None }));
             return;
         };
         self.take(self.step(from, subnet, chosen));
@@ -252,7 +252,9 @@ impl<'c> Builder<'c> {
             Hop::Appliance(_) => self.feature(Feature::ApplianceHop, None),
             Hop::Internet => self.leave_to_internet(from, subnet, source, destination),
             Hop::None => {
-                self.lost(Reason::Route(RouteEnd::None { interface: from, user_route: chosen.user }));
+                let table = network.subnets[subnet.get()].route_table.as_ref().and_then(Reference::here);
+                let user_route = chosen.user.zip(table).map(|(route, table)| UserRoute { table, route });
+                self.lost(Reason::Route(RouteEnd::None { interface: Some(from), user_route }));
             }
             Hop::Other => self.feature(Feature::UnknownRoute, None),
         }

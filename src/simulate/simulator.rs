@@ -301,6 +301,7 @@ fn bare(verdict: Verdict, journey: &Journey) -> Answer {
         routes: Vec::new(),
         translation: Translation::default(),
         notes: journey.notes.clone(),
+        backends: Vec::new(),
     }
 }
 

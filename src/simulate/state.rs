@@ -193,6 +193,7 @@ impl FlowTable {
                 None => {}
                 Some(Verdict::Allow(_)) => record.revoked = None,
                 Some(Verdict::Deny(reason)) => record.revoked = Some(reason),
+                Some(Verdict::Mixed(_)) => unreachable!("one interface alone is judged"),
                 Some(Verdict::Undetermined(unknown)) => {
                     record.revoked = None;
                     record.doubt = Some(Box::new(unknown));

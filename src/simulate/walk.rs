@@ -113,6 +113,7 @@ impl Walk<'_> {
             routes: journey.routes.clone(),
             translation: journey.translation(None, None),
             notes: journey.notes.clone(),
+            backends: Vec::new(),
         };
         Outcome { answer, traces: Vec::new(), continued: false }
     }
@@ -167,6 +168,7 @@ impl Walk<'_> {
             routes: if stages >= journey.before_routing { journey.routes.clone() } else { Vec::new() },
             translation: journey.translation(port, leaf.exit),
             notes,
+            backends: Vec::new(),
         };
         Outcome { answer, traces, continued }
     }
@@ -727,7 +729,10 @@ impl Walk<'_> {
             Snat::InstancePublicIp if !is_mapped(protocol) && !world.ask(|| UNSUPPORTED)? => {
                 return Ok(Some(LeafEnd::Refused));
             }
-            Snat::NatGateway | Snat::InstancePublicIp => {}
+            Snat::NatGateway
+            | Snat::InstancePublicIp
+            | Snat::LoadBalancerOutboundRule
+            | Snat::LoadBalancerRule => {}
         }
         leaf.exit = Some((by, exit.source));
         Ok(None)

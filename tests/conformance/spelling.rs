@@ -9,7 +9,7 @@ use nsgsim::model::rule::{Access, Direction, Protocol};
 use nsgsim::model::services::AdminAction;
 use nsgsim::model::verdict::{
     Answer, Interface, Layer, NextHopKind, Reason, RouteEnd, RouteSource, RouteStep, RuleHit, Snat, Step,
-    StepAnswer, Translation, Unknown, Verdict,
+    StepAnswer, Translation, Unknown, UserRoute, Verdict,
 };
 use serde_json::{Map, Value, json};
 
@@ -122,6 +122,7 @@ impl Words<'_> {
         match verdict {
             Verdict::Allow(_) => json!("Allow"),
             Verdict::Deny(_) => json!("Deny"),
+            Verdict::Mixed(_) => json!("Mixed"),
             Verdict::Undetermined(unknown) => json!(format!("Undetermined: {unknown:?}")),
         }
     }
@@ -141,6 +142,9 @@ impl Words<'_> {
 
     /// SIM-8.
     fn decided_by(&self, verdict: &Verdict) -> Value {
+        if let Verdict::Mixed(balancer) = verdict {
+            return json!({"kind": "LoadBalancer", "name": self.network.load_balancer_name(*balancer)});
+        }
         let Some(reason) = verdict.reason() else { return Value::Null };
         let at = |kind: &str, interface, direction| json!({"kind": kind, "nic": self.interface(interface), "direction": spell_direction(direction)});
         match *reason {
@@ -197,15 +201,21 @@ impl Words<'_> {
             Reason::NatGateway(gateway) => {
                 json!({"kind": "NatGateway", "name": self.network.nat_gateways[gateway.get()].id.name()})
             }
+            Reason::LoadBalancer { balancer, fault } => json!({
+                "kind": "LoadBalancer",
+                "name": self.network.load_balancer_name(balancer),
+                "rule": fault.name(),
+            }),
+            Reason::Appliance(nic) => json!({"kind": "Appliance", "nic": self.network.nic_name(nic)}),
         }
     }
 
     fn route_end(&self, end: RouteEnd) -> Value {
         let (rule, interface) = match end {
             RouteEnd::None { interface, user_route } => {
-                let name = user_route.map(|position| self.user_route(interface, position));
-                (name.unwrap_or("None"), Some(interface))
+                (user_route.map_or("None", |place| self.user_route(place)), interface)
             }
+            RouteEnd::Loop { interface } => ("loop", interface),
             RouteEnd::NoEndpoint => ("noEndpoint", None),
             RouteEnd::NoPublicIp => ("noPublicIp", None),
             RouteEnd::NoGatewayTransit { interface } => ("noGatewayTransit", interface),
@@ -221,17 +231,8 @@ impl Words<'_> {
         }
     }
 
-    fn user_route(&self, interface: Interface, position: u32) -> &str {
-        let subnet = match interface {
-            Interface::Nic(nic) => self.network.subnet_of(nic),
-            Interface::Unlisted(subnet) => Some(subnet),
-            Interface::Endpoint(_) | Interface::Service(_) => None,
-        };
-        let subnet = &self.network.subnets[subnet.expect("a route was taken from a known subnet").get()];
-        let table = subnet.route_table.as_ref().and_then(|table| table.here());
-        let table =
-            &self.network.route_tables[table.expect("a user-defined route stands in a known table").get()];
-        &table.routes[position as usize].name
+    fn user_route(&self, place: UserRoute) -> &str {
+        &self.network.route_tables[place.table.get()].routes[place.route as usize].name
     }
 
     /// SIM-2, SIM-9.
@@ -293,6 +294,8 @@ impl Words<'_> {
             let word = match snat {
                 Snat::NatGateway => "NatGateway",
                 Snat::InstancePublicIp => "InstancePublicIp",
+                Snat::LoadBalancerOutboundRule => "LoadBalancerOutboundRule",
+                Snat::LoadBalancerRule => "LoadBalancerRule",
                 Snat::DefaultOutboundAccess => "DefaultOutboundAccess",
             };
             members.insert("snat".to_owned(), json!(word));

@@ -15,7 +15,7 @@ use nsgsim::model::rule::{Access, Direction, Protocol};
 use nsgsim::model::services::Frontend;
 use nsgsim::model::verdict::{
     Feature, Interface, Note, PlatformService, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer,
-    Translation, Unknown,
+    Translation, Unknown, UserRoute,
 };
 
 use super::filter::CameIn;
@@ -202,7 +202,10 @@ impl<'a> Walk<'a> {
     fn send(&mut self, sender: Sender, packet: &Packet) -> Result<End, Stop> {
         let to = packet.five_tuple.destination;
         let Some(route) = self.view.route(sender.subnet, to)? else {
-            return deny(Reason::Route(RouteEnd::None { interface: sender.interface, user_route: None }));
+            return deny(Reason::Route(RouteEnd::None {
+                interface: Some(sender.interface),
+                user_route: None,
+            }));
         };
         self.take(sender.interface, &route);
         let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
@@ -229,8 +232,14 @@ impl<'a> Walk<'a> {
             }
             // ROUTE-11.
             Hop::None => {
-                let user_route = route.user.as_ref().map(|(position, _)| *position);
-                deny(Reason::Route(RouteEnd::None { interface: sender.interface, user_route }))
+                let table = self.view.network.subnets[sender.subnet.get()].route_table.as_ref();
+                let table = table.and_then(|table| table.here());
+                let user_route = route
+                    .user
+                    .as_ref()
+                    .zip(table)
+                    .map(|((route, _), table)| UserRoute { table, route: *route });
+                deny(Reason::Route(RouteEnd::None { interface: Some(sender.interface), user_route }))
             }
             Hop::Unknown(id) => {
                 self.must_let_through(Feature::UnknownRoute, Some(id))?;

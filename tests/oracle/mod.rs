@@ -167,6 +167,7 @@ impl Oracle {
                         record.revoked_by = Some(reason);
                     }
                     Verdict::Deny(_) => unreachable!("the filters of a NIC deny by rules alone"),
+                    Verdict::Mixed(_) => unreachable!("one interface alone is judged"),
                     Verdict::Undetermined(question) => record.doubt = Some(question),
                 }
             }
@@ -253,6 +254,7 @@ impl Leaf {
             routes: walk.routes.clone(),
             translation: walk.translation,
             notes: walk.notes.clone(),
+            backends: Vec::new(),
         };
         Self { end, answer }
     }
@@ -283,7 +285,14 @@ fn settle(found: Worlds<Leaf>) -> Answer {
         routes.truncate(shared(&routes, &other.routes));
     }
     let verdict = Verdict::Undetermined(question.expect("worlds differ in the answer to a question"));
-    Answer { verdict, steps, routes, translation: Translation::default(), notes: Vec::new() }
+    Answer {
+        verdict,
+        steps,
+        routes,
+        translation: Translation::default(),
+        notes: Vec::new(),
+        backends: Vec::new(),
+    }
 }
 
 /// How many elements two lists share from the start.
