@@ -197,7 +197,7 @@ fn spelt(network: &Network, answer: &Answer) -> (String, String) {
     let access = match answer.verdict.kind() {
         VerdictKind::Allow => "Allow".to_owned(),
         VerdictKind::Deny => "Deny".to_owned(),
-        VerdictKind::Undetermined => format!("{:?}", answer.verdict),
+        VerdictKind::Mixed | VerdictKind::Undetermined => format!("{:?}", answer.verdict),
     };
     let rule = answer.steps.last().map_or(String::new(), |step| match step.answer {
         StepAnswer::Rule(hit) => network.nsgs[hit.nsg.get()].rules[hit.rule as usize].name.clone(),
