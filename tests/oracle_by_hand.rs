@@ -642,7 +642,7 @@ fn what_is_not_simulated_is_a_question_behind_the_source_s_filters() {
     net.network.subnets[net.a.get()].route_table = Some(Reference::Here(table));
     let packet = tcp("10.0.1.4:1000", "203.0.113.9:80");
     let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
-    assert_eq!(*hangs_on(&answer), Unknown::FeatureAllows { feature: Feature::ApplianceHop, resource: None });
+    assert_eq!(*hangs_on(&answer), Unknown::FeatureAllows { feature: Feature::UnknownRoute, resource: None });
     net.nic_nsg(net.a1, "nsg-x", &["out 100 deny * * * -> 203.0.113.9 *"]);
     assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &packet, 0, None)), VerdictKind::Deny);
 }

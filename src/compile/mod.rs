@@ -5,6 +5,7 @@
 
 pub mod address_set;
 pub mod admin;
+pub mod balancers;
 pub mod cells;
 pub mod classifier;
 pub mod field;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::address_set::AddressSet;
 use super::admin::{self, AdminLayer, AdminList, ManagerLists};
+use super::balancers::Balancers;
 use super::cells::{Cell, Cells};
 use super::classifier::Pools;
 use super::peerings::{self, Learned};
@@ -66,6 +67,8 @@ pub struct CompiledNetwork {
     pub admin_policies: Vec<Policy>,
     /// Who has which address.
     pub places: Places,
+    /// Where load balancers lead.
+    pub balancers: Balancers,
     /// Routes of each subnet.
     pub routes: Vec<SubnetRoutes>,
     /// What each gateway is known to lead to.
@@ -93,6 +96,7 @@ impl CompiledNetwork {
     #[must_use]
     pub fn new(network: Arc<Network>, tags: Arc<TagCatalog>, options: CompileOptions) -> Self {
         let places = Places::new(&network);
+        let balancers = Balancers::new(&network, &places);
         let routes: Vec<_> = (0..network.subnets.len())
             .map(|position| SubnetRoutes::new(&network, &tags, SubnetIndex::new(position)))
             .collect();
@@ -159,6 +163,7 @@ impl CompiledNetwork {
             policies,
             admin_policies,
             places,
+            balancers,
             routes,
             behind_gateway,
             partial_inventory: options.partial_inventory,

@@ -11,6 +11,24 @@ use crate::model::index::{
 };
 use crate::model::network::Network;
 use crate::model::prefix::Prefix;
+use crate::model::services::{Frontend, LoadBalancer};
+
+/// A frontend, by its load balancer and its position there.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct FrontendPlace {
+    /// The load balancer.
+    pub balancer: LoadBalancerIndex,
+    /// Position in [`LoadBalancer::frontends`].
+    pub frontend: u32,
+}
+
+impl FrontendPlace {
+    /// The frontend itself.
+    #[must_use]
+    pub fn of(self, network: &Network) -> &Frontend {
+        &network.load_balancers[self.balancer.get()].frontends[self.frontend as usize]
+    }
+}
 
 /// Who has an address inside a virtual network.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -18,7 +36,7 @@ pub enum Owner {
     /// An IP configuration of an interface, by its position.
     Nic(NicIndex, u32),
     /// An internal frontend of a load balancer.
-    LoadBalancer(LoadBalancerIndex),
+    LoadBalancer(FrontendPlace),
     /// A private endpoint.
     PrivateEndpoint(PrivateEndpointIndex),
     /// A NAT address of a Private Link service.
@@ -31,7 +49,7 @@ pub enum PublicOwner {
     /// An IP configuration of an interface, by its position (PIP-1).
     Nic(NicIndex, u32),
     /// A public frontend of a load balancer.
-    LoadBalancer(LoadBalancerIndex),
+    LoadBalancer(FrontendPlace),
     /// A NAT gateway (PIP-4).
     NatGateway(NatGatewayIndex),
     /// Something else: a gateway, a firewall, a Bastion host, an interface that the inventory lacks.
@@ -71,9 +89,9 @@ impl Places {
             Some(network.subnets[subnet.get()].vnet)
         };
         for (position, balancer) in network.load_balancers.iter().enumerate() {
-            for frontend in &balancer.frontends {
+            for (place, frontend) in frontends(position, balancer) {
                 if let (Some(address), Some(vnet)) = (frontend.address, vnet_of(&frontend.subnet)) {
-                    places.own(vnet, address, Owner::LoadBalancer(LoadBalancerIndex::new(position)));
+                    places.own(vnet, address, Owner::LoadBalancer(place));
                 }
             }
         }
@@ -112,9 +130,9 @@ impl Places {
             }
         }
         for (position, balancer) in network.load_balancers.iter().enumerate() {
-            for frontend in &balancer.frontends {
+            for (place, frontend) in frontends(position, balancer) {
                 if let Some(public_ip) = frontend.public_ip.as_ref().and_then(Reference::here) {
-                    users.insert(public_ip, PublicOwner::LoadBalancer(LoadBalancerIndex::new(position)));
+                    users.insert(public_ip, PublicOwner::LoadBalancer(place));
                 }
             }
         }
@@ -180,6 +198,23 @@ impl Places {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.vnets_of.keys().chain(self.stray.keys()).chain(self.public.keys()).copied()
     }
+}
+
+/// The frontends of the load balancer at a position, with their places.
+pub(super) fn frontends(
+    position: usize,
+    balancer: &LoadBalancer,
+) -> impl Iterator<Item = (FrontendPlace, &Frontend)> {
+    balancer.frontends.iter().enumerate().map(move |(frontend, resource)| {
+        let frontend = u32::try_from(frontend).expect("a load balancer has fewer than 2^32 frontends");
+        (FrontendPlace { balancer: LoadBalancerIndex::new(position), frontend }, resource)
+    })
+}
+
+/// All frontends of a network's load balancers.
+pub fn frontend_places(network: &Network) -> impl Iterator<Item = FrontendPlace> {
+    let balancers = network.load_balancers.iter().enumerate();
+    balancers.flat_map(|(position, balancer)| frontends(position, balancer)).map(|(place, _)| place)
 }
 
 /// Whether some range of the list holds the address.

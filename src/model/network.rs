@@ -205,6 +205,12 @@ impl Nic {
     pub fn has(&self, address: IpAddr) -> bool {
         self.ip_configurations.iter().any(|configuration| configuration.address == Some(address))
     }
+
+    /// The position of its primary IP configuration: the first where none says that it is.
+    #[must_use]
+    pub fn primary(&self) -> usize {
+        self.ip_configurations.iter().position(|configuration| configuration.primary).unwrap_or(0)
+    }
 }
 
 /// One address of an interface.

@@ -649,14 +649,6 @@ impl Unknown {
 pub enum Feature {
     /// Protocols that a public address is not said to map (PIP-1).
     UnmappedProtocol,
-    /// Load balancers (LB).
-    LoadBalancer,
-    /// Private Link services (PLS).
-    PrivateLinkService,
-    /// Packets that an appliance forwards (ROUTE-12 to ROUTE-15).
-    ApplianceHop,
-    /// The user-defined routes of a gateway's subnet (GW-2).
-    GatewayRoutes,
     /// Public addresses of services: gateways, firewalls, Bastion (PIP-3).
     ServicePublicIp,
     /// A route whose kind or form no clause names.
@@ -768,8 +760,8 @@ pub struct Answer {
 pub struct BackendAnswer {
     /// The load balancer.
     pub balancer: LoadBalancerIndex,
-    /// The backend's address.
-    pub address: IpAddr,
+    /// The backend's address; nothing where the inventory lacks the backend.
+    pub address: Option<IpAddr>,
     /// What became of it there.
     pub verdict: Verdict,
 }

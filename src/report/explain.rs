@@ -57,7 +57,8 @@ struct ExplainJson {
 #[derive(Serialize)]
 struct BackendJson {
     load_balancer: String,
-    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
     verdict: VerdictKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<ReasonJson>,
@@ -279,7 +280,9 @@ impl Explanation<'_> {
         for backend in &self.answer.backends {
             let balancer = names.network.load_balancer_name(backend.balancer);
             let verdict = style.verdict(backend.verdict.kind());
-            writeln!(text, "  backend {} of {balancer}: {verdict}", backend.address).expect(write);
+            let address =
+                backend.address.map_or("not in the export".to_owned(), |address| address.to_string());
+            writeln!(text, "  backend {address} of {balancer}: {verdict}").expect(write);
         }
         if let Some(rule) = self.next_in_line {
             let access = names::access(rule.access);
@@ -300,7 +303,7 @@ pub(super) fn undetermined_json(names: Names<'_>, unknown: &Unknown) -> Undeterm
 fn backend_json(names: Names<'_>, backend: &BackendAnswer) -> BackendJson {
     BackendJson {
         load_balancer: names.network.load_balancer_name(backend.balancer).to_owned(),
-        address: backend.address.to_string(),
+        address: backend.address.map(|address| address.to_string()),
         verdict: backend.verdict.kind(),
         decided_by: names.decided_by(&backend.verdict),
     }

@@ -465,11 +465,9 @@ impl DeciderWords {
 
 fn feature_words(feature: Feature) -> &'static str {
     match feature {
-        Feature::UnmappedProtocol => "a protocol that public addresses are not said to carry",
-        Feature::LoadBalancer => "a load balancer",
-        Feature::PrivateLinkService => "a Private Link service",
-        Feature::ApplianceHop => "forwarding by an appliance",
-        Feature::GatewayRoutes => "user-defined routes at a gateway",
+        Feature::UnmappedProtocol => {
+            "a protocol that public addresses and load balancers are not said to carry"
+        }
         Feature::ServicePublicIp => "the public address of a service",
         Feature::UnknownRoute => "a route of an unknown kind",
     }

@@ -1,16 +1,22 @@
-//! The way from one place to another, before any packet takes it: which filters, which route, which translation.
+//! The way from one place to another, before any packet takes it: which filters, which routes, which translation.
 //!
 //! A journey depends on where a packet starts and on the addresses at its two ends, not on its ports or its time, so
-//! it is made once for all packets between the same places.
+//! it is made once for all packets between the same places. Behind a load balancer it forks: there a packet's protocol
+//! and port choose the rule, and each member of the rule's pool is one way on.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::ends::Ends;
 use super::plan::Builder;
+use super::state::Entrance;
+use crate::compile::balancers::LeavesBy;
 use crate::compile::network::CompiledNetwork;
+use crate::compile::places::FrontendPlace;
+use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex};
 use crate::model::rule::Direction;
-use crate::model::verdict::{Interface, NextHopKind, Note, Reason, RouteStep, Snat, Translation, Unknown};
+use crate::model::verdict::{Interface, NextHopKind, Note, Reason, RouteStep, Snat, Unknown};
 
 /// A way through the network.
 #[derive(Clone, Debug)]
@@ -19,14 +25,6 @@ pub struct Journey {
     pub stages: Vec<Stage>,
     /// How it ends if no stage ends it.
     pub end: End,
-    /// The routes that are taken.
-    pub routes: Vec<RouteStep>,
-    /// How many stages come before routing: a packet that does not pass them takes no route (EVAL-12).
-    pub before_routing: usize,
-    /// Destination after inbound rewriting.
-    pub rewritten_destination: Option<IpAddr>,
-    /// What a reader should know.
-    pub notes: Vec<Note>,
 }
 
 /// One thing that happens on the way.
@@ -36,43 +34,79 @@ pub enum Stage {
     Start(Start),
     /// The filters of an interface.
     Filter(Filter),
+    /// A route is taken.
+    Route(RouteStep),
+    /// Something that a reader should know.
+    Note(Note),
+    /// The machine behind an interface sends the packet on from this address (ROUTE-15).
+    SentFrom(IpAddr),
+    /// A Private Link service picks one of its addresses as the source (PLS-1).
+    PrivateLink(PrivateLink),
+    /// A load balancer picks a member: nothing comes after it but what each member's own way holds.
+    Balance(Balance),
     /// The firewall of a service (SVC).
     Service(ServiceCheck),
     /// The packet leaves to the internet.
     Exit(Exit),
-    /// A public address is translated to a private one, for the protocols that it maps (PIP-1).
-    Mapped,
-    /// The packet goes on only if the answer is yes.
-    OnlyIf(Unknown),
+    /// A public address is translated to this private one, for the protocols that it maps (PIP-1).
+    Mapped {
+        /// The public address.
+        public: IpAddr,
+        /// The private one.
+        private: IpAddr,
+    },
+    /// The packet was seen after the translation that it came in by.
+    CameIn(Entrance),
+    /// The packet goes on only if the answer is yes; the reason of the denial otherwise, where a clause gives one.
+    OnlyIf(Unknown, Option<Reason>),
     /// The packet is delivered if the answer is yes, and goes on otherwise.
     DeliveredIf(Unknown),
     /// If the answer to the first question is yes the packet goes another way, and arrives if that to the second is yes
     /// too; otherwise it goes on.
     ElsewhereIf(Unknown, Unknown),
+    /// The packet is delivered if it answers one that came in through a Private Link service.
+    DeliveredToConsumer,
 }
 
 impl Stage {
     /// The questions that it may ask by itself, those of rules aside.
-    fn questions(&self) -> impl Iterator<Item = &Unknown> {
-        let (first, second) = match self {
-            Self::OnlyIf(question) | Self::DeliveredIf(question) => (Some(question), None),
-            Self::ElsewhereIf(diverts, arrives) => (Some(diverts), Some(arrives)),
-            Self::Mapped => (None, None),
+    fn questions(&self) -> Vec<&Unknown> {
+        match self {
+            Self::OnlyIf(question, _) | Self::DeliveredIf(question) => vec![question],
+            Self::ElsewhereIf(diverts, arrives) => vec![diverts, arrives],
             Self::Start(start) => match &start.default_route {
-                DefaultRoute::Unknown(question) => (Some(question), None),
-                DefaultRoute::Absent | DefaultRoute::Present => (None, None),
+                DefaultRoute::Unknown(question) => vec![question],
+                DefaultRoute::Absent | DefaultRoute::Present => Vec::new(),
             },
-            Self::Service(check) => (check.same_region.as_ref().err(), None),
+            Self::Service(check) => check.same_region.as_ref().err().into_iter().collect(),
             Self::Exit(exit) => match &exit.by {
-                Way::ThroughIf(_, question) | Way::SomehowIf(question) => (Some(question), None),
-                Way::None | Way::Somehow | Way::Through(_) => (None, None),
+                Way::ThroughIf(_, question) | Way::SomehowIf(question) => vec![question],
+                Way::None | Way::Somehow | Way::Through(_) | Way::Balanced(_) => Vec::new(),
             },
             Self::Filter(filter) => match &filter.gate {
-                Gate::Unknown(question) => (Some(question), None),
-                Gate::Open | Gate::Closed(_) => (None, None),
+                Gate::Unknown(question) => vec![question],
+                Gate::Open | Gate::Closed(_) => Vec::new(),
             },
-        };
-        first.into_iter().chain(second)
+            Self::Balance(balance) => balance.onward().flat_map(Journey::questions).collect(),
+            Self::Route(_)
+            | Self::Note(_)
+            | Self::SentFrom(_)
+            | Self::PrivateLink(_)
+            | Self::Mapped { .. }
+            | Self::CameIn(_)
+            | Self::DeliveredToConsumer => Vec::new(),
+        }
+    }
+
+    /// Whether it is about one address, so that packets of the same address classes cannot share it.
+    fn names_an_address(&self) -> bool {
+        match self {
+            // The route of a service endpoint is one of the many prefixes of its tag.
+            Self::Route(route) => route.next_hop == NextHopKind::VirtualNetworkServiceEndpoint,
+            Self::Note(note) => matches!(note, Note::NoEndpoint { .. }),
+            Self::Balance(balance) => balance.onward().any(Journey::names_an_address),
+            other => other.questions().into_iter().any(|question| question.address().is_some()),
+        }
     }
 }
 
@@ -103,6 +137,55 @@ pub enum DefaultRoute {
     Unknown(Unknown),
 }
 
+/// A Private Link service, asked by a packet that its private endpoint took in.
+#[derive(Clone, Debug)]
+pub struct PrivateLink {
+    /// The service's ID.
+    pub service: ResourceId,
+    /// The private endpoint.
+    pub endpoint: Interface,
+    /// Its addresses in the provider's network, at least one.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A load balancer, asked at one of its frontends: at several only by a Private Link service.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    /// The frontends.
+    pub frontends: Vec<BalanceAt>,
+    /// It is a next hop: the packet keeps its addresses (LB-12).
+    pub as_next_hop: bool,
+    /// By what members know that the packet came in; nothing for a next hop.
+    pub entrance: Option<Entrance>,
+}
+
+/// One frontend of a load balancer.
+#[derive(Clone, Debug)]
+pub struct BalanceAt {
+    /// Which one.
+    pub place: FrontendPlace,
+    /// Its address, where the inventory knows it.
+    pub address: Option<IpAddr>,
+    /// For each of its rules the ways to the rule's members, in the order of
+    /// [`Balancers::rules`](crate::compile::balancers::Balancers::rules).
+    pub ways: Vec<Vec<MemberWay>>,
+}
+
+/// The way to one member of a backend pool.
+#[derive(Clone, Debug)]
+pub struct MemberWay {
+    /// The packet would come back to the interface that it starts at (LB-9).
+    pub hairpin: bool,
+    /// What happens from there.
+    pub onward: Arc<Journey>,
+}
+
+impl Balance {
+    fn onward(&self) -> impl Iterator<Item = &Journey> {
+        self.frontends.iter().flat_map(|at| at.ways.iter().flatten()).map(|way| &*way.onward)
+    }
+}
+
 /// The firewall of a service, asked for a packet that comes in at its public front end.
 #[derive(Clone, Debug)]
 pub struct ServiceCheck {
@@ -123,23 +206,8 @@ pub struct Filter {
     pub interface: Interface,
     /// Which way.
     pub direction: Direction,
-    /// The source that they see.
-    pub source: SeenSource,
-    /// The destination that they see, where it is not the packet's own (NSG-18).
-    pub destination: Option<IpAddr>,
     /// What stands in front of an interface without an NSG (EVAL-11).
     pub gate: Gate,
-}
-
-/// Which source address a filter sees.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum SeenSource {
-    /// The packet's own.
-    Own,
-    /// Another, after translation.
-    Translated(IpAddr),
-    /// A public address that Azure picks (SIM-10).
-    Picked,
 }
 
 /// What stands in front of an interface without an NSG, for a packet that comes through a public address.
@@ -162,8 +230,6 @@ pub struct Exit {
     pub by: Way,
     /// The source after translation, where it is known.
     pub source: Option<IpAddr>,
-    /// The sender's own public address: replies to flows that came in by it leave by it (OUT-5).
-    pub own_public: Option<IpAddr>,
 }
 
 /// A way out to the internet.
@@ -173,6 +239,8 @@ pub enum Way {
     None,
     /// By this means.
     Through(Snat),
+    /// By the first of these rules of load balancers that carries the packet's protocol.
+    Balanced(Vec<LeavesBy>),
     /// By this means, if the answer is yes; otherwise there is none.
     ThroughIf(Snat, Unknown),
     /// By some means that the inventory does not tell.
@@ -193,9 +261,23 @@ pub enum End {
 impl Journey {
     /// A journey that is nothing but one interface's filters: IP flow verify's view (SIM-6).
     #[must_use]
-    pub fn at(compiled: &CompiledNetwork, interface: Interface, direction: Direction) -> Self {
-        let mut builder = Builder::new(compiled);
-        builder.filters(interface, direction);
+    pub fn at(interface: Interface, direction: Direction) -> Self {
+        let mut journey = Self::of_nothing();
+        journey.filter(interface, direction);
+        journey
+    }
+
+    /// A journey that meets nothing and arrives.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self { stages: Vec::new(), end: End::Arrives }
+    }
+
+    /// The way of packets between these ends.
+    #[must_use]
+    pub fn between(compiled: &CompiledNetwork, ends: Ends, source: IpAddr, destination: IpAddr) -> Self {
+        let mut builder = Builder::new(compiled, source, destination);
+        builder.start(ends);
         builder.finish()
     }
 
@@ -209,74 +291,39 @@ impl Journey {
         nic: NicIndex,
         destination: IpAddr,
     ) -> Result<Option<RouteStep>, Unknown> {
-        let mut builder = Builder::new(compiled);
-        builder.route_of(nic, destination);
-        let journey = builder.finish();
-        let before = &journey.stages[..journey.before_routing];
-        match before.iter().flat_map(Stage::questions).next() {
-            Some(question) => Err(question.clone()),
-            None => Ok(journey.routes.into_iter().next()),
+        for stage in &Builder::route_of(compiled, nic, destination).stages {
+            if let Stage::Route(route) = stage {
+                return Ok(Some(route.clone()));
+            }
+            if let Some(question) = stage.questions().first() {
+                return Err((*question).clone());
+            }
         }
-    }
-
-    /// A journey that meets nothing and arrives.
-    #[must_use]
-    pub fn of_nothing() -> Self {
-        Self::new()
-    }
-
-    /// The way of packets between these ends.
-    #[must_use]
-    pub fn between(compiled: &CompiledNetwork, ends: Ends, source: IpAddr, destination: IpAddr) -> Self {
-        let mut builder = Builder::new(compiled);
-        builder.start(ends, source, destination);
-        builder.finish()
+        Ok(None)
     }
 
     /// Whether something in it is about one address, so that packets of the same address classes cannot share it.
     #[must_use]
     pub fn names_an_address(&self) -> bool {
-        let asked =
-            self.stages.iter().flat_map(Stage::questions).any(|question| question.address().is_some());
-        // The route of a service endpoint is one of the many prefixes of its tag.
-        let by_tag =
-            self.routes.iter().any(|route| route.next_hop == NextHopKind::VirtualNetworkServiceEndpoint);
-        asked || by_tag || self.notes.iter().any(|note| matches!(note, Note::NoEndpoint { .. }))
+        self.stages.iter().any(Stage::names_an_address)
     }
 
-    /// The translations of a packet whose exit, if it has one, is `exit`.
+    /// The first filters on the way, behind a load balancer those of its first member.
     #[must_use]
-    pub fn translation(
-        &self,
-        destination_port: Option<u16>,
-        exit: Option<(Snat, Option<IpAddr>)>,
-    ) -> Translation {
-        Translation {
-            destination: self.rewritten_destination.map(|address| (address, destination_port)),
-            snat: exit.map(|(snat, _)| snat),
-            source: exit.and_then(|(_, source)| source),
-        }
+    pub fn first_filter(&self) -> Option<&Filter> {
+        self.stages.iter().find_map(|stage| match stage {
+            Stage::Filter(filter) => Some(filter),
+            Stage::Balance(balance) => balance.onward().find_map(Self::first_filter),
+            _ => None,
+        })
     }
 
-    pub(super) fn new() -> Self {
-        Self {
-            stages: Vec::new(),
-            end: End::Arrives,
-            routes: Vec::new(),
-            before_routing: 0,
-            rewritten_destination: None,
-            notes: Vec::new(),
-        }
+    fn questions(&self) -> impl Iterator<Item = &Unknown> {
+        self.stages.iter().flat_map(Stage::questions)
     }
 
     pub(super) fn filter(&mut self, interface: Interface, direction: Direction) -> &mut Filter {
-        self.stages.push(Stage::Filter(Filter {
-            interface,
-            direction,
-            source: SeenSource::Own,
-            destination: None,
-            gate: Gate::Open,
-        }));
+        self.stages.push(Stage::Filter(Filter { interface, direction, gate: Gate::Open }));
         match self.stages.last_mut() {
             Some(Stage::Filter(filter)) => filter,
             _ => unreachable!("a filter was just pushed"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::ends::{Ends, OutOfScope, Placing, placings};
-use super::journey::{Journey, Stage};
+use super::journey::{Filter, Journey};
 use super::state::{FlowTable, Fragments};
 use super::walk::{Outcome, Trace, Walk};
 use crate::compile::cells::Cell;
@@ -122,7 +122,7 @@ impl Simulator {
     /// One interface's filters alone, without state: what IP flow verify answers (SIM-6, NW-1).
     #[must_use]
     pub fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
-        let journey = Journey::at(&self.compiled, Interface::Nic(nic), direction);
+        let journey = Journey::at(Interface::Nic(nic), direction);
         self.walk(packet, 0, false).take(&journey).answer
     }
 
@@ -143,7 +143,7 @@ impl Simulator {
         let journey = if sends && receives {
             Journey::of_nothing()
         } else {
-            Journey::at(&self.compiled, Interface::Nic(nic), direction)
+            Journey::at(Interface::Nic(nic), direction)
         };
         let (answer, continued) = self.take_fragment(Origin::Nic(nic).into(), &journey, packet, time_ns);
         Ok(Judged { answer, continued, packet: *packet })
@@ -193,14 +193,14 @@ impl Simulator {
                 return None;
             }
             let packet = Packet::new(key.opener(record.opened));
-            let walk = Walk { compiled: &after, engine, flows: None, packet: &packet, time_ns: 0 };
-            Some(walk.take(&Journey::at(&after, key.interface(), record.opened)).answer.verdict)
+            let walk = Walk::new(&after, engine, None, &packet, 0);
+            Some(walk.take(&Journey::at(key.interface(), record.opened)).answer.verdict)
         });
     }
 
     fn walk<'a>(&'a self, packet: &'a Packet, time_ns: u64, stateful: bool) -> Walk<'a> {
         let flows = stateful.then_some(&self.flows);
-        Walk { compiled: &self.compiled, engine: self.options.engine, flows, packet, time_ns }
+        Walk::new(&self.compiled, self.options.engine, flows, packet, time_ns)
     }
 
     fn plan(&mut self, source: IpAddr, destination: IpAddr) -> Arc<Plan> {
@@ -249,14 +249,13 @@ impl Simulator {
                 (answer, continued)
             }
             Fragment::Later { identification } => {
-                let filter = journey.stages.iter().find_map(|stage| match stage {
-                    Stage::Filter(filter) => Some((filter.interface, filter.direction)),
-                    _ => None,
-                });
-                let Some((interface, direction)) = filter else { return self.take(journey, packet, time_ns) };
+                let Some(Filter { interface, direction, .. }) = journey.first_filter() else {
+                    return self.take(journey, packet, time_ns);
+                };
+                let (interface, direction) = (*interface, *direction);
                 let unseen = Verdict::Deny(Reason::UnsupportedTraffic { interface, direction });
                 let verdict = self.fragments.later((ends, *seen, identification), time_ns).unwrap_or(unseen);
-                (bare(verdict, journey), false)
+                (bare(verdict), false)
             }
         }
     }
@@ -294,13 +293,13 @@ impl Plan {
 }
 
 /// An answer that no filter gave.
-fn bare(verdict: Verdict, journey: &Journey) -> Answer {
+fn bare(verdict: Verdict) -> Answer {
     Answer {
         verdict,
         steps: Vec::new(),
         routes: Vec::new(),
         translation: Translation::default(),
-        notes: journey.notes.clone(),
+        notes: Vec::new(),
         backends: Vec::new(),
     }
 }

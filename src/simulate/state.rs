@@ -59,6 +59,24 @@ impl FlowKey {
     }
 }
 
+/// By what a flow came in to an interface: its replies leave by the same (OUT-5).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Entrance {
+    /// A public address that maps to the interface's; nothing: one that the inventory does not know.
+    Instance(Option<IpAddr>),
+    /// A frontend of a load balancer.
+    Frontend {
+        /// Its address, where it is known.
+        address: Option<IpAddr>,
+        /// The port that the client called.
+        port: Port,
+        /// It is a public one.
+        public: bool,
+    },
+    /// A Private Link service.
+    PrivateLink,
+}
+
 /// One interface's memory of one flow.
 #[derive(Clone, Debug)]
 pub struct FlowRecord {
@@ -66,6 +84,8 @@ pub struct FlowRecord {
     pub opened: Direction,
     /// Time of its last packet.
     pub last_ns: u64,
+    /// By what it came in, for a flow that was opened from outside through a translation.
+    pub entered: Option<Entrance>,
     /// Whether the flow was let in hangs on this.
     pub doubt: Option<Box<Unknown>>,
     /// A rule change took it back (STATE-5).
@@ -77,10 +97,11 @@ pub struct FlowRecord {
 impl FlowRecord {
     /// A record of a flow whose first packet passes now.
     #[must_use]
-    pub fn new(opened: Direction, now_ns: u64, doubt: Option<Unknown>) -> Self {
+    pub fn new(opened: Direction, entered: Option<Entrance>, now_ns: u64, doubt: Option<Unknown>) -> Self {
         Self {
             opened,
             last_ns: now_ns,
+            entered,
             doubt: doubt.map(Box::new),
             revoked: None,
             fin_inbound: false,

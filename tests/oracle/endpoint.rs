@@ -38,7 +38,7 @@ impl<'a> Walk<'a> {
         }
         let service = connection.and_then(|connection| connection.service.as_ref());
         if let Some(service) = service.filter(|service| service.segment("privateLinkServices").is_some()) {
-            self.must_let_through(Feature::PrivateLinkService, Some(service))?;
+            self.must_let_through(Feature::UnknownRoute, Some(service))?;
         }
         Ok(self.allowed())
     }

@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
             Hop::Gateway { to_vnet: Some(gateway) } => self.cross(*gateway, packet),
             Hop::UserGateway => self.leave_by_gateway(sender),
             Hop::Appliance(_) => {
-                self.must_let_through(Feature::ApplianceHop, None)?;
+                self.must_let_through(Feature::UnknownRoute, None)?;
                 Ok(self.allowed())
             }
             Hop::Internet => self.leave_to_internet(sender, packet),
@@ -295,7 +295,7 @@ impl<'a> Walk<'a> {
             let elsewhere = matches!(frontend.subnet, Some(Reference::Here(at)) if !here(Some(at)));
             frontend.address == Some(to) && !elsewhere
         }) {
-            self.must_let_through(Feature::LoadBalancer, Some(&balancer))?;
+            self.must_let_through(Feature::UnknownRoute, Some(&balancer))?;
             return Ok(self.allowed());
         }
         if let Some(endpoint) = self.view.endpoint_near(vnet, to) {
@@ -407,7 +407,7 @@ impl<'a> Walk<'a> {
             None => {}
         }
         if let Some(balancer) = own.filter(|own| own.primary).and_then(|own| self.balancer_way_out(own)) {
-            self.must_let_through(Feature::LoadBalancer, Some(&balancer))?;
+            self.must_let_through(Feature::UnknownRoute, Some(&balancer))?;
             return Ok(None);
         }
         self.default_outbound(sender, nic, packet)
@@ -542,7 +542,7 @@ impl<'a> Walk<'a> {
             return deny(Reason::NatGateway(NatGatewayIndex::new(position)));
         }
         if let Some(balancer) = self.frontend(|frontend| is_it(&frontend.public_ip)) {
-            self.must_let_through(Feature::LoadBalancer, Some(&balancer))?;
+            self.must_let_through(Feature::UnknownRoute, Some(&balancer))?;
             return Ok(self.allowed());
         }
         let bastion =
@@ -609,7 +609,7 @@ impl<'a> Walk<'a> {
             return Ok(Some(self.behind_translation(&holders, packet, seen, from_internet)?));
         }
         if let Some(balancer) = self.frontend(|frontend| frontend.address == Some(to)) {
-            self.must_let_through(Feature::LoadBalancer, Some(&balancer))?;
+            self.must_let_through(Feature::UnknownRoute, Some(&balancer))?;
             return Ok(Some(self.allowed()));
         }
         match self.view.endpoint_at(to, |_| true) {
@@ -692,7 +692,7 @@ impl<'a> Walk<'a> {
             return Ok(self.allowed());
         };
         if let Some(table) = self.gateway_route(gateway, vnet, to)? {
-            self.must_let_through(Feature::GatewayRoutes, Some(&table))?;
+            self.must_let_through(Feature::UnknownRoute, Some(&table))?;
             return Ok(self.allowed());
         }
         let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };

@@ -1,0 +1,128 @@
+//! Behind load balancers (LB-1 to LB-9, LB-12, PEER-8).
+
+use std::sync::Arc;
+
+use super::{Builder, same_region};
+use crate::compile::balancers::{Member, frontend_address};
+use crate::compile::places::FrontendPlace;
+use crate::model::flow::Port;
+use crate::model::index::VnetIndex;
+use crate::model::verdict::{Interface, Reason, RouteEnd, Unknown};
+use crate::simulate::journey::{Balance, BalanceAt, Gate, Journey, MemberWay, Stage};
+use crate::simulate::state::Entrance;
+
+/// How packets come to a load balancer.
+#[derive(Clone, Debug)]
+enum Entry {
+    /// At an internal frontend, as their destination.
+    Internal,
+    /// At a public frontend, behind this gate.
+    Public(Gate),
+    /// Through a Private Link service.
+    PrivateLink,
+    /// As their next hop, from this sender.
+    NextHop(Option<Interface>),
+}
+
+impl Builder<'_> {
+    /// At an internal frontend (LB-8).
+    pub(super) fn enter_internal_frontend(&mut self, place: FrontendPlace) {
+        self.balance(&[place], &Entry::Internal);
+    }
+
+    /// At a public frontend.
+    pub(super) fn enter_public_frontend(&mut self, place: FrontendPlace) {
+        let public_ip = place.of(&self.compiled.network).public_ip.as_ref();
+        let gate = public_ip.map_or(Gate::Open, |public_ip| self.gate_of(public_ip));
+        self.balance(&[place], &Entry::Public(gate));
+    }
+
+    /// At the frontends behind a Private Link service (PLS-1).
+    pub(super) fn enter_frontends_privately(&mut self, places: &[FrontendPlace]) {
+        self.balance(places, &Entry::PrivateLink);
+    }
+
+    /// At an internal frontend that is the next hop (LB-12).
+    pub(super) fn enter_frontend_as_hop(&mut self, from: Option<Interface>, place: FrontendPlace) {
+        self.balance(&[place], &Entry::NextHop(from));
+    }
+
+    /// Whether a frontend can be reached from a network: those of Basic load balancers not from another region (PEER-8).
+    pub(super) fn reaches_frontend(&mut self, from: VnetIndex, at: VnetIndex, place: FrontendPlace) -> bool {
+        let network = &self.compiled.network;
+        let balancer = &network.load_balancers[place.balancer.get()];
+        if from == at || balancer.standard {
+            return true;
+        }
+        let no_way = Reason::Route(RouteEnd::NoEndpoint);
+        let region = |vnet: VnetIndex| network.vnets[vnet.get()].location.as_ref();
+        match same_region(region(from), region(at)) {
+            Some(true) => true,
+            Some(false) => {
+                self.lost(no_way);
+                false
+            }
+            None => {
+                let question = Unknown::SameRegion { account: balancer.id.clone() };
+                self.journey.stages.push(Stage::OnlyIf(question, Some(no_way)));
+                true
+            }
+        }
+    }
+
+    fn balance(&mut self, places: &[FrontendPlace], entry: &Entry) {
+        let network = &self.compiled.network;
+        let frontends: Vec<BalanceAt> = places
+            .iter()
+            .map(|place| {
+                let rules = self.compiled.balancers.rules(*place);
+                let ways = rules.iter().map(|rule| {
+                    rule.members.iter().map(|member| self.member_way(member, entry)).collect::<Vec<_>>()
+                });
+                BalanceAt {
+                    place: *place,
+                    address: frontend_address(network, place.of(network)),
+                    ways: ways.collect(),
+                }
+            })
+            .collect();
+        let at = |public| match frontends.as_slice() {
+            // The port is the packet's own: the walk fills it in.
+            [only] => Some(Entrance::Frontend { address: only.address, port: Port::NotGiven, public }),
+            _ => None,
+        };
+        let entrance = match entry {
+            Entry::Internal => at(false),
+            Entry::Public(_) => at(true),
+            Entry::PrivateLink => Some(Entrance::PrivateLink),
+            Entry::NextHop(_) => None,
+        };
+        let as_next_hop = matches!(entry, Entry::NextHop(_));
+        self.journey.stages.push(Stage::Balance(Balance { frontends, as_next_hop, entrance }));
+    }
+
+    fn member_way(&self, member: &Member, entry: &Entry) -> MemberWay {
+        let mut branch = self.branch();
+        let nic = match member {
+            Member::Missing(id) => {
+                branch.missing(id.clone());
+                return MemberWay { hairpin: false, onward: Arc::new(branch.finish()) };
+            }
+            Member::Nic(nic, ..) => *nic,
+        };
+        let onward = match entry {
+            Entry::NextHop(from) => return self.hop_way(*from, nic),
+            Entry::Internal | Entry::PrivateLink => Gate::Open,
+            Entry::Public(gate) => gate.clone(),
+        };
+        branch.enter_interface(nic).gate = onward;
+        let internal = matches!(entry, Entry::Internal);
+        let hairpin = internal && self.compiled.network.nics[nic.get()].has(self.source);
+        MemberWay { hairpin, onward: Arc::new(branch.finish()) }
+    }
+
+    fn hop_way(&self, from: Option<Interface>, nic: crate::model::index::NicIndex) -> MemberWay {
+        let onward: Arc<Journey> = self.onward_by_appliance(from, nic);
+        MemberWay { hairpin: false, onward }
+    }
+}

@@ -1,0 +1,142 @@
+//! Into services: private endpoints, Private Link services, service endpoints and the services' own firewalls (PE, PLS,
+//! SE, SEP, SVC).
+
+use std::net::IpAddr;
+
+use super::{Builder, same_region};
+use crate::compile::places::{FrontendPlace, frontend_places};
+use crate::model::id::ResourceId;
+use crate::model::index::{PrivateEndpointIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex};
+use crate::model::network::Network;
+use crate::model::rule::Direction;
+use crate::model::verdict::{Interface, Reason, Unknown};
+use crate::simulate::journey::{DefaultRoute, PrivateLink, ServiceCheck, Stage, Start};
+
+impl Builder<'_> {
+    /// At a private endpoint (PE-3, PE-8).
+    pub(super) fn enter_endpoint(&mut self, endpoint: PrivateEndpointIndex) {
+        let resource = &self.compiled.network.private_endpoints[endpoint.get()];
+        let is = |wanted: &str, status: &Option<String>| {
+            status.as_ref().is_some_and(|status| status.eq_ignore_ascii_case(wanted))
+        };
+        let mut connections = resource.connections.iter();
+        let approved = connections.find(|connection| is("Approved", &connection.status));
+        if approved.is_none() {
+            let known = resource.connections.iter().position(|connection| connection.status.is_some());
+            let all_known = resource.connections.iter().all(|connection| connection.status.is_some());
+            match known {
+                Some(position) if all_known => {
+                    let connection =
+                        u32::try_from(position).expect("an endpoint has fewer than 2^32 connections");
+                    self.lost(Reason::PrivateEndpointState { endpoint, connection });
+                    return;
+                }
+                _ => self.missing(resource.id.clone()),
+            }
+        }
+        let interface = Interface::Endpoint(endpoint);
+        let direction = Direction::Inbound;
+        if !self.started {
+            let default_route = DefaultRoute::Absent;
+            self.begin(Start { interface, direction, platform: false, spoofed_by: None, default_route });
+        }
+        let subnet = resource.subnet.as_ref().and_then(Reference::here);
+        let filtered = subnet.is_some_and(|subnet| {
+            self.compiled.network.subnets[subnet.get()].private_endpoint_policies.ask_nsg()
+        });
+        if filtered {
+            self.journey.filter(interface, direction);
+        }
+        let service = approved.or(resource.connections.first()).and_then(|carrier| carrier.service.as_ref());
+        if let Some(service) = service.filter(|service| service.segment("privateLinkServices").is_some()) {
+            self.enter_private_link_service(interface, service);
+        }
+    }
+
+    /// On to the provider's load balancer (PLS-1).
+    fn enter_private_link_service(&mut self, endpoint: Interface, id: &ResourceId) {
+        let network = &self.compiled.network;
+        let service = network.private_link_services.iter().find(|service| service.id == *id);
+        let Some(service) = service else { return self.missing(id.clone()) };
+        let places: Option<Vec<FrontendPlace>> = service
+            .frontends
+            .iter()
+            .map(|id| frontend_places(network).find(|place| place.of(network).id == *id))
+            .collect();
+        let places = places.filter(|places| !places.is_empty());
+        let (Some(places), Some(first)) = (places, service.nat_addresses.first()) else {
+            return self.missing(id.clone());
+        };
+        self.source = *first;
+        let addresses = service.nat_addresses.clone();
+        self.journey.stages.push(Stage::PrivateLink(PrivateLink {
+            service: id.clone(),
+            endpoint,
+            addresses,
+        }));
+        self.enter_frontends_privately(&places);
+    }
+
+    /// Through a service endpoint: its policies, then the service's own firewall (SEP, SVC).
+    pub(super) fn leave_by_service_endpoint(&mut self, subnet: SubnetIndex, storage: bool) {
+        let network = &self.compiled.network;
+        if storage && !network.subnets[subnet.get()].endpoint_policies.is_empty() {
+            match policies_allow(network, subnet, self.target, self.destination) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let account = self.target.expect("only a named account is refused");
+                    self.lost(Reason::ServiceEndpointPolicy(account));
+                    return;
+                }
+                Err(question) => self.unknown(question),
+            }
+        }
+        self.service_firewall(Some(subnet), Some(network.subnets[subnet.get()].vnet));
+    }
+
+    /// The firewall of the account that the question names (SVC-1), for a client in a network or outside.
+    pub(super) fn service_firewall(&mut self, identity: Option<SubnetIndex>, client: Option<VnetIndex>) {
+        let Some(account) = self.target else { return };
+        let network = &self.compiled.network;
+        let resource = &network.service_accounts[account.get()];
+        let same_region = match client {
+            None => Ok(false),
+            Some(vnet) => {
+                same_region(network.vnets[vnet.get()].location.as_ref(), resource.location.as_ref())
+                    .ok_or_else(|| Unknown::SameRegion { account: resource.id.clone() })
+            }
+        };
+        let from_azure = client.is_some();
+        self.journey.stages.push(Stage::Service(ServiceCheck { account, identity, from_azure, same_region }));
+    }
+}
+
+/// Whether the endpoint policies of a subnet let its packets through to an account (SEP-1), or the question whether they
+/// do.
+fn policies_allow(
+    network: &Network,
+    subnet: SubnetIndex,
+    target: Option<ServiceAccountIndex>,
+    address: IpAddr,
+) -> Result<bool, Unknown> {
+    let at = &network.subnets[subnet.get()];
+    let unnamed = || Unknown::PolicyNamesAccountAt { subnet: at.id.clone(), address };
+    let Some(target) = target else { return Err(unnamed()) };
+    let account = &network.service_accounts[target.get()].id;
+    let mut open = None;
+    for id in &at.endpoint_policies {
+        let Some(policy) = network.endpoint_policies.iter().find(|policy| policy.id == *id) else {
+            open.get_or_insert_with(|| Unknown::ResourceAllows { resource: id.clone() });
+            continue;
+        };
+        for entry in policy.definitions.iter().flat_map(|(_, resources)| resources) {
+            // Aliases name groups of accounts that are Microsoft's own.
+            if entry.to_ascii_lowercase().starts_with("/services/") {
+                open.get_or_insert_with(unnamed);
+            } else if ResourceId::new(entry).is_some_and(|entry| account.is_under(&entry)) {
+                return Ok(true);
+            }
+        }
+    }
+    open.map_or(Ok(false), Err)
+}

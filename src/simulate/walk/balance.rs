@@ -1,0 +1,208 @@
+//! A load balancer picks one member of a pool: all that it may pick are tried (LB-1 to LB-9, LB-12).
+
+use std::net::IpAddr;
+
+use super::{Course, Kind, Leaf, LeafEnd, MOST_WAYS, Met, UNSUPPORTED, Walk};
+use crate::compile::balancers::{Member, Probe, ServedRule, Takes};
+use crate::compile::resolve::IPV6_PROBES;
+use crate::compile::surroundings::{PLATFORM, fixed};
+use crate::compile::world::{Open, World};
+use crate::model::flow::{FiveTuple, Port};
+use crate::model::index::{LoadBalancerIndex, NicIndex};
+use crate::model::rule::{Direction, Protocol};
+use crate::model::verdict::{BackendAnswer, BalancerFault, Interface, Reason, Unknown};
+use crate::simulate::journey::{Balance, BalanceAt, Filter, Gate, MemberWay};
+use crate::simulate::state::{Entrance, FlowKey};
+
+/// What a member may get.
+struct Candidate<'a> {
+    member: &'a Member,
+    way: &'a MemberWay,
+    balancer: LoadBalancerIndex,
+    course: Course,
+}
+
+impl Walk<'_> {
+    /// Tries every member that the load balancer may pick.
+    pub(super) fn balance(
+        &self,
+        balance: &Balance,
+        course: Course,
+        world: &World,
+    ) -> Result<Leaf, Box<Open>> {
+        let mut candidates = Vec::new();
+        let mut fault = None;
+        for at in &balance.frontends {
+            match self.candidates(balance, at, &course, world)? {
+                Ok(found) => candidates.extend(found),
+                Err(end) => {
+                    fault.get_or_insert(end);
+                }
+            }
+        }
+        if candidates.is_empty() {
+            let end = fault.expect("a load balancer without candidates says why");
+            return Ok(Leaf::new(course, end));
+        }
+        let mut leaves = Vec::with_capacity(candidates.len());
+        for Candidate { member, way, balancer, course } in candidates {
+            let ways = self.ways.get() + 1;
+            self.ways.set(ways);
+            if ways > MOST_WAYS {
+                return Err(Box::new(Open(Unknown::TooManyWays)));
+            }
+            let leaf = if way.hairpin {
+                let fault = BalancerFault::Hairpin;
+                Leaf::new(course, LeafEnd::Denied(Reason::LoadBalancer { balancer, fault }))
+            } else {
+                self.follow(&way.onward, course, world)?
+            };
+            let address = match member {
+                Member::Nic(.., address) => Some(*address),
+                Member::Missing(_) => None,
+            };
+            leaves.push((BackendAnswer { balancer, address, verdict: leaf.end.verdict() }, leaf));
+        }
+        Ok(merge(course, leaves))
+    }
+
+    /// The members that get the packet at one frontend, each with the packet as it gets it; otherwise why none does.
+    fn candidates<'b>(
+        &self,
+        balance: &'b Balance,
+        at: &'b BalanceAt,
+        course: &Course,
+        world: &World,
+    ) -> Result<Result<Vec<Candidate<'b>>, LeafEnd>, Box<Open>>
+    where
+        Self: 'b,
+    {
+        let balancer = at.place.balancer;
+        let lost = |fault| LeafEnd::Denied(Reason::LoadBalancer { balancer, fault });
+        let rules = self.compiled.balancers.rules(at.place);
+        let (protocol, port) = (course.seen.protocol, course.seen.destination_port);
+        let takes = |rule: &ServedRule| rule.takes(protocol, port);
+        let Some(number) = rules.iter().position(|rule| takes(rule) != Takes::No) else {
+            return Ok(Err(lost(BalancerFault::NoRule)));
+        };
+        let rule = &rules[number];
+        if takes(rule) == Takes::Unsaid && !world.ask(|| UNSUPPORTED)? {
+            return Ok(Err(LeafEnd::Refused(UNSUPPORTED)));
+        }
+        let mut found = Vec::new();
+        for (member, way) in rule.members.iter().zip(&at.ways[number]) {
+            let mut course = course.clone();
+            if !balance.as_next_hop {
+                rewrite(&mut course, balance, at, rule, member);
+            }
+            if self.gets_flows(balancer, rule, member, &course, world)? {
+                found.push(Candidate { member, way, balancer, course });
+            }
+        }
+        Ok(if found.is_empty() { Err(lost(BalancerFault::NoHealthyBackend)) } else { Ok(found) })
+    }
+
+    /// Whether a member is up, or has the flow from a time when it was (LB-7).
+    fn gets_flows(
+        &self,
+        balancer: LoadBalancerIndex,
+        rule: &ServedRule,
+        member: &Member,
+        course: &Course,
+        world: &World,
+    ) -> Result<bool, Box<Open>> {
+        let Member::Nic(nic, _, address) = *member else { return Ok(true) };
+        let up = match &rule.probe {
+            Probe::None => true,
+            Probe::Port(port) => self.answers_probe(nic, address, *port, world)?,
+            Probe::Missing(probe) => world.ask(|| Unknown::ResourceAllows { resource: probe.clone() })?,
+        };
+        if up || !self.compiled.network.load_balancers[balancer.get()].standard {
+            return Ok(up);
+        }
+        let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
+        let key = FlowKey::new(interface, direction, &course.seen, self.packet.icmp);
+        match self.record(key, &course.seen, direction) {
+            None => Ok(false),
+            Some((_, record)) => match &record.doubt {
+                None => Ok(true),
+                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() }),
+            },
+        }
+    }
+
+    /// Whether the rules at a member let its probe in: TCP from the platform.
+    fn answers_probe(
+        &self,
+        nic: NicIndex,
+        address: IpAddr,
+        port: u16,
+        world: &World,
+    ) -> Result<bool, Box<Open>> {
+        let source = if address.is_ipv4() { PLATFORM } else { IPV6_PROBES };
+        let seen = FiveTuple {
+            source: fixed(source).addr(),
+            destination: address,
+            protocol: Protocol::TCP,
+            source_port: Port::NotGiven,
+            destination_port: Port::Number(port),
+        };
+        let filter =
+            Filter { interface: Interface::Nic(nic), direction: Direction::Inbound, gate: Gate::Open };
+        let mut course = Course {
+            seen,
+            picked: false,
+            entered: None,
+            answers: None,
+            last: Reason::NoSecurityGroup,
+            met: Met::default(),
+        };
+        Ok(self.rules(&filter, &mut course, world)?.is_none())
+    }
+}
+
+/// What a member sees: its own address, or the frontend's under floating IP (LB-2, LB-5).
+fn rewrite(course: &mut Course, balance: &Balance, at: &BalanceAt, rule: &ServedRule, member: &Member) {
+    course.entered = balance.entrance.map(|entrance| match entrance {
+        Entrance::Frontend { address, public, .. } => {
+            Entrance::Frontend { address, port: course.seen.destination_port, public }
+        }
+        other => other,
+    });
+    let seen = &mut course.seen;
+    match member {
+        _ if rule.floating_ip => seen.destination = at.address.unwrap_or(seen.destination),
+        Member::Nic(.., address) => seen.destination = *address,
+        Member::Missing(_) => {}
+    }
+    if let (Some(port), Port::Number(_)) = (rule.member_port, seen.destination_port) {
+        seen.destination_port = Port::Number(port);
+    }
+    course.met.translation.destination = Some(course.rewritten());
+}
+
+/// Members that agree have one verdict, and the first shows how; otherwise it hangs on which is picked (LB-6).
+fn merge(course: Course, mut leaves: Vec<(BackendAnswer, Leaf)>) -> Leaf {
+    if leaves.len() == 1 {
+        return leaves.remove(0).1;
+    }
+    let kind = leaves[0].1.end.kind();
+    let agree = kind != Kind::Mixed && leaves.iter().all(|(_, leaf)| leaf.end.kind() == kind);
+    let balancer = leaves[0].0.balancer;
+    let mut merged = Met::default();
+    let (mut backends, mut first) = (Vec::with_capacity(leaves.len()), None);
+    for (backend, leaf) in leaves {
+        backends.push(backend);
+        // Each member that lets the packet in knows the flow: which it is a reply shows.
+        for passed in &leaf.met.passed {
+            if !merged.passed.iter().any(|known| known.key == passed.key) {
+                merged.passed.push(passed.clone());
+            }
+        }
+        merged.restarted.extend(&leaf.met.restarted);
+        first.get_or_insert(leaf);
+    }
+    let first = first.expect("a load balancer that picks has members");
+    let (end, met) = if agree { (first.end, first.met) } else { (LeafEnd::Mixed(balancer), course.met) };
+    Leaf { end, met: Met { passed: merged.passed, restarted: merged.restarted, backends, ..met } }
+}

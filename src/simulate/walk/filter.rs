@@ -1,0 +1,292 @@
+//! The filters of one interface: the record of an open flow, admin rules, NSGs (EVAL-1 to EVAL-5, ADM-2, STATE).
+
+use super::{Course, LeafEnd, Passed, Walk};
+use crate::compile::admin::{self, ManagerLists};
+use crate::compile::cells::Cell;
+use crate::compile::network::PolicyReference;
+use crate::compile::policy::Picked;
+use crate::compile::world::{Open, World};
+use crate::model::flow::{FiveTuple, Icmp, TcpFlags};
+use crate::model::rule::{Access, Direction};
+use crate::model::services::{AdminAction, AdminRulePosition};
+use crate::model::verdict::{AdminHit, Reason, RuleHit, RulePlace, Snat, Step, StepAnswer, Unknown};
+use crate::simulate::journey::{Filter, Gate};
+use crate::simulate::state::{Entrance, FlowKey, FlowRecord};
+
+impl Walk<'_> {
+    /// Asks the filters of one interface. Says how the packet ended there, if it did.
+    pub(super) fn filter(
+        &self,
+        filter: &Filter,
+        course: &mut Course,
+        world: &World,
+    ) -> Result<Option<LeafEnd>, Box<Open>> {
+        let Filter { interface, direction, .. } = *filter;
+        let seen = course.seen;
+        let step = |answer, access| Step { interface, direction, answer, access, seen };
+        let key = FlowKey::new(interface, direction, &seen, self.packet.icmp);
+        course.answers = None;
+        if self.packet.tcp.is_some_and(TcpFlags::opens) {
+            course.met.restarted.push(key);
+        }
+        // A flow whose remote end nobody knows cannot be found again.
+        let found = if course.picked { None } else { self.record(key, &seen, direction) };
+        if let Some((key, record)) = found {
+            let passed = Passed { key, direction, by_record: true, entered: record.entered };
+            if let Some(reason) = record.revoked {
+                if let Reason::SecurityRule(hit) = reason {
+                    course.met.steps.push(step(StepAnswer::Rule(hit), Access::Deny));
+                }
+                // Its packets keep it from idling out.
+                course.met.passed.push(passed);
+                return Ok(Some(LeafEnd::Denied(reason)));
+            }
+            let open = match &record.doubt {
+                None => true,
+                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
+            };
+            if open {
+                course.met.steps.push(step(StepAnswer::FlowTable, Access::Allow));
+                course.met.passed.push(passed);
+                course.last = Reason::FlowState { interface, direction };
+                if direction == Direction::Outbound {
+                    answer(course, record);
+                }
+                return Ok(None);
+            }
+        }
+        let ended = self.rules(filter, course, world)?;
+        if ended.is_none() && !course.picked {
+            let entered = course.entered.filter(|_| direction == Direction::Inbound);
+            course.met.passed.push(Passed { key, direction, by_record: false, entered });
+        }
+        Ok(ended)
+    }
+
+    /// Asks the rules of one interface, whatever flows are open.
+    pub(super) fn rules(
+        &self,
+        filter: &Filter,
+        course: &mut Course,
+        world: &World,
+    ) -> Result<Option<LeafEnd>, Box<Open>> {
+        let Filter { interface, direction, .. } = *filter;
+        let (seen, picked) = (course.seen, course.picked);
+        let step = |answer, access| Step { interface, direction, answer, access, seen };
+        let cells = (self.compiled.cell(seen.source), self.compiled.cell(seen.destination));
+        let refused = || LeafEnd::Refused(Unknown::TranslatedSource { address: seen.source });
+        // Admin rules come first (ADM-2), before the gate too (EVAL-11).
+        let managers = self.compiled.admin(interface, direction);
+        if !managers.is_empty() {
+            match self.admin(managers, &seen, cells, picked, world)? {
+                None => {}
+                // The rule may be one that passes the NSGs over.
+                Some(AdminSaid::Assumed(Access::Allow)) => return Ok(None),
+                Some(AdminSaid::Assumed(Access::Deny)) => return Ok(Some(refused())),
+                Some(AdminSaid::Rule(rule)) => {
+                    let hit = AdminHit { interface, direction, rule };
+                    let action = self.compiled.network.admin_rule(rule).action;
+                    course.met.steps.push(step(StepAnswer::AdminRule(hit, action), action.access()));
+                    let reason = Reason::AdminRule(hit);
+                    match action {
+                        AdminAction::Deny => return Ok(Some(LeafEnd::Denied(reason))),
+                        AdminAction::Allow => course.last = reason,
+                        AdminAction::AlwaysAllow => {
+                            course.last = reason;
+                            return Ok(None);
+                        }
+                    }
+                }
+            }
+        }
+
+        let layers = self.compiled.layers(interface, direction);
+        if layers.is_empty() {
+            match &filter.gate {
+                Gate::Open => {}
+                Gate::Closed(public_ip) => {
+                    course.met.steps.push(step(StepAnswer::PublicIpGate(*public_ip), Access::Deny));
+                    let nic = interface.nic().expect("public addresses stand before listed interfaces");
+                    let reason = Reason::PublicIpGate { public_ip: *public_ip, nic };
+                    return Ok(Some(LeafEnd::Denied(reason)));
+                }
+                Gate::Unknown(question) => {
+                    if !world.ask(|| question.clone())? {
+                        return Ok(Some(LeafEnd::Refused(question.clone())));
+                    }
+                }
+            }
+        }
+        for layer in layers {
+            let question = match &layer.policy {
+                PolicyReference::Compiled(position) => {
+                    let policy = &self.compiled.policies[*position];
+                    let decision = if picked {
+                        // What the rules say may hang on the source that Azure picks.
+                        match policy.decide_for_picked(&seen, world)?.expect(DECIDES) {
+                            Picked::Decided(decision) => decision,
+                            Picked::Assumed(Access::Allow) => continue,
+                            Picked::Assumed(Access::Deny) => return Ok(Some(refused())),
+                        }
+                    } else {
+                        policy.decide(self.engine, &seen, cells, world)?.expect(DECIDES)
+                    };
+                    let hit = RuleHit {
+                        interface,
+                        direction,
+                        layer: layer.layer,
+                        nsg: policy.nsg(),
+                        rule: decision.rule,
+                    };
+                    course.met.steps.push(step(StepAnswer::Rule(hit), decision.access));
+                    match decision.access {
+                        Access::Allow => course.last = Reason::SecurityRule(hit),
+                        Access::Deny => return Ok(Some(LeafEnd::Denied(Reason::SecurityRule(hit)))),
+                    }
+                    continue;
+                }
+                other => open_layer(other, direction, &seen),
+            };
+            if !world.ask(|| question.clone())? {
+                return Ok(Some(LeafEnd::Refused(question)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the managers' rules say (ADM-3, ADM-4): the first match of the manager that goes first.
+    fn admin(
+        &self,
+        managers: &[ManagerLists],
+        seen: &FiveTuple,
+        cells: (Cell, Cell),
+        picked: bool,
+        world: &World,
+    ) -> Result<Option<AdminSaid>, Box<Open>> {
+        let action = |said: &AdminSaid| match said {
+            AdminSaid::Rule(rule) => Some(self.compiled.network.admin_rule(*rule).action),
+            AdminSaid::Assumed(_) => None,
+        };
+        for (place, manager) in managers.iter().enumerate() {
+            let Some(said) = self.manager(manager, seen, cells, picked, world)? else { continue };
+            if let (Some(question), Some(next)) = (&manager.before_next, managers.get(place + 1))
+                && let Some(other) = self.manager(next, seen, cells, picked, world)?
+                && action(&other) != action(&said)
+                && !world.ask(|| question.clone())?
+            {
+                return Ok(Some(other));
+            }
+            return Ok(Some(said));
+        }
+        Ok(None)
+    }
+
+    /// The first match over the lists of one manager that are in force.
+    fn manager(
+        &self,
+        manager: &ManagerLists,
+        seen: &FiveTuple,
+        cells: (Cell, Cell),
+        picked: bool,
+        world: &World,
+    ) -> Result<Option<AdminSaid>, Box<Open>> {
+        let network = &self.compiled.network;
+        let mut first: Option<AdminRulePosition> = None;
+        for list in &manager.lists {
+            let policy = &self.compiled.admin_policies[list.policy];
+            let decided = if picked {
+                match policy.decide_for_picked(seen, world)? {
+                    Some(Picked::Assumed(access)) => return Ok(Some(AdminSaid::Assumed(access))),
+                    Some(Picked::Decided(decision)) => Some(decision),
+                    None => None,
+                }
+            } else {
+                policy.decide(self.engine, seen, cells, world)?
+            };
+            let Some(decision) = decided else { continue };
+            if let Some(question) = &list.in_force
+                && !world.ask(|| question.clone())?
+            {
+                continue;
+            }
+            let RulePlace::Admin(rule) = policy.owner.place(decision.rule) else {
+                unreachable!("the lists of managers hold admin rules")
+            };
+            if first.is_none_or(|first| admin::order(network, rule, first).is_lt()) {
+                first = Some(rule);
+            }
+        }
+        Ok(first.map(AdminSaid::Rule))
+    }
+
+    /// The live record that a packet passes by: its own flow's, or that of the packet which an ICMP error quotes
+    /// (STATE-10).
+    pub(super) fn record(
+        &self,
+        key: FlowKey,
+        seen: &FiveTuple,
+        direction: Direction,
+    ) -> Option<(FlowKey, &FlowRecord)> {
+        let flows = self.flows?;
+        let timeout_ns = self.compiled.idle_timeout_ns(key.interface());
+        if let Some(record) = flows.live(&key, self.packet, self.time_ns, timeout_ns) {
+            return Some((key, record));
+        }
+        let Some(Icmp::Error { quoted: Some(quoted) }) = self.packet.icmp else { return None };
+        // The error goes against the packet that it quotes. The quoted addresses are rewritten like the error's own:
+        // the end that is the interface's is seen under the address that the interface has.
+        let mut quoted = quoted;
+        match direction {
+            Direction::Inbound => quoted.source = seen.destination,
+            Direction::Outbound => quoted.destination = seen.source,
+        }
+        let against = match direction {
+            Direction::Inbound => Direction::Outbound,
+            Direction::Outbound => Direction::Inbound,
+        };
+        let key = FlowKey::new(key.interface(), against, &quoted, None);
+        flows.alive(&key, self.time_ns, timeout_ns).map(|record| (key, record))
+    }
+}
+
+/// A packet goes out by the record of a flow that came in: it leaves by what that came in by (OUT-5). An internal
+/// frontend takes its place at once, a public one where the packet leaves to the internet.
+fn answer(course: &mut Course, record: &FlowRecord) {
+    if record.opened != Direction::Inbound {
+        return;
+    }
+    course.answers = record.entered;
+    if let Some(Entrance::Frontend { address, port, public: false }) = record.entered {
+        course.sent_from(address, port);
+        course.met.translation.snat = Some(Snat::LoadBalancerRule);
+        course.met.translation.source = address;
+    }
+}
+
+/// What admin rules said.
+enum AdminSaid {
+    /// A rule matched.
+    Rule(AdminRulePosition),
+    /// It hangs on the source that Azure picks whether one does: what the world takes them to say.
+    Assumed(Access),
+}
+
+/// Why a list of an NSG's rules always decides.
+const DECIDES: &str = "the last default rule of each direction matches every packet (DEF-1)";
+
+/// The question that a layer without rules in the inventory asks.
+pub(super) fn open_layer(policy: &PolicyReference, direction: Direction, seen: &FiveTuple) -> Unknown {
+    match policy {
+        PolicyReference::Missing(nsg) | PolicyReference::MissingSubnet(nsg) => {
+            Unknown::NsgAllows { nsg: nsg.clone(), direction }
+        }
+        PolicyReference::Unlisted => {
+            let address = match direction {
+                Direction::Inbound => seen.destination,
+                Direction::Outbound => seen.source,
+            };
+            Unknown::UnlistedNicAllows { address }
+        }
+        PolicyReference::Compiled(_) => unreachable!("rules of the inventory are asked themselves"),
+    }
+}

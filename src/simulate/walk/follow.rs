@@ -1,0 +1,128 @@
+//! From stage to stage of a journey, in one world.
+
+use std::net::IpAddr;
+
+use super::{Course, Leaf, LeafEnd, UNSUPPORTED, Walk, is_mapped};
+use crate::compile::world::{Open, World};
+use crate::model::rule::Direction;
+use crate::model::verdict::{Reason, Unknown};
+use crate::simulate::journey::{End, Journey, PrivateLink, Stage};
+use crate::simulate::state::Entrance;
+
+impl Walk<'_> {
+    /// Takes a packet that has come so far to the end of a journey.
+    pub(super) fn follow(
+        &self,
+        journey: &Journey,
+        mut course: Course,
+        world: &World,
+    ) -> Result<Leaf, Box<Open>> {
+        for stage in &journey.stages {
+            let ended = match stage {
+                Stage::Balance(balance) => return self.balance(balance, course, world),
+                Stage::Start(start) => self.start(start, &mut course, world)?,
+                Stage::Filter(filter) => self.filter(filter, &mut course, world)?,
+                Stage::Service(check) => self.service(check, &mut course, world)?,
+                Stage::Exit(exit) => self.leave(exit, &mut course, world)?,
+                Stage::PrivateLink(link) => private_link(link, &mut course, world)?,
+                Stage::Route(route) => {
+                    course.met.routes.push(route.clone());
+                    None
+                }
+                Stage::Note(note) => {
+                    if !course.met.notes.contains(note) {
+                        course.met.notes.push(note.clone());
+                    }
+                    None
+                }
+                Stage::SentFrom(address) => {
+                    course.seen.source = *address;
+                    None
+                }
+                Stage::CameIn(entrance) => {
+                    course.entered = Some(*entrance);
+                    None
+                }
+                Stage::Mapped { public, private } => map(*public, *private, &mut course, world)?,
+                Stage::OnlyIf(question, reason) => {
+                    if world.ask(|| question.clone())? {
+                        None
+                    } else {
+                        Some(reason.map_or_else(|| LeafEnd::Refused(question.clone()), LeafEnd::Denied))
+                    }
+                }
+                Stage::DeliveredIf(question) => {
+                    let delivered = world.ask(|| question.clone())?;
+                    delivered.then_some(LeafEnd::Arrived(course.last))
+                }
+                Stage::ElsewhereIf(diverts, arrives) => elsewhere(diverts, arrives, course.last, world)?,
+                Stage::DeliveredToConsumer => {
+                    let answers = course.answers == Some(Entrance::PrivateLink);
+                    answers.then_some(LeafEnd::Arrived(course.last))
+                }
+            };
+            if let Some(end) = ended {
+                return Ok(Leaf::new(course, end));
+            }
+        }
+        let end = match journey.end {
+            End::Arrives => LeafEnd::Arrived(course.last),
+            End::Lost(reason) => LeafEnd::Denied(reason),
+        };
+        Ok(Leaf::new(course, end))
+    }
+}
+
+/// From a public address to the private one behind it (PIP-1).
+fn map(
+    public: IpAddr,
+    private: IpAddr,
+    course: &mut Course,
+    world: &World,
+) -> Result<Option<LeafEnd>, Box<Open>> {
+    course.seen.destination = private;
+    course.entered = Some(Entrance::Instance(Some(public)));
+    course.met.translation.destination = Some(course.rewritten());
+    if is_mapped(course.seen.protocol) || world.ask(|| UNSUPPORTED)? {
+        return Ok(None);
+    }
+    Ok(Some(LeafEnd::Refused(UNSUPPORTED)))
+}
+
+fn elsewhere(
+    diverts: &Unknown,
+    arrives: &Unknown,
+    last: Reason,
+    world: &World,
+) -> Result<Option<LeafEnd>, Box<Open>> {
+    if !world.ask(|| diverts.clone())? {
+        return Ok(None);
+    }
+    let arrived = world.ask(|| arrives.clone())?;
+    Ok(Some(if arrived { LeafEnd::Arrived(last) } else { LeafEnd::Refused(arrives.clone()) }))
+}
+
+/// The source becomes one of the service's addresses (PLS-1).
+fn private_link(
+    link: &PrivateLink,
+    course: &mut Course,
+    world: &World,
+) -> Result<Option<LeafEnd>, Box<Open>> {
+    if !course.seen.protocol.has_ports() || course.seen.destination.is_ipv6() {
+        let (interface, direction) = (link.endpoint, Direction::Inbound);
+        return Ok(Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction })));
+    }
+    let (last, others) = link.addresses.split_last().expect("a service without addresses is not asked");
+    let mut chosen = *last;
+    for address in others {
+        let question = || Unknown::TranslatedSourceIs { service: link.service.clone(), address: *address };
+        if world.ask(question)? {
+            chosen = *address;
+            break;
+        }
+    }
+    course.seen.source = chosen;
+    course.picked = false;
+    course.met.translation.source = Some(chosen);
+    Ok(None)
+}

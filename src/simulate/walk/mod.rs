@@ -1,0 +1,350 @@
+//! A packet takes its journey, in one world or in all that are possible.
+//!
+//! `follow` goes from stage to stage in one world; the other files are what it meets: `filter` an interface, `platform`
+//! its exemptions, `balance` a load balancer, `exit` the way to the internet, `service` the firewall of a service.
+
+mod balance;
+mod exit;
+mod filter;
+mod follow;
+mod platform;
+mod service;
+
+use std::cell::Cell;
+use std::net::IpAddr;
+
+use super::journey::Journey;
+use super::state::{Entrance, FlowKey, FlowRecord, FlowTable};
+use crate::compile::network::CompiledNetwork;
+use crate::compile::policy::Engine;
+use crate::compile::world::{Open, World};
+use crate::model::flow::{FiveTuple, Packet, Port};
+use crate::model::index::LoadBalancerIndex;
+use crate::model::rule::{Direction, Protocol};
+use crate::model::verdict::{
+    Answer, BackendAnswer, Feature, Note, Reason, RouteStep, Step, StepAnswer, Translation, Unknown, Verdict,
+};
+
+/// How many worlds are tried for one packet.
+const MOST_WORLDS: usize = 64;
+
+/// How many ways through load balancers are tried for one packet.
+const MOST_WAYS: u32 = 4096;
+
+/// A packet on its way.
+pub(super) struct Walk<'a> {
+    compiled: &'a CompiledNetwork,
+    engine: Engine,
+    /// Open flows; nothing: every packet stands alone.
+    flows: Option<&'a FlowTable>,
+    packet: &'a Packet,
+    time_ns: u64,
+    /// Ways through load balancers so far.
+    ways: Cell<u32>,
+}
+
+/// How far a packet has come in one world, and as what.
+#[derive(Clone)]
+struct Course {
+    /// The packet as it is now.
+    seen: FiveTuple,
+    /// Its source is a public address that Azure picks (SIM-10).
+    picked: bool,
+    /// By what it came in.
+    entered: Option<Entrance>,
+    /// It answers a flow that came in by this.
+    answers: Option<Entrance>,
+    /// What last let it through.
+    last: Reason,
+    met: Met,
+}
+
+/// What a packet met on its way.
+#[derive(Clone, Default)]
+struct Met {
+    passed: Vec<Passed>,
+    /// Flows that a SYN starts anew.
+    restarted: Vec<FlowKey>,
+    steps: Vec<Step>,
+    routes: Vec<RouteStep>,
+    notes: Vec<Note>,
+    translation: Translation,
+    backends: Vec<BackendAnswer>,
+}
+
+/// How a packet fared in one world.
+struct Leaf {
+    end: LeafEnd,
+    met: Met,
+}
+
+/// How a packet ended in one world.
+#[derive(Clone, Debug)]
+enum LeafEnd {
+    Arrived(Reason),
+    Denied(Reason),
+    /// The answer to this question itself ended it.
+    Refused(Unknown),
+    /// The members of a load balancer disagree.
+    Mixed(LoadBalancerIndex),
+}
+
+/// How a packet ended, whatever the reason.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Arrived,
+    Denied,
+    Mixed,
+}
+
+impl LeafEnd {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Arrived(_) => Kind::Arrived,
+            Self::Denied(_) | Self::Refused(_) => Kind::Denied,
+            Self::Mixed(_) => Kind::Mixed,
+        }
+    }
+
+    /// The verdict; that of a packet which only a question denied is open.
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Arrived(reason) => Verdict::Allow(*reason),
+            Self::Denied(reason) => Verdict::Deny(*reason),
+            Self::Refused(question) => Verdict::Undetermined(question.clone()),
+            Self::Mixed(balancer) => Verdict::Mixed(*balancer),
+        }
+    }
+}
+
+/// A filter that the packet passed.
+#[derive(Clone)]
+struct Passed {
+    key: FlowKey,
+    direction: Direction,
+    by_record: bool,
+    entered: Option<Entrance>,
+}
+
+/// What a packet leaves behind in the flow table.
+pub(super) enum Trace {
+    /// It passed by a record.
+    Continued(FlowKey, Direction),
+    /// It opened a flow.
+    Opened(FlowKey, FlowRecord),
+    /// It started a flow anew and was denied: the old record is gone (STATE-7).
+    Ended(FlowKey),
+}
+
+/// What became of a packet, and what it leaves behind.
+pub(super) struct Outcome {
+    pub(super) answer: Answer,
+    pub(super) traces: Vec<Trace>,
+    /// No rule was asked: every filter on the way passed it by a record.
+    pub(super) continued: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// A packet before its way.
+    pub(super) fn new(
+        compiled: &'a CompiledNetwork,
+        engine: Engine,
+        flows: Option<&'a FlowTable>,
+        packet: &'a Packet,
+        time_ns: u64,
+    ) -> Self {
+        Self { compiled, engine, flows, packet, time_ns, ways: Cell::new(0) }
+    }
+
+    /// Takes the journey in all worlds that are possible.
+    pub(super) fn take(&self, journey: &Journey) -> Outcome {
+        let mut leaves = Vec::new();
+        // Most packets meet no question, and need no list of worlds.
+        let mut next = Some(World::default());
+        let mut waiting = Vec::new();
+        let mut first_question = None;
+        while let Some(world) = next.take().or_else(|| waiting.pop()) {
+            match self.in_world(journey, &world) {
+                Ok(leaf) => leaves.push((world, leaf)),
+                Err(open) => {
+                    let Open(question) = *open;
+                    if question == Unknown::TooManyWays {
+                        return given_up(question);
+                    }
+                    first_question.get_or_insert_with(|| question.clone());
+                    if leaves.len() + waiting.len() + 2 > MOST_WORLDS {
+                        return given_up(Unknown::TooManyUnknowns);
+                    }
+                    // The world in which the answer is no is looked at first.
+                    waiting.push(world.with(question.clone(), true));
+                    waiting.push(world.with(question, false));
+                }
+            }
+        }
+        self.summarise(leaves, first_question)
+    }
+
+    fn in_world(&self, journey: &Journey, world: &World) -> Result<Leaf, Box<Open>> {
+        let start = Course {
+            seen: self.packet.five_tuple,
+            picked: false,
+            entered: None,
+            answers: None,
+            last: Reason::NoSecurityGroup,
+            met: Met::default(),
+        };
+        self.follow(journey, start, world)
+    }
+
+    /// A verdict stands if all worlds agree on it; its reason is that of the first world that has one.
+    fn summarise(&self, leaves: Vec<(World, Leaf)>, first_question: Option<Unknown>) -> Outcome {
+        let traces = self.traces(&leaves, first_question.as_ref());
+        let agreed = leaves.iter().all(|(_, leaf)| leaf.end.kind() == leaves[0].1.end.kind());
+        let chosen =
+            leaves.iter().position(|(_, leaf)| !matches!(leaf.end, LeafEnd::Refused(_))).unwrap_or(0);
+        let asked = leaves[chosen].1.met.steps.iter().any(|step| step.answer != StepAnswer::FlowTable);
+        let mut met = if agreed { Met::default() } else { common(&leaves) };
+        let did_not_matter: Vec<Note> = if agreed {
+            let questions = leaves.iter().flat_map(|(world, _)| world.questions());
+            questions.map(|question| Note::DidNotMatter(question.clone())).collect()
+        } else {
+            Vec::new()
+        };
+        let (_, leaf) = leaves.into_iter().nth(chosen).expect("a walk ends in at least one world");
+        let continued = !asked && leaf.met.passed.iter().any(|passed| passed.by_record);
+        if agreed {
+            met = leaf.met;
+        }
+        for note in did_not_matter {
+            if !met.notes.contains(&note) {
+                met.notes.push(note);
+            }
+        }
+        let verdict = match leaf.end {
+            LeafEnd::Refused(_) => None,
+            ref settled => agreed.then(|| settled.verdict()),
+        };
+        let verdict = verdict.unwrap_or_else(|| {
+            Verdict::Undetermined(first_question.expect("worlds differ only by the answers to questions"))
+        });
+        let Met { steps, routes, notes, translation, backends, .. } = met;
+        Outcome { answer: Answer { verdict, steps, routes, translation, notes, backends }, traces, continued }
+    }
+
+    /// A filter that was passed in every world has a certain record, one passed in some a doubtful one.
+    fn traces(&self, leaves: &[(World, Leaf)], first_question: Option<&Unknown>) -> Vec<Trace> {
+        if let [(_, leaf)] = leaves {
+            let Met { passed, restarted, .. } = &leaf.met;
+            let denied = restarted.iter().filter(|key| !passed.iter().any(|passed| passed.key == **key));
+            let passed = passed.iter().map(|passed| self.trace(passed, passed.by_record, None));
+            return passed.chain(denied.copied().map(Trace::Ended)).collect();
+        }
+        let mut stages: Vec<&Passed> = Vec::new();
+        for passed in leaves.iter().flat_map(|(_, leaf)| &leaf.met.passed) {
+            if !stages.iter().any(|known| known.key == passed.key) {
+                stages.push(passed);
+            }
+        }
+        let denied: Vec<FlowKey> = leaves
+            .iter()
+            .flat_map(|(_, leaf)| &leaf.met.restarted)
+            .filter(|key| !stages.iter().any(|stage| stage.key == **key))
+            .copied()
+            .collect();
+        stages
+            .into_iter()
+            .map(|stage| {
+                // One record in each world that has one, wherever on the way the packet left it.
+                let passes = || {
+                    leaves
+                        .iter()
+                        .filter_map(|(_, leaf)| leaf.met.passed.iter().find(|passed| passed.key == stage.key))
+                };
+                let times = passes().count();
+                let recorded = passes().filter(|passed| passed.by_record).count();
+                // Where the rules let a packet through that a record might have, there is a record either way.
+                let by_record = recorded > 0 && (recorded == times || times < leaves.len());
+                let doubt = if times < leaves.len() { first_question.cloned() } else { None };
+                self.trace(stage, by_record, doubt)
+            })
+            .chain(denied.into_iter().map(Trace::Ended))
+            .collect()
+    }
+
+    fn trace(&self, passed: &Passed, by_record: bool, doubt: Option<Unknown>) -> Trace {
+        if by_record {
+            return Trace::Continued(passed.key, passed.direction);
+        }
+        let record = FlowRecord::new(passed.direction, passed.entered, self.time_ns, doubt);
+        Trace::Opened(passed.key, record)
+    }
+}
+
+impl Course {
+    /// The port that the packet goes to, for the translation of an answer.
+    fn rewritten(&self) -> (IpAddr, Option<u16>) {
+        (self.seen.destination, self.seen.destination_port.number())
+    }
+
+    /// The packet leaves under another source.
+    fn sent_from(&mut self, address: Option<IpAddr>, port: Port) {
+        match address {
+            Some(address) => self.seen.source = address,
+            None => self.picked = true,
+        }
+        if port.number().is_some() {
+            self.seen.source_port = port;
+        }
+    }
+}
+
+impl Leaf {
+    fn new(course: Course, end: LeafEnd) -> Self {
+        Self { end, met: course.met }
+    }
+}
+
+/// The answer about a packet of which more hangs open than is tried.
+fn given_up(question: Unknown) -> Outcome {
+    let answer = Answer {
+        verdict: Verdict::Undetermined(question),
+        steps: Vec::new(),
+        routes: Vec::new(),
+        translation: Translation::default(),
+        notes: Vec::new(),
+        backends: Vec::new(),
+    };
+    Outcome { answer, traces: Vec::new(), continued: false }
+}
+
+/// What all worlds share, for an answer that is open.
+fn common(leaves: &[(World, Leaf)]) -> Met {
+    let first = &leaves[0].1.met;
+    let shared = |length: &dyn Fn(&Met) -> usize| {
+        leaves.iter().map(|(_, leaf)| length(&leaf.met)).min().unwrap_or_default()
+    };
+    let steps = shared(&|met| matching(&first.steps, &met.steps));
+    let routes = shared(&|met| matching(&first.routes, &met.routes));
+    let everywhere = |note: &&Note| leaves.iter().all(|(_, leaf)| leaf.met.notes.contains(note));
+    let same = leaves.iter().all(|(_, leaf)| leaf.met.translation == first.translation);
+    Met {
+        steps: first.steps[..steps].to_vec(),
+        routes: first.routes[..routes].to_vec(),
+        notes: first.notes.iter().filter(everywhere).cloned().collect(),
+        translation: if same { first.translation } else { Translation::default() },
+        ..Met::default()
+    }
+}
+
+/// How many entries two lists share from the start.
+fn matching<T: PartialEq>(one: &[T], other: &[T]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+}
+
+/// Whether a public address or a load balancer carries other traffic than its clause names.
+const UNSUPPORTED: Unknown = Unknown::FeatureAllows { feature: Feature::UnmappedProtocol, resource: None };
+
+/// The protocols that a public address is said to map (PIP-1); no clause says what becomes of others.
+fn is_mapped(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMP | Protocol::ICMPV6 | Protocol::ESP)
+}
