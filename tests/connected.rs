@@ -150,6 +150,7 @@ fn adm_2_admin_rules_come_before_the_groups_at_a_single_interface_too() {
             source_ports: Vec::new(),
             destination_ports: Vec::new(),
         }],
+        managers: vec![None],
     });
     let ssh = tcp("10.0.0.9:1", "10.0.0.4:22");
     for (name, make) in ENGINES {

@@ -7,14 +7,18 @@ use clap::ValueEnum;
 
 use super::arguments::{DirectionArg, NetworkArgs, OutputArgs, TableOrJson};
 use super::{CliError, Status, inputs, output};
+use crate::compile::balancers::frontend_address;
 use crate::compile::linear;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
+use crate::compile::places::{FrontendPlace, frontend_places};
 use crate::compile::policy::Policy;
 use crate::compile::resolve::fixed_tag;
 use crate::compile::surroundings::internet_base;
 use crate::compile::world::World;
 use crate::model::flow::{FiveTuple, Icmp, Origin, Packet, Port};
+use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, ServiceAccountIndex};
+use crate::model::network::Network;
 use crate::model::rule::{Direction, Protocol, Rule};
 use crate::model::tag::TagName;
 use crate::model::verdict::{Answer, Reason, RuleHit, Step, StepAnswer, VerdictKind};
@@ -27,8 +31,8 @@ use crate::simulate::{Ends, Simulator, SimulatorOptions};
 /// One packet, every step, and why
 ///
 /// Ends are IP addresses with an optional port (10.0.1.4:443, [2001:db8::1]:443), interfaces or machines by name or ID,
-/// private endpoints by name or ID, `Internet`, or a service tag (its first address is taken). Exit status: 0 allowed,
-/// 1 denied, 3 undetermined.
+/// private endpoints, load balancers and public addresses by name or ID, `Internet`, or a service tag (its first address
+/// is taken). Exit status: 0 allowed, 1 denied or mixed, 3 undetermined.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -102,6 +106,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let packet = packet(args.proto, (source, from.port, 50000), (destination, to.port));
     let options = SimulatorOptions {
         stateful: false,
+        observed: false,
         vnet: args.vnet.as_deref().map(|text| inputs::one_vnet(&compiled.network, text)).transpose()?,
         ..SimulatorOptions::default()
     };
@@ -273,15 +278,45 @@ impl End {
             }
             return Ok(end(addresses.clone(), None));
         }
+        if let Some(address) = frontend(network, name)? {
+            return Ok(end(vec![address], None));
+        }
+        if let [public_ip] = network.find_public_ip(name).as_slice() {
+            let address = network.public_ips[public_ip.get()].address;
+            let lacks = || CliError::usage(format!("`{name}`: the export gives the public address no value"));
+            return Ok(end(vec![address.ok_or_else(lacks)?], None));
+        }
         let tag = TagName::new(name);
         let prefixes = fixed_tag(&tag).or_else(|| compiled.tags.get(&tag).map(|tag| tag.prefixes.clone()));
         if let Some(prefixes) = prefixes {
             return Ok(end(prefixes.iter().map(|prefix| prefix.addr()).collect(), None));
         }
         Err(CliError::usage(format!(
-            "`{text}`: neither an address, an interface, a machine, a private endpoint, `Internet` nor a known service tag"
+            "`{text}`: neither an address, an interface, a machine, a private endpoint, a load balancer, a public address, `Internet` nor a known service tag"
         )))
     }
+}
+
+/// The address of a load balancer's frontend, by the load balancer's name or ID if it has one frontend, or by the
+/// frontend's own ID.
+fn frontend(network: &Network, name: &str) -> Result<Option<IpAddr>, CliError> {
+    let wanted = |place: &FrontendPlace| {
+        let balancer = &network.load_balancers[place.balancer.get()].id;
+        let is = |id: &ResourceId| id.as_str().eq_ignore_ascii_case(name);
+        is(balancer) || balancer.name().eq_ignore_ascii_case(name) || is(&place.of(network).id)
+    };
+    let places: Vec<FrontendPlace> = frontend_places(network).filter(wanted).collect();
+    let only = match places.as_slice() {
+        [] => return Ok(None),
+        [only] => only.of(network),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|place| place.of(network).id.as_str()).collect();
+            let message = format!("`{name}` has several frontends: give one of {}", ids.join(", "));
+            return Err(CliError::usage(message));
+        }
+    };
+    let lacks = || CliError::usage(format!("`{name}`: the export gives the frontend no address"));
+    frontend_address(network, only).ok_or_else(lacks).map(Some)
 }
 
 /// Splits `10.0.1.4:443`, `[2001:db8::1]:443`, `web-nic:443` at the port.

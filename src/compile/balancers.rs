@@ -252,7 +252,7 @@ fn translated(
         // Which port leads to which member is not exported: any may be the one.
         behind = members.of_pools(rule.pool.as_slice(), balancer, vnet);
     }
-    (!behind.is_empty()).then(|| ServedRule {
+    (!behind.is_empty()).then_some(ServedRule {
         protocol: rule.protocol,
         ports: Some(ports),
         member_port: Some(rule.backend_port),

@@ -1,6 +1,7 @@
 //! What `VirtualNetwork` and `Internet` stand for at the interfaces of one subnet (TAG-8 to TAG-10).
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 
 use super::address_set::AddressSet;
 use super::field::{AddressDoubt, AddressField, Doubt};
@@ -66,6 +67,23 @@ pub fn internet_base() -> AddressSet {
     AddressSet::from_prefixes([fixed("0.0.0.0/0"), fixed("2000::/3")]).difference(&never)
 }
 
+/// Ranges that no network can have (TOP-6).
+const FORBIDDEN: [&str; 5] =
+    ["224.0.0.0/4", "255.255.255.255/32", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32"];
+
+static ALL: LazyLock<Arc<AddressSet>> = LazyLock::new(|| Arc::new(AddressSet::all()));
+
+/// What a network may have.
+static SPACE: LazyLock<Arc<AddressSet>> = LazyLock::new(|| {
+    Arc::new(AddressSet::all().difference(&AddressSet::from_prefixes(FORBIDDEN.map(fixed))))
+});
+
+/// Whether a network may have the address (TOP-6).
+#[must_use]
+pub fn may_be_in_a_network(address: IpAddr) -> bool {
+    SPACE.contains(address)
+}
+
 /// Surroundings of a subnet of the inventory.
 #[must_use]
 pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> Surroundings {
@@ -81,14 +99,14 @@ pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> S
                 Ok(prefixes) => {
                     connected = connected.union(&AddressSet::from_prefixes(prefixes.iter().copied()));
                 }
-                Err(missing) => doubts.push(connected_doubt(missing.to_string())),
+                Err(missing) => doubts.push((connected_doubt(missing.to_string()), &*SPACE)),
             }
         }
     }
     for learned in peerings::gateway_prefixes(network, subnet.vnet) {
         match learned {
             Learned::Prefix(prefix, _) => connected.insert(prefix),
-            Learned::Unknown(missing) => doubts.push(connected_doubt(missing)),
+            Learned::Unknown(missing) => doubts.push((connected_doubt(missing), &*ALL)),
         }
     }
 
@@ -123,7 +141,6 @@ pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> S
         }
     }
 
-    let all = Arc::new(AddressSet::all());
     let rest = Arc::new(internet_base().difference(&connected));
     let doubtful = |about: Doubt, scope: &Arc<AddressSet>, negated| AddressDoubt {
         scope: Arc::clone(scope),
@@ -134,14 +151,18 @@ pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> S
     // and take nothing from the other (TAG-10).
     let internet = match doubts.first() {
         None => AddressField { known: rest, doubts: Vec::new() },
-        Some(first) => AddressField {
+        Some((first, _)) => AddressField {
             known: Arc::new(AddressSet::empty()),
             doubts: vec![doubtful(first.clone(), &rest, true)],
         },
     };
     let virtual_network = AddressField {
         known: Arc::new(virtual_network),
-        doubts: doubts.into_iter().chain(route_doubts).map(|about| doubtful(about, &all, false)).collect(),
+        doubts: doubts
+            .into_iter()
+            .chain(route_doubts.into_iter().map(|about| (about, &*ALL)))
+            .map(|(about, scope)| doubtful(about, scope, false))
+            .collect(),
     };
     let mut reach: Vec<VnetIndex> =
         peerings::connected(network, subnet.vnet).filter_map(|peering| peering.remote).collect();
@@ -164,7 +185,7 @@ pub fn of_missing_subnet(subnet: &ResourceId) -> Surroundings {
     Surroundings {
         virtual_network: AddressField {
             known: Arc::new(AddressSet::from_prefixes([fixed(PLATFORM)])),
-            doubts: vec![AddressDoubt { scope: Arc::new(AddressSet::all()), about, negated: false }],
+            doubts: vec![AddressDoubt { scope: Arc::clone(&ALL), about, negated: false }],
         },
         outside: outside(&internet),
         internet,

@@ -330,6 +330,12 @@ impl Network {
         shown(&self.service_accounts, account.get(), |account| &account.id)
     }
 
+    /// Looks a public address up by its full ID or by its name.
+    #[must_use]
+    pub fn find_public_ip(&self, text: &str) -> Vec<PublicIpIndex> {
+        find(&self.public_ips, text, |public_ip| &public_ip.id).into_iter().map(PublicIpIndex::new).collect()
+    }
+
     /// Looks a private endpoint up by its full ID or by its name.
     #[must_use]
     pub fn find_private_endpoint(&self, text: &str) -> Vec<PrivateEndpointIndex> {
@@ -363,15 +369,18 @@ impl Network {
         }
     }
 
-    /// How the manager of an admin rule is named in results (SIM-8). An export of the rules in force on a network does
-    /// not name it.
+    /// How the manager of an admin rule is named in results (SIM-8). An export of the rules in force on a network
+    /// names it by their IDs alone.
     #[must_use]
     pub fn manager_name(&self, position: AdminRulePosition) -> &str {
         match position {
             AdminRulePosition::Managed { manager, .. } => {
                 shown(&self.network_managers, manager as usize, |manager| &manager.id)
             }
-            AdminRulePosition::Effective { .. } => "effective security admin rules",
+            AdminRulePosition::Effective { export, rule } => {
+                let manager = &self.effective_admin_rules[export as usize].managers[rule as usize];
+                manager.as_ref().map_or("effective security admin rules", ResourceId::name)
+            }
         }
     }
 }

@@ -325,6 +325,8 @@ pub struct EffectiveAdminRules {
     pub vnet: Option<ResourceId>,
     /// The rules.
     pub rules: Vec<AdminRule>,
+    /// The manager of each, in the same order, where the export names it.
+    pub managers: Vec<Option<ResourceId>>,
 }
 
 /// A management group.

@@ -21,11 +21,13 @@ pub struct Ends {
     pub stray: Option<NicIndex>,
     /// The account that answers at the destination, where the question names it (SVC-1).
     pub target: Option<ServiceAccountIndex>,
+    /// The packet was seen on the wire: something brought it to its destination, be it on no export.
+    pub observed: bool,
 }
 
 impl From<Origin> for Ends {
     fn from(origin: Origin) -> Self {
-        Self { origin, vnet: None, stray: None, target: None }
+        Self { origin, vnet: None, stray: None, target: None, observed: false }
     }
 }
 

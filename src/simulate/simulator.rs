@@ -28,6 +28,8 @@ pub struct SimulatorOptions {
     pub stateful: bool,
     /// The network in which addresses are looked for, where several hold them.
     pub vnet: Option<VnetIndex>,
+    /// The packets were seen on the wire; otherwise they are questions.
+    pub observed: bool,
     /// How many flow records are kept at most.
     pub most_flows: usize,
     /// How many pairs of places the journeys are kept of at most.
@@ -40,6 +42,7 @@ impl Default for SimulatorOptions {
             engine: Engine::Compiled,
             stateful: true,
             vnet: None,
+            observed: true,
             most_flows: 1 << 20,
             most_plans: 1 << 16,
         }
@@ -214,7 +217,8 @@ impl Simulator {
             Ok(placings) => Plan::Ways(
                 placings
                     .into_iter()
-                    .map(|placing| {
+                    .map(|mut placing| {
+                        placing.ends.observed = self.options.observed;
                         let source = placing.source.unwrap_or(source);
                         (placing, Journey::between(compiled, placing.ends, source, destination))
                     })

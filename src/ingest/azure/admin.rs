@@ -84,12 +84,15 @@ pub(super) fn effective_rules(
     reader: &mut Reader<'_>,
     items: &[Node<'_>],
 ) -> Result<EffectiveAdminRules, IngestError> {
-    let mut rules = Vec::new();
+    let (mut rules, mut managers) = (Vec::new(), Vec::new());
     for &item in items {
         let id = item.member("id").map(Node::id).transpose()?;
+        // Of configuration, collection and rule, the first is the manager's.
+        let manager = id.as_ref().filter(|id| id.segment("networkManagers").is_some());
+        managers.push(manager.and_then(|id| id.parent(3)));
         rules.push(admin_rule(reader, item, id.as_ref().map_or("", ResourceId::name))?);
     }
-    Ok(EffectiveAdminRules { vnet: None, rules })
+    Ok(EffectiveAdminRules { vnet: None, rules, managers })
 }
 
 fn admin_rule(reader: &mut Reader<'_>, node: Node<'_>, name: &str) -> Result<AdminRule, IngestError> {

@@ -152,8 +152,22 @@ impl Builder<'_> {
             self.lost(Reason::Route(RouteEnd::NoPublicIp));
             return;
         };
+        let owner = compiled.places.owner(vnet, self.destination);
+        let reachable = match owner {
+            Some(Owner::Nic(nic, place)) => {
+                let own = &compiled.network.nics[nic.get()].ip_configurations[place as usize].public_ip;
+                own.is_some() || !self.public_frontends(nic, place).is_empty()
+            }
+            // What is in the network only is not reachable from the internet (TOP-1).
+            Some(_) => false,
+            None => true,
+        };
+        if !(platform || ends.observed || reachable) {
+            self.lost(Reason::Route(RouteEnd::NoPublicIp));
+            return;
+        }
         let mut gate = Gate::Open;
-        if let Some(Owner::Nic(nic, place)) = compiled.places.owner(vnet, self.destination)
+        if let Some(Owner::Nic(nic, place)) = owner
             && !platform
         {
             // Only what comes from the internet comes through the public address.

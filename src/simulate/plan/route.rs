@@ -6,6 +6,7 @@ use crate::compile::network::CompiledNetwork;
 use crate::compile::peerings;
 use crate::compile::places::Owner;
 use crate::compile::routes::{EffectiveRoute, Hop, SubnetRoutes};
+use crate::compile::surroundings::may_be_in_a_network;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, PrivateEndpointIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::prefix::{Prefix, host};
@@ -87,6 +88,7 @@ impl<'c> Builder<'c> {
         }
         let chosen = table.choose(destination);
         if let Some(remote) = &table.unknown_peering
+            && may_be_in_a_network(destination)
             && !chosen.is_some_and(EffectiveRoute::is_preferred)
         {
             self.diversion(subnet, remote);
