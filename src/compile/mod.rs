@@ -20,5 +20,6 @@ pub mod resolve;
 pub mod routes;
 pub mod surroundings;
 mod sweep;
+pub mod ties;
 mod trie;
 pub mod world;

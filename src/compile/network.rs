@@ -16,6 +16,7 @@ use super::ports::PortSet;
 use super::resolve::{IPV6_PROBES, LICENSING, METADATA, Resolver};
 use super::routes::SubnetRoutes;
 use super::surroundings::{self, PLATFORM, Surroundings, fixed, internet_base};
+use super::ties::Ties;
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, Reference, SubnetIndex};
 use crate::model::network::{Network, Subnet};
@@ -69,6 +70,8 @@ pub struct CompiledNetwork {
     pub places: Places,
     /// Where load balancers lead.
     pub balancers: Balancers,
+    /// Which addresses stand for each other in one flow.
+    pub ties: Ties,
     /// Routes of each subnet.
     pub routes: Vec<SubnetRoutes>,
     /// What each gateway is known to lead to.
@@ -97,6 +100,7 @@ impl CompiledNetwork {
     pub fn new(network: Arc<Network>, tags: Arc<TagCatalog>, options: CompileOptions) -> Self {
         let places = Places::new(&network);
         let balancers = Balancers::new(&network, &places);
+        let ties = Ties::new(&network, &places, &balancers);
         let routes: Vec<_> = (0..network.subnets.len())
             .map(|position| SubnetRoutes::new(&network, &tags, SubnetIndex::new(position)))
             .collect();
@@ -164,6 +168,7 @@ impl CompiledNetwork {
             admin_policies,
             places,
             balancers,
+            ties,
             routes,
             behind_gateway,
             partial_inventory: options.partial_inventory,

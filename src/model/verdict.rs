@@ -760,7 +760,9 @@ pub struct Answer {
 pub struct BackendAnswer {
     /// The load balancer.
     pub balancer: LoadBalancerIndex,
-    /// The backend's address; nothing where the inventory lacks the backend.
+    /// Its interface; nothing where the inventory lacks it.
+    pub nic: Option<NicIndex>,
+    /// Its address, where the inventory has it.
     pub address: Option<IpAddr>,
     /// What became of it there.
     pub verdict: Verdict,

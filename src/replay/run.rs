@@ -150,14 +150,15 @@ pub fn share(compiled: &CompiledNetwork, records: &[Record], clock_ns: &mut u64)
 }
 
 /// The shard that owns a packet's flow: the same for both directions, for all fragments of a datagram (which carry no
-/// ports), for an error and the packet that it quotes, and for an address and its translation.
+/// ports), for an error and the packet that it quotes, and for addresses that are
+/// rewritten to each other on the way.
 fn shard_of(compiled: &CompiledNetwork, packet: &Packet) -> usize {
     let tuple = match packet.icmp {
         Some(Icmp::Error { quoted: Some(quoted) }) => quoted,
         _ => packet.five_tuple,
     };
-    let private = |address: IpAddr| compiled.places.private(&compiled.network, address);
-    let (one, other) = (private(tuple.source), private(tuple.destination));
+    let tied = |address: IpAddr| compiled.ties.representative(&compiled.network, address);
+    let (one, other) = (tied(tuple.source), tied(tuple.destination));
     let hash = foldhash::fast::FixedState::default().hash_one((one.min(other), one.max(other)));
     // The remainder of a constant fits.
     usize::try_from(hash % SHARDS as u64).expect("a remainder is below its divisor")

@@ -58,6 +58,8 @@ struct ExplainJson {
 struct BackendJson {
     load_balancer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    nic: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     verdict: VerdictKind,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -280,9 +282,10 @@ impl Explanation<'_> {
         for backend in &self.answer.backends {
             let balancer = names.network.load_balancer_name(backend.balancer);
             let verdict = style.verdict(backend.verdict.kind());
-            let address =
-                backend.address.map_or("not in the export".to_owned(), |address| address.to_string());
-            writeln!(text, "  backend {address} of {balancer}: {verdict}").expect(write);
+            let backend_name =
+                backend.nic.map_or("a backend not in the export", |nic| names.network.nic_name(nic));
+            let address = backend.address.map(|address| format!(" {address}")).unwrap_or_default();
+            writeln!(text, "  {backend_name}{address} behind {balancer}: {verdict}").expect(write);
         }
         if let Some(rule) = self.next_in_line {
             let access = names::access(rule.access);
@@ -303,6 +306,7 @@ pub(super) fn undetermined_json(names: Names<'_>, unknown: &Unknown) -> Undeterm
 fn backend_json(names: Names<'_>, backend: &BackendAnswer) -> BackendJson {
     BackendJson {
         load_balancer: names.network.load_balancer_name(backend.balancer).to_owned(),
+        nic: backend.nic.map(|nic| names.network.nic_name(nic).to_owned()),
         address: backend.address.map(|address| address.to_string()),
         verdict: backend.verdict.kind(),
         decided_by: names.decided_by(&backend.verdict),

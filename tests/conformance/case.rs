@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nsgsim::ingest::azure::tags;
 use nsgsim::ingest::azure::{Deployment, Document, Loaded, from_documents_deployed};
-use nsgsim::model::finding::FindingCode;
+use nsgsim::model::finding::{Finding, FindingCode};
 use nsgsim::model::tag::TagCatalog;
 use serde_json::{Value, json};
 
@@ -28,21 +28,54 @@ pub(crate) fn cases_in(folder: &Path) -> Vec<Case> {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let content: Value =
             serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let content = repeated(content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let text = |member: &str| content[member].as_str().unwrap_or_default().to_owned();
         Case { id: text("id"), title: text("title"), content }
     };
     paths.iter().map(read).collect()
 }
 
+/// Writes out what a case lists in short: `repeat` adds one value many times to a list of the inventory, with a number
+/// that counts.
+fn repeated(mut content: Value) -> Result<Value, String> {
+    let repeats = content["repeat"].as_array().cloned().unwrap_or_default();
+    for repeat in repeats {
+        let pointer = repeat["at"].as_str().ok_or("a repetition says not where")?;
+        let list = content["inventory"].pointer_mut(pointer).and_then(Value::as_array_mut);
+        let list = list.ok_or(format!("no list stands at `{pointer}`"))?;
+        let numbers =
+            repeat["from"].as_u64().zip(repeat["to"].as_u64()).ok_or("a repetition has no numbers")?;
+        list.extend((numbers.0..=numbers.1).map(|number| numbered(&repeat["value"], number)));
+    }
+    Ok(content)
+}
+
+/// A value with a number for each `{n}`; a text of nothing else becomes the number.
+fn numbered(value: &Value, number: u64) -> Value {
+    match value {
+        Value::String(text) if text == "{n}" => json!(number),
+        Value::String(text) => json!(text.replace("{n}", &number.to_string())),
+        Value::Array(items) => items.iter().map(|item| numbered(item, number)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| (name.clone(), numbered(member, number))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
 /// The tags of a case; a case without any knows the computed ones only.
 pub(crate) fn tags_of(inventory: &Value) -> Result<Option<TagCatalog>, String> {
+    Ok(tags_and_findings(inventory)?.0)
+}
+
+/// The tags of a case, and what was found about their file.
+pub(crate) fn tags_and_findings(inventory: &Value) -> Result<(Option<TagCatalog>, Vec<Finding>), String> {
     match inventory.get("serviceTags") {
-        None | Some(Value::Null) => Ok(None),
+        None | Some(Value::Null) => Ok((None, Vec::new())),
         Some(tags) => {
             let bytes = serde_json::to_vec(tags).expect("a JSON value can be written");
-            tags::parse("serviceTags", &bytes)
-                .map(|(catalog, _)| Some(catalog))
-                .map_err(|error| error.to_string())
+            let read = tags::parse("serviceTags", &bytes).map_err(|error| error.to_string());
+            read.map(|(catalog, findings)| (Some(catalog), findings))
         }
     }
 }
@@ -74,6 +107,9 @@ pub(crate) fn load(
 
 /// Makes a change of a case in its inventory.
 pub(crate) fn change(inventory: &mut Value, change: &Value) -> Result<(), String> {
+    if change["op"] == "set" {
+        return set(inventory, change);
+    }
     let id = change["nsg"].as_str().ok_or("the change names no NSG")?;
     let nsgs = inventory["networkSecurityGroups"].as_array_mut().ok_or("the inventory lists no NSG")?;
     let nsg =
@@ -99,15 +135,48 @@ pub(crate) fn change(inventory: &mut Value, change: &Value) -> Result<(), String
     Ok(())
 }
 
+/// Gives a member of a resource another value.
+fn set(inventory: &mut Value, change: &Value) -> Result<(), String> {
+    let id = change["resource"].as_str().ok_or("the change names no resource")?;
+    let lists = inventory.as_object_mut().ok_or("the inventory is no object")?.values_mut();
+    let mut resources = lists.filter_map(Value::as_array_mut).flatten();
+    let resource = resources.find(|resource| resource["id"] == id);
+    let resource = resource.ok_or(format!("the inventory has no `{id}`"))?;
+    let pointer = change["member"].as_str().ok_or("the change names no member")?;
+    *resource.pointer_mut(pointer).ok_or(format!("`{id}` has no `{pointer}`"))? = change["value"].clone();
+    Ok(())
+}
+
 /// What the validator found, as `expectErrors` spells it: the codes of NSG-21 that Azure refuses.
 pub(crate) fn errors_of(loaded: &Loaded) -> BTreeSet<String> {
     let refused = |code: FindingCode| NSG_21.contains(&code.as_str());
     let found = loaded.findings.iter().filter(|finding| refused(finding.code));
-    found
-        .map(|finding| {
-            json!({"code": finding.code.as_str(), "nsg": finding.nsg, "rule": finding.rule}).to_string()
-        })
-        .collect()
+    found.map(|finding| spell(finding).to_string()).collect()
+}
+
+/// How the findings of the kinds that a case lists among its warnings differ from these. A warning of the case may leave
+/// out NSG and rule.
+pub(crate) fn other_warnings<'a>(
+    case: &Value,
+    findings: impl Iterator<Item = &'a Finding>,
+) -> Result<(), String> {
+    let expected = case["expectWarnings"].as_array().map_or(&[][..], Vec::as_slice);
+    let listed = |finding: &&Finding| expected.iter().any(|one| one["code"] == finding.code.as_str());
+    let found: Vec<Value> = findings.filter(listed).map(spell).collect();
+    let alike = |one: &Value, found: &Value| {
+        one.as_object().is_some_and(|one| one.iter().all(|(member, value)| found[member] == *value))
+    };
+    let missing = expected.iter().find(|one| !found.iter().any(|found| alike(one, found)));
+    let surplus = found.iter().find(|found| !expected.iter().any(|one| alike(one, found)));
+    match (missing, surplus) {
+        (None, None) => Ok(()),
+        (Some(missing), _) => Err(format!("expected the warning {missing}, found {}", json!(found))),
+        (None, Some(surplus)) => Err(format!("found the warning {surplus} as well")),
+    }
+}
+
+fn spell(finding: &Finding) -> Value {
+    json!({"code": finding.code.as_str(), "nsg": finding.nsg, "rule": finding.rule})
 }
 
 /// The errors that a case expects.

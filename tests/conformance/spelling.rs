@@ -1,8 +1,9 @@
 //! Between the spellings of the cases (SIM-8 to SIM-11) and the model.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use nsgsim::model::flow::{FiveTuple, Icmp, Origin, Packet, Port};
+use nsgsim::model::flow::{FiveTuple, Fragment, Icmp, Origin, Packet, Port, TcpFlags};
 use nsgsim::model::index::ServiceAccountIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::{Access, Direction, Protocol};
@@ -11,6 +12,7 @@ use nsgsim::model::verdict::{
     Answer, Interface, Layer, NextHopKind, Reason, RouteEnd, RouteSource, RouteStep, RuleHit, Snat, Step,
     StepAnswer, Translation, Unknown, UserRoute, Verdict,
 };
+use nsgsim::report::names::Names;
 use serde_json::{Map, Value, json};
 
 /// Reads a packet of a case.
@@ -31,12 +33,28 @@ pub(crate) fn packet(case: &Value) -> Result<Packet, String> {
         source_port: port("srcPort")?,
         destination_port: port("dstPort")?,
     });
+    let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
+    let identifier = number(&case["icmpId"]).unwrap_or_default();
+    let quoted = case.get("icmpQuoted").map(self::packet).transpose()?.map(|packet| packet.five_tuple);
     packet.icmp = case.get("icmpType").and_then(Value::as_u64).map(|kind| match kind {
-        0 => Icmp::Echo { identifier: 0, request: false },
-        8 => Icmp::Echo { identifier: 0, request: true },
-        3 | 4 | 5 | 11 | 12 => Icmp::Error { quoted: None },
+        0 => Icmp::Echo { identifier, request: false },
+        8 => Icmp::Echo { identifier, request: true },
+        3 | 4 | 5 | 11 | 12 => Icmp::Error { quoted },
         _ => Icmp::Other,
     });
+    if let Some(flags) = case["tcpFlags"].as_array() {
+        let has = |flag: &str| flags.iter().any(|set| set == flag);
+        packet.tcp = Some(TcpFlags { syn: has("SYN"), ack: has("ACK"), fin: has("FIN"), rst: has("RST") });
+    }
+    if let Some(fragment) = case.get("fragment") {
+        let identification = number(&fragment["identification"]).ok_or("a fragment has no identification")?;
+        let identification = u32::from(identification);
+        packet.fragment = match text(fragment, "part")? {
+            "first" => Fragment::First { identification },
+            "later" => Fragment::Later { identification },
+            other => return Err(format!("no part `{other}` of a datagram")),
+        };
+    }
     Ok(packet)
 }
 
@@ -86,8 +104,15 @@ pub(crate) fn address(case: &Value, member: &str) -> Result<IpAddr, String> {
 /// An answer as the cases spell it: all members that `expect` may have.
 pub(crate) fn spell(answer: &Answer, network: &Network) -> Value {
     let words = Words { network };
+    let clauses = answer.notes.iter().map(|note| Names { network }.note(note).0);
     json!({
         "verdict": words.verdict(&answer.verdict),
+        "undetermined": match &answer.verdict {
+            Verdict::Undetermined(unknown) => json!(unknown.code()),
+            Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => Value::Null,
+        },
+        "backends": words.backends(answer),
+        "notes": clauses.collect::<BTreeSet<_>>(),
         "decidedBy": words.decided_by(&answer.verdict),
         "points": answer.steps.iter().map(|step| words.point(step)).collect::<Vec<_>>(),
         "translation": words.translation(&answer.translation),
@@ -123,8 +148,21 @@ impl Words<'_> {
             Verdict::Allow(_) => json!("Allow"),
             Verdict::Deny(_) => json!("Deny"),
             Verdict::Mixed(_) => json!("Mixed"),
-            Verdict::Undetermined(unknown) => json!(format!("Undetermined: {unknown:?}")),
+            Verdict::Undetermined(_) => json!("Undetermined"),
         }
+    }
+
+    /// The healthy backends in the order of their names (LB-6).
+    fn backends(&self, answer: &Answer) -> Value {
+        let mut backends: Vec<(&str, Value)> = answer
+            .backends
+            .iter()
+            .map(|backend| {
+                (backend.nic.map_or("", |nic| self.network.nic_name(nic)), self.verdict(&backend.verdict))
+            })
+            .collect();
+        backends.sort_by_key(|(nic, _)| *nic);
+        backends.into_iter().map(|(nic, verdict)| json!({"nic": nic, "verdict": verdict})).collect()
     }
 
     fn interface(&self, interface: Interface) -> &str {
@@ -142,8 +180,13 @@ impl Words<'_> {
 
     /// SIM-8.
     fn decided_by(&self, verdict: &Verdict) -> Value {
-        if let Verdict::Mixed(balancer) = verdict {
-            return json!({"kind": "LoadBalancer", "name": self.network.load_balancer_name(*balancer)});
+        match verdict {
+            Verdict::Mixed(balancer) => {
+                let name = self.network.load_balancer_name(*balancer);
+                return json!({"kind": "LoadBalancer", "name": name});
+            }
+            Verdict::Undetermined(unknown) => return json!(format!("{unknown:?}")),
+            Verdict::Allow(_) | Verdict::Deny(_) => {}
         }
         let Some(reason) = verdict.reason() else { return Value::Null };
         let at = |kind: &str, interface, direction| json!({"kind": kind, "nic": self.interface(interface), "direction": spell_direction(direction)});
@@ -346,7 +389,9 @@ pub(crate) fn differences(expected: &Value, found: &Value) -> Vec<String> {
     for (member, wanted) in expected.as_object().into_iter().flatten() {
         let found = &found[member];
         let alike = match member.as_str() {
-            "verdict" | "decidedBy" | "points" | "translation" => wanted == found,
+            // No answer of the program says whether its replies go the same way, so far.
+            "verdict" | "decidedBy" | "points" | "translation" | "undetermined" | "notes" | "backends"
+            | "asymmetric" => wanted == found,
             "routes" => {
                 let (wanted, found) = (wanted.as_array(), found.as_array());
                 wanted.zip(found).is_some_and(|(wanted, found)| {

@@ -57,11 +57,11 @@ impl Walk<'_> {
             } else {
                 self.follow(&way.onward, course, world)?
             };
-            let address = match member {
-                Member::Nic(.., address) => Some(*address),
-                Member::Missing(_) => None,
+            let (nic, address) = match member {
+                Member::Nic(nic, _, address) => (Some(*nic), Some(*address)),
+                Member::Missing(_) => (None, None),
             };
-            leaves.push((BackendAnswer { balancer, address, verdict: leaf.end.verdict() }, leaf));
+            leaves.push((BackendAnswer { balancer, nic, address, verdict: leaf.end.verdict() }, leaf));
         }
         Ok(merge(course, leaves))
     }

@@ -1,0 +1,72 @@
+//! Addresses that stand for each other in packets of one flow, because something on the way rewrites them.
+
+use std::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::balancers::{Balancers, Member, frontend_address};
+use super::places::{Places, PublicOwner, frontend_places, within};
+use crate::model::network::Network;
+use crate::model::services::ApplianceMode;
+
+/// Which addresses are tied, each to one that stands for all.
+#[derive(Debug, Default)]
+pub struct Ties {
+    tied: HashMap<IpAddr, IpAddr, FixedState>,
+    /// Machines or services on the way put their own address in place of any sender's: then all addresses of the network
+    /// are tied.
+    all: bool,
+}
+
+/// What stands for the whole network.
+const ALL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
+impl Ties {
+    /// Ties public addresses to the private ones behind them, and frontends to the members behind them.
+    #[must_use]
+    pub fn new(network: &Network, places: &Places, balancers: &Balancers) -> Self {
+        let translates = network.appliances.iter().any(|appliance| appliance.mode == ApplianceMode::Snat);
+        let mut ties =
+            Self { tied: HashMap::default(), all: translates || !network.private_link_services.is_empty() };
+        for public in network.public_ips.iter().filter_map(|public_ip| public_ip.address) {
+            if let Some((_, PublicOwner::Nic(..))) = places.public(public) {
+                ties.tie(public, places.private(network, public));
+            }
+        }
+        for place in frontend_places(network) {
+            let Some(frontend) = frontend_address(network, place.of(network)) else { continue };
+            for member in balancers.rules(place).iter().flat_map(|rule| &rule.members) {
+                if let Member::Nic(.., address) = member {
+                    ties.tie(frontend, *address);
+                }
+            }
+        }
+        // PERF: every packet asks twice, so that no chain is left to follow.
+        let ends: Vec<_> = ties.tied.keys().map(|address| (*address, ties.end(*address))).collect();
+        ties.tied.extend(ends);
+        ties
+    }
+
+    fn tie(&mut self, one: IpAddr, other: IpAddr) {
+        let (one, other) = (self.end(one), self.end(other));
+        if one != other {
+            self.tied.insert(other, one);
+        }
+    }
+
+    fn end(&self, mut address: IpAddr) -> IpAddr {
+        while let Some(next) = self.tied.get(&address) {
+            address = *next;
+        }
+        address
+    }
+
+    /// The address that stands for this one and all that are tied to it.
+    #[must_use]
+    pub fn representative(&self, network: &Network, address: IpAddr) -> IpAddr {
+        let end = self.end(address);
+        let ours = |address| network.vnets.iter().any(|vnet| within(&vnet.address_space, address));
+        if self.all && (ours(end) || ours(address)) { ALL } else { end }
+    }
+}
