@@ -637,12 +637,13 @@ fn a_flow_that_may_have_been_let_in_may_be_open() {
 #[test]
 fn what_is_not_simulated_is_a_question_behind_the_source_s_filters() {
     let mut net = plain();
-    let routes = vec![route("out", "203.0.113.0/24", NextHop::VirtualAppliance(Some(ip("10.0.2.4"))))];
+    let routes = vec![route("out", "203.0.113.0/24", NextHop::Other("HyperNetGateway".to_owned()))];
     let table = net.network.route_table("t", routes);
     net.network.subnets[net.a.get()].route_table = Some(Reference::Here(table));
     let packet = tcp("10.0.1.4:1000", "203.0.113.9:80");
     let answer = net.oracle().path(Origin::Nic(net.a1), &packet, 0, None);
-    assert_eq!(*hangs_on(&answer), Unknown::FeatureAllows { feature: Feature::UnknownRoute, resource: None });
+    let resource = Some(id("routeTables", "t"));
+    assert_eq!(*hangs_on(&answer), Unknown::FeatureAllows { feature: Feature::UnknownRoute, resource });
     net.nic_nsg(net.a1, "nsg-x", &["out 100 deny * * * -> 203.0.113.9 *"]);
     assert_eq!(kind(&net.oracle().path(Origin::Nic(net.a1), &packet, 0, None)), VerdictKind::Deny);
 }

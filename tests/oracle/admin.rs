@@ -9,7 +9,8 @@ use nsgsim::model::services::{
 };
 use nsgsim::model::verdict::{AdminHit, Interface, Reason, RulePlace, StepAnswer, Unknown};
 
-use super::journey::{End, Stop, Walk, deny};
+use super::filter::hidden_source;
+use super::journey::{Stop, Walk, deny};
 use super::rules::{RuleAt, Seen, Surroundings};
 use super::space::View;
 use super::world::{Asked, all_of};
@@ -62,7 +63,7 @@ impl Walk<'_> {
         let position = match self.view.ask_admin_rules(direction, place, seen)? {
             ListAnswer::Nothing => return Ok(false),
             ListAnswer::Hidden(true) => return Ok(true),
-            ListAnswer::Hidden(false) => return Err(Stop::End(End::Deny(None))),
+            ListAnswer::Hidden(false) => return Err(hidden_source(seen)),
             ListAnswer::Rule(position) => position,
         };
         let action = self.view.network.admin_rule(position).action;

@@ -7,15 +7,16 @@ use nsgsim::model::index::{PrivateEndpointIndex, Reference, SubnetIndex, VnetInd
 use nsgsim::model::network::PrivateEndpointPolicies;
 use nsgsim::model::rule::Direction;
 use nsgsim::model::services::PrivateLinkConnection;
-use nsgsim::model::verdict::{Feature, Interface, Reason};
+use nsgsim::model::verdict::{Interface, Reason};
 
+use super::filter::Door;
 use super::journey::{End, Stop, Walk, deny};
 use super::platform::is_unsupported;
 use super::rules::Seen;
 use super::space::View;
 
 impl<'a> Walk<'a> {
-    /// PE-3, PE-8, PE-10: a packet at a private endpoint.
+    /// PE-3, PE-8, PE-10, PLS-1: a packet at a private endpoint.
     pub(crate) fn arrive_at_endpoint(
         &mut self,
         endpoint: PrivateEndpointIndex,
@@ -34,11 +35,11 @@ impl<'a> Walk<'a> {
             return deny(Reason::UnsupportedTraffic { interface, direction });
         }
         if !self.passes_unfiltered(interface) {
-            self.at_interface(interface, direction, packet, seen, None)?;
+            self.at_interface(interface, direction, packet, seen, &Door::inside())?;
         }
         let service = connection.and_then(|connection| connection.service.as_ref());
         if let Some(service) = service.filter(|service| service.segment("privateLinkServices").is_some()) {
-            self.must_let_through(Feature::UnknownRoute, Some(service))?;
+            return self.hand_to_private_link(endpoint, service, packet, seen);
         }
         Ok(self.allowed())
     }

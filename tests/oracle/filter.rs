@@ -3,32 +3,60 @@
 use nsgsim::model::flow::{Fragment, Packet};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{NicIndex, NsgIndex, PublicIpIndex, Reference, SubnetIndex};
-use nsgsim::model::network::PublicIpSku;
+use nsgsim::model::network::{Network, PublicIpSku};
 use nsgsim::model::rule::{Access, Direction};
 use nsgsim::model::services::AdminAction;
 use nsgsim::model::verdict::{Interface, Layer, Reason, RuleHit, StepAnswer, Unknown};
 
 use super::journey::{End, Stop, Walk, deny};
 use super::rules::{NsgAnswer, Seen, Surroundings};
-use super::state::{FlowKey, Record, Slot};
+use super::state::{Entrance, FlowKey, Record, Slot};
 
 /// The idle time of a network that sets none, in minutes (STATE-6).
 const DEFAULT_IDLE_MIN: u32 = 4;
 
-/// Of a packet that passes by the record of a flow that came in: by which public address, where it is known.
-pub(crate) type CameIn = Option<Option<PublicIpIndex>>;
+/// How a packet comes to an interface.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) entrance: Entrance,
+    pub(crate) gate: Gate,
+}
+
+/// What closes an interface without any NSG (EVAL-11).
+#[derive(Clone, Debug)]
+pub(crate) enum Gate {
+    Open,
+    /// The public address that the packet came in by: its SKU tells.
+    Of(PublicIpIndex),
+    /// It hangs on this resource.
+    Unknown(ResourceId),
+}
+
+impl Door {
+    /// From inside the network.
+    pub(crate) fn inside() -> Self {
+        Self { entrance: Entrance::Nothing, gate: Gate::Open }
+    }
+
+    /// By a public address of the interface's own.
+    pub(crate) fn public_ip(network: &Network, public_ip: PublicIpIndex) -> Self {
+        let id = network.public_ips[public_ip.get()].id.clone();
+        Self { entrance: Entrance::PublicIp(id), gate: Gate::Of(public_ip) }
+    }
+}
 
 impl<'a> Walk<'a> {
     /// One interface: the record of the flow passes the packet (STATE-1), or else the filters are
-    /// asked, and a packet that they allow leaves a record. Returns the public address that the flow came in by.
+    /// asked, and a packet that they allow leaves a record. Returns what the flow came in by, if it passes by the record
+    /// of one that did.
     pub(crate) fn at_interface(
         &mut self,
         interface: Interface,
         direction: Direction,
         packet: &Packet,
         seen: &Seen,
-        entered_by: Option<PublicIpIndex>,
-    ) -> Result<CameIn, Stop> {
+        door: &Door,
+    ) -> Result<Option<Entrance>, Stop> {
         // STATE-11: a later fragment whose first was seen does not come here.
         if matches!(packet.fragment, Fragment::Later { .. }) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
@@ -59,12 +87,11 @@ impl<'a> Walk<'a> {
                     return deny(reason);
                 }
                 self.step(interface, direction, StepAnswer::FlowTable, Access::Allow, seen);
-                let by = record.entered_by.as_ref().and_then(|id| self.public_ip_by_id(id));
-                return Ok((record.direction == Direction::Inbound).then_some(by));
+                return Ok((record.direction == Direction::Inbound).then_some(record.entrance));
             }
         }
-        self.filters(interface, direction, seen, entered_by)?;
-        self.remember(interface, direction, packet, seen, entered_by);
+        self.filters(interface, direction, seen, &door.gate)?;
+        self.remember(interface, direction, packet, seen, &door.entrance);
         Ok(None)
     }
 
@@ -75,22 +102,41 @@ impl<'a> Walk<'a> {
         direction: Direction,
         packet: &Packet,
         seen: &Seen,
-        entered_by: Option<PublicIpIndex>,
+        entrance: &Entrance,
     ) {
         let key = FlowKey::of(&seen.tuple, packet.icmp, direction);
         // A flow whose remote end nobody knows cannot be told from others later.
         if !seen.source_is_hidden {
             let mut first = *packet;
             first.five_tuple = seen.tuple;
-            let public_ips = &self.view.network.public_ips;
-            let entered_by = entered_by.map(|public_ip| public_ips[public_ip.get()].id.clone());
-            let mut record = Record::new(first, direction, entered_by, self.now_ns);
+            let mut record = Record::new(first, direction, entrance.clone(), self.now_ns);
             if !record.see(packet.tcp, direction, self.now_ns) {
                 let slot = self.slot(interface, key);
                 self.own_records.insert(slot.clone());
                 self.records.insert(slot, record);
             }
         }
+    }
+
+    /// STATE-1, STATE-7: an open flow at this interface goes on with the packet.
+    pub(crate) fn flow_goes_on(
+        &self,
+        interface: Interface,
+        direction: Direction,
+        packet: &Packet,
+        seen: &Seen,
+    ) -> Result<bool, Stop> {
+        if packet.tcp.is_some_and(|flags| flags.opens()) {
+            return Ok(false);
+        }
+        let key = FlowKey::of(&seen.tuple, packet.icmp, direction);
+        for key in FlowKey::quoted(packet, direction).into_iter().chain([key]) {
+            // Only a look: nothing is written down.
+            if self.clone().live(interface, key)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Where the record of a flow stands.
@@ -132,24 +178,19 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn public_ip_by_id(&self, id: &ResourceId) -> Option<PublicIpIndex> {
-        let mut public_ips = self.view.network.public_ips.iter();
-        public_ips.position(|public_ip| public_ip.id == *id).map(PublicIpIndex::new)
-    }
-
     /// EVAL-2, EVAL-3, EVAL-11: admin rules, the gate, then the NSGs in the order of the direction.
     pub(crate) fn filters(
         &mut self,
         interface: Interface,
         direction: Direction,
         seen: &Seen,
-        entered_by: Option<PublicIpIndex>,
+        gate: &Gate,
     ) -> Result<(), Stop> {
         if self.admin_rules(interface, direction, seen)? {
             return Ok(());
         }
-        if let (Some(nic), Some(public_ip)) = (interface.nic(), entered_by) {
-            self.gate(nic, public_ip, seen)?;
+        if let Some(nic) = interface.nic() {
+            self.gate(nic, gate, seen)?;
         }
         let order = match direction {
             Direction::Inbound => [Layer::SubnetNsg, Layer::NicNsg],
@@ -165,7 +206,7 @@ impl<'a> Walk<'a> {
     }
 
     /// EVAL-11: a Standard public address in front of an interface without any NSG is closed.
-    fn gate(&mut self, nic: NicIndex, public_ip: PublicIpIndex, seen: &Seen) -> Result<(), Stop> {
+    fn gate(&mut self, nic: NicIndex, gate: &Gate, seen: &Seen) -> Result<(), Stop> {
         let network = self.view.network;
         let Ok(subnet) = self.place_of(nic) else {
             // The subnet's level asks.
@@ -174,6 +215,11 @@ impl<'a> Walk<'a> {
         if network.nics[nic.get()].nsg.is_some() || network.subnets[subnet.get()].nsg.is_some() {
             return Ok(());
         }
+        let public_ip = match gate {
+            Gate::Open => return Ok(()),
+            Gate::Unknown(id) => return self.missing_must_allow(id),
+            Gate::Of(public_ip) => *public_ip,
+        };
         let address = &network.public_ips[public_ip.get()];
         match address.sku {
             Some(PublicIpSku::Basic) => Ok(()),
@@ -260,7 +306,7 @@ impl<'a> Walk<'a> {
         let place = self.surroundings(interface);
         match self.view.ask_nsg(nsg, direction, interface, place, seen)? {
             NsgAnswer::Hidden(Access::Allow) => Ok(()),
-            NsgAnswer::Hidden(Access::Deny) => Err(Stop::End(End::Deny(None))),
+            NsgAnswer::Hidden(Access::Deny) => Err(hidden_source(seen)),
             NsgAnswer::Rule(position, access) => {
                 let rule = u32::try_from(position).expect("an NSG has fewer than 2^32 rules");
                 let hit = RuleHit { interface, direction, layer, nsg, rule };
@@ -273,4 +319,9 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+/// The packet ends at a filter that depends on a source that nobody knows.
+pub(crate) fn hidden_source(seen: &Seen) -> Stop {
+    Stop::End(End::Unknown(Unknown::TranslatedSource { address: seen.tuple.source }))
 }

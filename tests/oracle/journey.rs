@@ -1,38 +1,61 @@
-//! One packet's way through the network in one world (EVAL-12).
+//! One packet's way through the network in one world (EVAL-12): where it starts, and where each route leads.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::rc::Rc;
 
-use nsgsim::model::flow::{Fragment, Icmp, Origin, Packet};
+use nsgsim::model::flow::{Icmp, Origin, Packet, Port};
 use nsgsim::model::id::ResourceId;
-use nsgsim::model::index::{
-    GatewayIndex, NatGatewayIndex, NicIndex, PublicIpIndex, Reference, ServiceAccountIndex, SubnetIndex,
-    VnetIndex,
-};
-use nsgsim::model::network::{IpConfiguration, Nic, PublicIpSku};
-use nsgsim::model::routing::{ConnectionRemote, NatGateway};
-use nsgsim::model::rule::{Access, Direction, Protocol};
-use nsgsim::model::services::Frontend;
+use nsgsim::model::index::{LoadBalancerIndex, NicIndex, Reference, ServiceAccountIndex, SubnetIndex};
+use nsgsim::model::rule::{Access, Direction};
 use nsgsim::model::verdict::{
-    Feature, Interface, Note, PlatformService, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer,
-    Translation, Unknown, UserRoute,
+    BackendAnswer, Feature, Interface, Note, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer,
+    Translation, Unknown, UserRoute, Verdict,
 };
 
-use super::filter::CameIn;
-use super::platform::{answers_for_address, asks_for_address, is_unsupported, needs_no_route};
+use super::appliance::Via;
+use super::filter::Door;
+use super::platform::{asks_for_address, is_unsupported, needs_no_route};
 use super::route::{Candidate, Hop};
 use super::rules::Seen;
 use super::service::Client;
-use super::space::{View, holds, is_public};
-use super::state::{Records, Slot};
+use super::space::View;
+use super::state::{Entrance, Records, Slot};
 use super::world::Asked;
 
 /// How a packet ended in one world.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
     Allow(Reason),
-    /// Denied; `None` where what denied it is not in the inventory.
-    Deny(Option<Reason>),
+    Deny(Reason),
+    /// Denied, and what denied it is not in the inventory: the question to which this world says "no".
+    Unknown(Unknown),
+    /// The backends of this load balancer disagree (LB-6).
+    Mixed(LoadBalancerIndex),
+    /// More ways lead through load balancers than are tried.
+    TooManyWays,
+}
+
+impl End {
+    /// The verdict of this world.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Allow(reason) => Verdict::Allow(*reason),
+            Self::Deny(reason) => Verdict::Deny(*reason),
+            Self::Unknown(question) => Verdict::Undetermined(question.clone()),
+            Self::Mixed(balancer) => Verdict::Mixed(*balancer),
+            Self::TooManyWays => Verdict::Undetermined(Unknown::TooManyWays),
+        }
+    }
+
+    pub(crate) fn allows(&self) -> bool {
+        matches!(self, Self::Allow(_))
+    }
+
+    pub(crate) fn denies(&self) -> bool {
+        matches!(self, Self::Deny(_) | Self::Unknown(_))
+    }
 }
 
 /// Why the walk does not go on.
@@ -49,7 +72,7 @@ impl From<Unknown> for Stop {
 
 /// Stops the walk with a denial.
 pub(crate) fn deny<T>(reason: Reason) -> Result<T, Stop> {
-    Err(Stop::End(End::Deny(Some(reason))))
+    Err(Stop::End(End::Deny(reason)))
 }
 
 /// A packet on its way, and what it met so far.
@@ -64,19 +87,27 @@ pub(crate) struct Walk<'a> {
     pub(crate) records: Records,
     /// Where this packet left a record itself.
     pub(crate) own_records: BTreeSet<Slot>,
+    /// How many interfaces have forwarded it (ROUTE-19).
+    pub(crate) forwarders: usize,
+    /// It comes from a NAT address of a Private Link service (PLS-1).
+    pub(crate) through_private_link: bool,
+    /// It answers a flow that came in through a Private Link service.
+    pub(crate) answers_private_link: bool,
+    /// How many ways through load balancers there are so far, on all branches together.
+    pub(crate) ways: Rc<Cell<usize>>,
     pub(crate) steps: Vec<Step>,
     pub(crate) routes: Vec<RouteStep>,
     pub(crate) translation: Translation,
     pub(crate) notes: Vec<Note>,
+    pub(crate) backends: Vec<BackendAnswer>,
 }
 
 /// Where a packet leaves from.
-#[derive(Clone, Copy)]
-struct Sender {
-    interface: Interface,
-    subnet: SubnetIndex,
-    /// The flow came in by this public address (OUT-5).
-    came_in_by: CameIn,
+pub(crate) struct Sender {
+    pub(crate) interface: Interface,
+    pub(crate) subnet: SubnetIndex,
+    /// What the flow came in by, if the packet passed by the record of one that did (OUT-5).
+    pub(crate) came_in_by: Option<Entrance>,
 }
 
 impl<'a> Walk<'a> {
@@ -135,21 +166,19 @@ impl<'a> Walk<'a> {
     }
 
     pub(crate) fn must_hold(&mut self, question: Unknown) -> Result<(), Stop> {
-        if self.view.world.ask(question)? { Ok(()) } else { Err(Stop::End(End::Deny(None))) }
+        if self.view.world.ask(question.clone())? { Ok(()) } else { Err(Stop::End(End::Unknown(question))) }
     }
 
     fn start_at_nic(&mut self, nic: NicIndex, packet: &Packet) -> Result<End, Stop> {
         let at = &self.view.network.nics[nic.get()];
-        let own = |address| at.ip_configurations.iter().any(|own| own.address == Some(address));
         let tuple = packet.five_tuple;
         // PLAT-5: a guest that asks for its address does not have one yet.
         let asks_for_address = tuple.source.is_unspecified() && asks_for_address(&tuple);
-        // ROUTE-13.
-        if !own(tuple.source) && !at.ip_forwarding && !asks_for_address {
+        if !self.may_send_from(nic, tuple.source) && !asks_for_address {
             return deny(Reason::IpForwarding { nic, direction: Direction::Outbound });
         }
         // EVAL-9: it does not leave the guest.
-        if own(tuple.destination) {
+        if at.has(tuple.destination) {
             return Ok(End::Allow(Reason::NoSecurityGroup));
         }
         let (interface, direction) = (Interface::Nic(nic), Direction::Outbound);
@@ -159,18 +188,50 @@ impl<'a> Walk<'a> {
         if is_unsupported(&tuple) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
         }
-        let seen = Seen { tuple, source_is_hidden: false };
-        let came_in_by = self.at_interface(interface, direction, packet, &seen, None)?;
-        if needs_no_route(tuple.destination) {
+        self.send_from_nic(nic, packet)
+    }
+
+    /// ROUTE-13: the interface may send packets from this address. One behind a floating frontend answers from the
+    /// frontend's own address (LB-5).
+    pub(crate) fn may_send_from(&self, nic: NicIndex, source: IpAddr) -> bool {
+        let at = &self.view.network.nics[nic.get()];
+        at.has(source) || at.ip_forwarding || self.view.floats_at(nic, source)
+    }
+
+    /// What an interface sends: its outbound filters, then the routes of its subnet.
+    pub(crate) fn send_from_nic(&mut self, nic: NicIndex, packet: &Packet) -> Result<End, Stop> {
+        let interface = Interface::Nic(nic);
+        let seen = Seen::of(packet);
+        let came_in_by = self.at_interface(interface, Direction::Outbound, packet, &seen, &Door::inside())?;
+        let packet = self.as_answer(came_in_by.as_ref(), packet);
+        if needs_no_route(packet.five_tuple.destination) {
             return Ok(self.allowed());
         }
-        let Ok(subnet) = self.place_of(nic) else {
-            // Where it goes from a subnet that nobody knows, nobody knows.
-            let missing = self.missing_subnet_of(nic);
-            self.must_let_through(Feature::UnknownRoute, Some(&missing))?;
-            return Ok(self.allowed());
-        };
-        self.send(Sender { interface, subnet, came_in_by }, packet)
+        match self.place_of(nic) {
+            Ok(subnet) => self.send(&Sender { interface, subnet, came_in_by }, &packet),
+            Err(missing) => {
+                // Where it goes from a subnet that nobody knows, nobody knows.
+                self.must_let_through(Feature::UnknownRoute, Some(missing))?;
+                Ok(self.allowed())
+            }
+        }
+    }
+
+    /// OUT-5: what answers a flow that came in by an internal frontend comes from the frontend, as soon as the filters
+    /// have passed it.
+    fn as_answer(&mut self, came_in_by: Option<&Entrance>, packet: &Packet) -> Packet {
+        match came_in_by {
+            Some(Entrance::Frontend { public: false, address: Some(address), port }) => {
+                self.translation.snat = Some(Snat::LoadBalancerRule);
+                self.translation.source = Some(*address);
+                sent_from(packet, *address, *port)
+            }
+            Some(Entrance::PrivateLink) => {
+                self.answers_private_link = true;
+                *packet
+            }
+            _ => *packet,
+        }
     }
 
     fn start_unlisted(&mut self, subnet: SubnetIndex, packet: &Packet) -> Result<End, Stop> {
@@ -179,27 +240,37 @@ impl<'a> Walk<'a> {
             return Ok(End::Allow(Reason::NoSecurityGroup));
         }
         let (interface, direction) = (Interface::Unlisted(subnet), Direction::Outbound);
-        // PE-1, PE-3: what a private endpoint answers passes no outbound rules.
-        let filtered = self.view.endpoint_at(tuple.source, |at| at == Some(subnet)).is_none();
-        if let Some(end) = self.exempt(interface, packet, filtered)? {
+        let vnet = self.view.vnet_of(subnet);
+        let from_private_link = self.view.nat_address_in(vnet, tuple.source);
+        // PE-1, PE-3: what a private endpoint answers passes no outbound rules. A frontend only answers too, and at
+        // NAT addresses there are no rules (PLS-2).
+        let unfiltered = from_private_link
+            || self.view.endpoint_at(tuple.source, |at| at == Some(subnet)).is_some()
+            || self.view.frontend_in(vnet, tuple.source).is_some();
+        if let Some(end) = self.exempt(interface, packet, !unfiltered)? {
             return Ok(end);
         }
         if is_unsupported(&tuple) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
         }
-        let seen = Seen { tuple, source_is_hidden: false };
+        let seen = Seen::of(packet);
         let mut came_in_by = None;
-        if filtered {
-            came_in_by = self.at_interface(interface, direction, packet, &seen, None)?;
+        if !unfiltered {
+            came_in_by = self.at_interface(interface, direction, packet, &seen, &Door::inside())?;
         }
         if needs_no_route(tuple.destination) {
             return Ok(self.allowed());
         }
-        self.send(Sender { interface, subnet, came_in_by }, packet)
+        if from_private_link {
+            // PLS-2: it takes no route.
+            self.through_private_link = true;
+            return self.deliver(vnet, None, packet, &seen);
+        }
+        self.send(&Sender { interface, subnet, came_in_by }, packet)
     }
 
     /// From the source's filters on: where the packet goes (EVAL-12, steps 2 to 5).
-    fn send(&mut self, sender: Sender, packet: &Packet) -> Result<End, Stop> {
+    fn send(&mut self, sender: &Sender, packet: &Packet) -> Result<End, Stop> {
         let to = packet.five_tuple.destination;
         let Some(route) = self.view.route(sender.subnet, to)? else {
             return deny(Reason::Route(RouteEnd::None {
@@ -208,10 +279,11 @@ impl<'a> Walk<'a> {
             }));
         };
         self.take(sender.interface, &route);
-        let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
+        let seen = Seen::of(packet);
+        let own = self.view.vnet_of(sender.subnet);
         match &route.hop {
-            Hop::Local(vnet) => self.deliver(*vnet, packet, &seen),
-            Hop::Peer(Reference::Here(vnet)) => self.deliver(*vnet, packet, &seen),
+            Hop::Local(vnet) => self.deliver(*vnet, None, packet, &seen),
+            Hop::Peer(Reference::Here(vnet)) => self.deliver(*vnet, Some(own), packet, &seen),
             Hop::Peer(Reference::Missing(id)) => {
                 self.missing_must_allow(id)?;
                 Ok(self.allowed())
@@ -220,9 +292,10 @@ impl<'a> Walk<'a> {
             Hop::Gateway { to_vnet: None } => Ok(self.allowed()),
             Hop::Gateway { to_vnet: Some(gateway) } => self.cross(*gateway, packet),
             Hop::UserGateway => self.leave_by_gateway(sender),
-            Hop::Appliance(_) => {
-                self.must_let_through(Feature::UnknownRoute, None)?;
-                Ok(self.allowed())
+            Hop::Appliance(address) => {
+                let user_route = self.view.user_route(sender.subnet, &route);
+                let via = Via { interface: Some(sender.interface), vnet: own, user_route };
+                self.send_to_next_hop(&via, *address, packet)
             }
             Hop::Internet => self.leave_to_internet(sender, packet),
             Hop::Endpoint(endpoint) => self.arrive_at_endpoint(*endpoint, packet, &seen),
@@ -232,13 +305,7 @@ impl<'a> Walk<'a> {
             }
             // ROUTE-11.
             Hop::None => {
-                let table = self.view.network.subnets[sender.subnet.get()].route_table.as_ref();
-                let table = table.and_then(|table| table.here());
-                let user_route = route
-                    .user
-                    .as_ref()
-                    .zip(table)
-                    .map(|((route, _), table)| UserRoute { table, route: *route });
+                let user_route = self.view.user_route(sender.subnet, &route);
                 deny(Reason::Route(RouteEnd::None { interface: Some(sender.interface), user_route }))
             }
             Hop::Unknown(id) => {
@@ -263,489 +330,6 @@ impl<'a> Walk<'a> {
         });
     }
 
-    /// A user-defined route to the gateway: it has left the boundary if there is one (GW-3, PEER-5).
-    fn leave_by_gateway(&mut self, sender: Sender) -> Result<End, Stop> {
-        let vnet = self.view.vnet_of(sender.subnet);
-        if !self.view.gateways_for(vnet).is_empty() {
-            return Ok(self.allowed());
-        }
-        for peering in self.view.transit_peerings(vnet) {
-            if let Reference::Missing(id) = &peering.remote {
-                self.missing_must_allow(id)?;
-                return Ok(self.allowed());
-            }
-        }
-        deny(Reason::Route(RouteEnd::NoGatewayTransit { interface: Some(sender.interface) }))
-    }
-
-    /// Inside a virtual network: an address is resolved there and nowhere else (TOP-5).
-    fn deliver(&mut self, vnet: VnetIndex, packet: &Packet, seen: &Seen) -> Result<End, Stop> {
-        let network = self.view.network;
-        let to = seen.tuple.destination;
-        let here =
-            |subnet: Option<SubnetIndex>| subnet.is_some_and(|subnet| self.view.vnet_of(subnet) == vnet);
-        let has = |nic: &NicIndex| {
-            network.nics[nic.get()].ip_configurations.iter().any(|own| own.address == Some(to))
-        };
-        let holders: Vec<NicIndex> = (0..network.nics.len()).map(NicIndex::new).filter(has).collect();
-        if let Some(nic) = holders.iter().find(|nic| here(network.subnet_of(**nic))) {
-            return self.arrive(*nic, packet, seen, None);
-        }
-        if let Some(balancer) = self.frontend(|frontend| {
-            let elsewhere = matches!(frontend.subnet, Some(Reference::Here(at)) if !here(Some(at)));
-            frontend.address == Some(to) && !elsewhere
-        }) {
-            self.must_let_through(Feature::UnknownRoute, Some(&balancer))?;
-            return Ok(self.allowed());
-        }
-        if let Some(endpoint) = self.view.endpoint_near(vnet, to) {
-            return self.arrive_at_endpoint(endpoint, packet, seen);
-        }
-        // A NIC in a subnet that the inventory lacks may be in this network.
-        if let Some(nic) = holders.iter().find(|nic| self.place_of(**nic).is_err()) {
-            let missing = self.missing_subnet_of(*nic);
-            self.missing_must_allow(&missing)?;
-            return Ok(self.allowed());
-        }
-        self.nobody(to)
-    }
-
-    /// SIM-7, TOP-3.
-    fn nobody(&mut self, address: IpAddr) -> Result<End, Stop> {
-        if self.partial_inventory {
-            self.must_hold(Unknown::OwnerAllows { address })?;
-            return Ok(self.allowed());
-        }
-        self.notes.push(Note::NoEndpoint { address });
-        deny(Reason::Route(RouteEnd::NoEndpoint))
-    }
-
-    /// The destination's own filters (EVAL-12, step 5).
-    fn arrive(
-        &mut self,
-        nic: NicIndex,
-        packet: &Packet,
-        seen: &Seen,
-        entered_by: Option<PublicIpIndex>,
-    ) -> Result<End, Stop> {
-        let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
-        // PLAT-9: what starts at an interface has been stopped there.
-        if is_unsupported(&seen.tuple) {
-            return deny(Reason::UnsupportedTraffic { interface, direction });
-        }
-        self.at_interface(interface, direction, packet, seen, entered_by)?;
-        Ok(self.allowed())
-    }
-
-    /// A load balancer with such a frontend.
-    fn frontend(&self, is_it: impl Fn(&Frontend) -> bool) -> Option<ResourceId> {
-        let mut balancers = self.view.network.load_balancers.iter();
-        balancers.find(|balancer| balancer.frontends.iter().any(&is_it)).map(|balancer| balancer.id.clone())
-    }
-
-    /// A packet whose route is `Internet` (OUT-1 to OUT-5).
-    fn leave_to_internet(&mut self, sender: Sender, packet: &Packet) -> Result<End, Stop> {
-        let source = self.leave(sender, packet)?;
-        let to = packet.five_tuple.destination;
-        let known = self.public_ip(to);
-        let Some(public_ip) = known else {
-            let seen = Seen { tuple: packet.five_tuple, source_is_hidden: source.is_none() };
-            let from = Some(self.view.vnet_of(sender.subnet));
-            return self.at_service(Client::Public { source, from }, &seen);
-        };
-        // PIP-1: it comes back in by a public address of the inventory.
-        let mut tuple = packet.five_tuple;
-        tuple.source = source.unwrap_or(tuple.source);
-        let seen = Seen { tuple, source_is_hidden: source.is_none() };
-        self.enter(public_ip, packet, &seen)
-    }
-
-    /// OUT-1: how the packet leaves; returns its source after that, where it is known.
-    fn leave(&mut self, sender: Sender, packet: &Packet) -> Result<Option<IpAddr>, Stop> {
-        let network = self.view.network;
-        let tuple = &packet.five_tuple;
-        let no_way = Reason::OutboundConnectivity { interface: sender.interface };
-        // OUT-5.
-        if let Some(came_in_by) = sender.came_in_by {
-            // It came in behind a translation that nobody has told.
-            let Some(public_ip) = came_in_by else { return Ok(None) };
-            return Ok(self.leave_by(Snat::InstancePublicIp, network.public_ips[public_ip.get()].address));
-        }
-        let subnet = &network.subnets[sender.subnet.get()];
-        if let Some(gateway) = &subnet.nat_gateway {
-            // OUT-3.
-            if !tuple.protocol.has_ports() {
-                return deny(no_way);
-            }
-            let address = gateway.here().and_then(|gateway| {
-                let gateway = &network.nat_gateways[gateway.get()];
-                match gateway.public_ips.as_slice() {
-                    [Reference::Here(only)] if gateway.public_prefixes.is_empty() => {
-                        network.public_ips[only.get()].address
-                    }
-                    _ => None,
-                }
-            });
-            let address = address.filter(|address| address.is_ipv4() == tuple.destination.is_ipv4());
-            return Ok(self.leave_by(Snat::NatGateway, address));
-        }
-        let Some(nic) = sender.interface.nic() else {
-            // An interface that is not listed may have a public address of its own.
-            if !subnet.default_outbound_access {
-                self.missing_must_allow(&subnet.id)?;
-            }
-            return Ok(None);
-        };
-        let nic = &network.nics[nic.get()];
-        let own = nic.ip_configurations.iter().find(|own| own.address == Some(tuple.source));
-        match own.and_then(|own| own.public_ip.as_ref()) {
-            Some(Reference::Here(public_ip)) => {
-                let address = network.public_ips[public_ip.get()].address;
-                return Ok(self.leave_by(Snat::InstancePublicIp, address));
-            }
-            Some(Reference::Missing(_)) => return Ok(self.leave_by(Snat::InstancePublicIp, None)),
-            None => {}
-        }
-        if let Some(balancer) = own.filter(|own| own.primary).and_then(|own| self.balancer_way_out(own)) {
-            self.must_let_through(Feature::UnknownRoute, Some(&balancer))?;
-            return Ok(None);
-        }
-        self.default_outbound(sender, nic, packet)
-    }
-
-    fn leave_by(&mut self, snat: Snat, source: Option<IpAddr>) -> Option<IpAddr> {
-        self.translation.snat = Some(snat);
-        self.translation.source = source;
-        source
-    }
-
-    /// OUT-2, OUT-3: default outbound access.
-    fn default_outbound(
-        &mut self,
-        sender: Sender,
-        nic: &Nic,
-        packet: &Packet,
-    ) -> Result<Option<IpAddr>, Stop> {
-        let network = self.view.network;
-        let (interface, direction) = (sender.interface, Direction::Outbound);
-        let no_way = Reason::OutboundConnectivity { interface };
-        // OUT-4, TOP-8: a delegated subnet is not private.
-        let subnet = &network.subnets[sender.subnet.get()];
-        if !subnet.default_outbound_access && subnet.delegations.is_empty() {
-            return deny(no_way);
-        }
-        let same_machine = network
-            .nics
-            .iter()
-            .filter(|other| other.id == nic.id || (nic.machine.is_some() && other.machine == nic.machine));
-        let public_ips =
-            same_machine.flat_map(|nic| &nic.ip_configurations).filter_map(|own| own.public_ip.as_ref());
-        let mut of_unknown_sku = None;
-        for public_ip in public_ips {
-            match public_ip {
-                Reference::Missing(id) => of_unknown_sku = Some(id),
-                Reference::Here(public_ip) => {
-                    let public_ip = &network.public_ips[public_ip.get()];
-                    match public_ip.sku {
-                        Some(PublicIpSku::Standard) => return deny(no_way),
-                        Some(PublicIpSku::Basic) => {}
-                        None => of_unknown_sku = Some(&public_ip.id),
-                    }
-                }
-            }
-        }
-        if let Some(id) = of_unknown_sku {
-            self.missing_must_allow(id)?;
-        }
-        if packet.fragment != Fragment::Whole {
-            return deny(Reason::UnsupportedTraffic { interface, direction });
-        }
-        match packet.icmp {
-            Some(Icmp::Echo { .. }) => return deny(no_way),
-            None if matches!(packet.five_tuple.protocol, Protocol::ICMP | Protocol::ICMPV6) => {
-                // It may be an echo.
-                self.must_let_through(Feature::UnmappedProtocol, None)?;
-            }
-            _ => {}
-        }
-        Ok(self.leave_by(Snat::DefaultOutboundAccess, None))
-    }
-
-    /// OUT-1: a load balancer that translates what this configuration sends, by an outbound rule or by a
-    /// load-balancing rule of a public frontend; also one that the inventory lacks.
-    fn balancer_way_out(&self, own: &IpConfiguration) -> Option<ResourceId> {
-        let balancers = &self.view.network.load_balancers;
-        let known = |pool: &ResourceId| {
-            balancers.iter().any(|balancer| balancer.pools.iter().any(|other| other.id == *pool))
-        };
-        if let Some(pool) = own.backend_pools.iter().find(|pool| !known(pool)) {
-            return Some(pool.clone());
-        }
-        for balancer in balancers {
-            for pool in &balancer.pools {
-                let member = own.backend_pools.contains(&pool.id)
-                    || pool.ip_configurations.contains(&own.id)
-                    || own.address.is_some_and(|address| pool.addresses.contains(&address));
-                let by_outbound_rule =
-                    balancer.outbound_rules.iter().any(|rule| rule.pool.as_ref() == Some(&pool.id));
-                let public = |id: &ResourceId| {
-                    balancer
-                        .frontends
-                        .iter()
-                        .any(|frontend| frontend.id == *id && frontend.public_ip.is_some())
-                };
-                let by_rule = balancer.rules.iter().any(|rule| {
-                    rule.pools.contains(&pool.id)
-                        && !rule.disable_outbound_snat
-                        && rule.frontend.as_ref().is_some_and(public)
-                });
-                if member && (by_outbound_rule || by_rule) {
-                    return Some(balancer.id.clone());
-                }
-            }
-        }
-        None
-    }
-
-    fn public_ip(&self, address: IpAddr) -> Option<PublicIpIndex> {
-        let mut public_ips = self.view.network.public_ips.iter();
-        public_ips.position(|public_ip| public_ip.address == Some(address)).map(PublicIpIndex::new)
-    }
-
-    /// Through a public address of the inventory (PIP-1, PIP-3, PIP-4).
-    fn enter(&mut self, public_ip: PublicIpIndex, packet: &Packet, seen: &Seen) -> Result<End, Stop> {
-        let network = self.view.network;
-        let is_it = |reference: &Option<Reference<PublicIpIndex>>| {
-            reference.as_ref().and_then(Reference::here) == Some(public_ip)
-        };
-        for (position, nic) in network.nics.iter().enumerate() {
-            let Some(own) = nic.ip_configurations.iter().find(|own| is_it(&own.public_ip)) else { continue };
-            let Some(private) = own.address else {
-                self.missing_must_allow(&own.id)?;
-                return Ok(self.allowed());
-            };
-            let port = seen.tuple.destination_port.number();
-            self.translation.destination = Some((private, port));
-            let mut seen = *seen;
-            let mut packet = *packet;
-            // An error that comes back quotes the packet as it left.
-            if let Some(Icmp::Error { quoted: Some(quoted) }) = &mut packet.icmp
-                && quoted.source == seen.tuple.destination
-            {
-                quoted.source = private;
-            }
-            seen.tuple.destination = private;
-            return self.arrive(NicIndex::new(position), &packet, &seen, Some(public_ip));
-        }
-        let nat = |gateway: &NatGateway| gateway.public_ips.iter().any(|used| used.here() == Some(public_ip));
-        if let Some(position) = network.nat_gateways.iter().position(nat) {
-            return deny(Reason::NatGateway(NatGatewayIndex::new(position)));
-        }
-        if let Some(balancer) = self.frontend(|frontend| is_it(&frontend.public_ip)) {
-            self.must_let_through(Feature::UnknownRoute, Some(&balancer))?;
-            return Ok(self.allowed());
-        }
-        let bastion =
-            network.bastions.iter().find(|bastion| is_it(&bastion.public_ip)).map(|bastion| &bastion.id);
-        if let Some(user) = network.public_ips[public_ip.get()].user.as_ref().or(bastion) {
-            self.must_let_through(Feature::ServicePublicIp, Some(user))?;
-            return Ok(self.allowed());
-        }
-        deny(Reason::Route(RouteEnd::NoPublicIp))
-    }
-
-    /// From outside: to a public address, or to a private one that stands behind a translation already seen.
-    fn start_on_internet(&mut self, packet: &Packet) -> Result<End, Stop> {
-        let to = packet.five_tuple.destination;
-        let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
-        if let Some(public_ip) = self.public_ip(to) {
-            return self.enter(public_ip, packet, &seen);
-        }
-        if let Some(end) = self.at_private_address(packet, &seen, true)? {
-            return Ok(end);
-        }
-        if self.view.network.vnets.iter().any(|vnet| holds(&vnet.address_space, to)) {
-            return self.nobody(to);
-        }
-        if self.target.is_some() {
-            let client = Client::Public { source: Some(packet.five_tuple.source), from: None };
-            return self.at_service(client, &seen);
-        }
-        deny(Reason::Route(RouteEnd::NoPublicIp))
-    }
-
-    /// PLAT-6, PLAT-7: from the platform to a private address.
-    fn start_at_platform(&mut self, packet: &Packet) -> Result<End, Stop> {
-        let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
-        match self.at_private_address(packet, &seen, false)? {
-            Some(end) => Ok(end),
-            None => self.nobody(packet.five_tuple.destination),
-        }
-    }
-
-    /// From outside, at whoever has this private address; `None` where nobody has it.
-    fn at_private_address(
-        &mut self,
-        packet: &Packet,
-        seen: &Seen,
-        from_internet: bool,
-    ) -> Result<Option<End>, Stop> {
-        let network = self.view.network;
-        let to = seen.tuple.destination;
-        let mut holders = Vec::new();
-        for (position, nic) in network.nics.iter().enumerate() {
-            let with_it = nic.ip_configurations.iter().find(|own| own.address == Some(to));
-            holders.extend(with_it.map(|own| (NicIndex::new(position), own)));
-        }
-        if let Some((nic, _)) = holders.first().filter(|_| !from_internet && answers_for_address(&seen.tuple))
-        {
-            // PLAT-5.
-            let (interface, direction) = (Interface::Nic(*nic), Direction::Inbound);
-            let answer = StepAnswer::PlatformRule(PlatformService::Dhcp);
-            self.step(interface, direction, answer, Access::Allow, seen);
-            return Ok(Some(self.allowed()));
-        }
-        if !holders.is_empty() {
-            return Ok(Some(self.behind_translation(&holders, packet, seen, from_internet)?));
-        }
-        if let Some(balancer) = self.frontend(|frontend| frontend.address == Some(to)) {
-            self.must_let_through(Feature::UnknownRoute, Some(&balancer))?;
-            return Ok(Some(self.allowed()));
-        }
-        match self.view.endpoint_at(to, |_| true) {
-            Some(endpoint) => Ok(Some(self.arrive_at_endpoint(endpoint, packet, seen)?)),
-            None => Ok(None),
-        }
-    }
-
-    /// The private address is known already; several networks may hold it (TOP-5).
-    fn behind_translation(
-        &mut self,
-        holders: &[(NicIndex, &IpConfiguration)],
-        packet: &Packet,
-        seen: &Seen,
-        from_internet: bool,
-    ) -> Result<End, Stop> {
-        let mut ends = Vec::new();
-        for (nic, own) in holders {
-            let mut walk = self.clone();
-            let entered_by = match &own.public_ip {
-                _ if !from_internet => None,
-                // EVAL-11: only what comes from the internet comes through the public address.
-                Some(public_ip) => public_ip.here().filter(|_| is_public(packet.five_tuple.source)),
-                None => {
-                    walk.notes.push(Note::NoPublicAddress { nic: *nic });
-                    None
-                }
-            };
-            let end = match walk.arrive(*nic, packet, seen, entered_by) {
-                Ok(end) | Err(Stop::End(end)) => end,
-                Err(Stop::Ask(question)) => return Err(Stop::Ask(question)),
-            };
-            ends.push((end, walk));
-        }
-        let allows = |end: &End| matches!(end, End::Allow(_));
-        let first = allows(&ends[0].0);
-        let wanted = if ends.iter().all(|(end, _)| allows(end) == first) {
-            first
-        } else {
-            self.view.world.ask(Unknown::AmbiguousPlace { address: seen.tuple.destination })?
-        };
-        let (end, walk) =
-            ends.into_iter().find(|(end, _)| allows(end) == wanted).expect("one of them is wanted");
-        *self = walk;
-        Ok(end)
-    }
-
-    /// GW-2, PEER-5: from behind a gateway.
-    fn start_on_premises(&mut self, gateway: GatewayIndex, packet: &Packet) -> Result<End, Stop> {
-        self.enter_by(gateway, packet)
-    }
-
-    /// GW-6: through the gateways of two connected networks, into the one that has the address.
-    fn cross(&mut self, gateway: GatewayIndex, packet: &Packet) -> Result<End, Stop> {
-        let network = self.view.network;
-        for connection in &network.connections {
-            if connection.gateway.as_ref().and_then(Reference::here) != Some(gateway) {
-                continue;
-            }
-            let ConnectionRemote::Vnet(Some(Reference::Here(far))) = &connection.remote else { continue };
-            let Some(Reference::Here(vnet)) = &network.gateways[far.get()].vnet else { continue };
-            if holds(&network.vnets[vnet.get()].address_space, packet.five_tuple.destination) {
-                return self.enter_by(*far, packet);
-            }
-        }
-        unreachable!("the route came from a network that has the address")
-    }
-
-    /// GW-2: a packet that enters at a gateway's network.
-    fn enter_by(&mut self, gateway: GatewayIndex, packet: &Packet) -> Result<End, Stop> {
-        let view = self.view;
-        let at = &view.network.gateways[gateway.get()];
-        let to = packet.five_tuple.destination;
-        let Some(vnet) = at.vnet.as_ref().and_then(Reference::here) else {
-            let missing = match &at.vnet {
-                Some(Reference::Missing(id)) => id,
-                _ => &at.id,
-            };
-            self.missing_must_allow(missing)?;
-            return Ok(self.allowed());
-        };
-        if let Some(table) = self.gateway_route(gateway, vnet, to)? {
-            self.must_let_through(Feature::UnknownRoute, Some(&table))?;
-            return Ok(self.allowed());
-        }
-        let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
-        let has = |vnet: VnetIndex| holds(&view.network.vnets[vnet.get()].address_space, to);
-        if has(vnet) {
-            return self.deliver(vnet, packet, &seen);
-        }
-        let spokes = (0..view.network.vnets.len()).map(VnetIndex::new);
-        for spoke in spokes.filter(|spoke| view.gateways_for(*spoke).contains(&gateway)) {
-            if has(spoke) {
-                return self.deliver(spoke, packet, &seen);
-            }
-        }
-        // PEER-5, SIM-4: a spoke that is not in the inventory and whose ranges nobody knows may have the address.
-        for peering in &view.network.vnets[vnet.get()].peerings {
-            if let (true, true, None, Reference::Missing(id)) = (
-                peering.allow_gateway_transit,
-                view.is_up(vnet, peering),
-                view.remote_ranges(peering),
-                &peering.remote,
-            ) {
-                self.missing_must_allow(id)?;
-                return Ok(self.allowed());
-            }
-        }
-        deny(Reason::Route(RouteEnd::NoGatewayTransit { interface: None }))
-    }
-
-    /// The table of the gateway's subnet, where a user-defined route of it takes the packet.
-    fn gateway_route(&self, gateway: GatewayIndex, vnet: VnetIndex, to: IpAddr) -> Asked<Option<ResourceId>> {
-        let view = self.view;
-        let named = view.network.gateways[gateway.get()].subnet.as_ref().and_then(Reference::here);
-        let subnet = named.or_else(|| {
-            let mut subnets = view.network.vnets[vnet.get()].subnets.iter().copied();
-            subnets.find(|subnet| view.subnet_id(*subnet).name().eq_ignore_ascii_case("GatewaySubnet"))
-        });
-        let Some(subnet) = subnet else { return Ok(None) };
-        match view.route_table(subnet) {
-            None => Ok(None),
-            Some(Err(missing)) => {
-                Ok(view.missing_holds(subnet, missing.as_str(), to)?.then(|| missing.clone()))
-            }
-            Some(Ok(table)) => {
-                for route in &table.routes {
-                    if view.destination_holds(subnet, &route.destination, to)? {
-                        return Ok(Some(table.id.clone()));
-                    }
-                }
-                Ok(None)
-            }
-        }
-    }
-
     /// The subnet of an interface; `Err` where the inventory lacks it.
     pub(crate) fn place_of(&self, nic: NicIndex) -> Result<SubnetIndex, &'a ResourceId> {
         let at = &self.view.network.nics[nic.get()];
@@ -754,10 +338,6 @@ impl<'a> Walk<'a> {
             Some(Reference::Missing(id)) => Err(id),
             None => Err(&at.id),
         }
-    }
-
-    fn missing_subnet_of(&self, nic: NicIndex) -> ResourceId {
-        self.place_of(nic).expect_err("asked only where the subnet is missing").clone()
     }
 
     /// Writes down what a filter answered.
@@ -771,4 +351,49 @@ impl<'a> Walk<'a> {
     ) {
         self.steps.push(Step { interface, direction, answer, access, seen: seen.tuple });
     }
+
+    /// Writes a note down, once.
+    pub(crate) fn note(&mut self, note: Note) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+impl View<'_> {
+    /// The place of a user-defined route of the subnet's table.
+    pub(crate) fn user_route(&self, subnet: SubnetIndex, route: &Candidate) -> Option<UserRoute> {
+        let table = self.network.subnets[subnet.get()].route_table.as_ref()?.here()?;
+        let (route, _) = route.user.as_ref()?;
+        Some(UserRoute { table, route: *route })
+    }
+}
+
+/// A packet with its source rewritten. An error that it carries quotes a packet that went the other way.
+pub(crate) fn sent_from(packet: &Packet, address: IpAddr, port: Port) -> Packet {
+    let mut packet = *packet;
+    if let Some(Icmp::Error { quoted: Some(quoted) }) = &mut packet.icmp
+        && quoted.destination == packet.five_tuple.source
+    {
+        quoted.destination = address;
+        if quoted.protocol.has_ports() {
+            quoted.destination_port = port;
+        }
+    }
+    packet.five_tuple.source = address;
+    if packet.five_tuple.protocol.has_ports() {
+        packet.five_tuple.source_port = port;
+    }
+    packet
+}
+
+/// An ICMP error quotes the packet as it left: where its destination is rewritten, so is the quoted source.
+pub(crate) fn quoting(packet: &Packet, before: IpAddr, after: IpAddr) -> Packet {
+    let mut packet = *packet;
+    if let Some(Icmp::Error { quoted: Some(quoted) }) = &mut packet.icmp
+        && quoted.source == before
+    {
+        quoted.source = after;
+    }
+    packet
 }

@@ -11,6 +11,7 @@ use nsgsim::model::verdict::{Interface, Layer, PlatformService, Reason, RuleHit,
 use super::journey::{End, Stop, Walk, deny};
 use super::rules::{LICENSING, METADATA, Seen};
 use super::space::{PLATFORM, prefix};
+use super::state::Entrance;
 
 impl Walk<'_> {
     /// PLAT-1 to PLAT-5: the end of a packet that the platform exempts, at the interface that sends it. No route is
@@ -21,7 +22,7 @@ impl Walk<'_> {
         packet: &Packet,
         filtered: bool,
     ) -> Result<Option<End>, Stop> {
-        let seen = Seen { tuple: packet.five_tuple, source_is_hidden: false };
+        let seen = Seen::of(packet);
         let Some(service) = service_of(&seen.tuple) else { return Ok(None) };
         if service == PlatformService::Lkm && self.has_default_route(interface, &seen)? {
             return Ok(None);
@@ -31,7 +32,7 @@ impl Walk<'_> {
             self.platform_tag_rules(interface, service, &seen)?;
         }
         self.step(interface, Direction::Outbound, StepAnswer::PlatformRule(service), Access::Allow, &seen);
-        self.remember(interface, Direction::Outbound, packet, &seen, None);
+        self.remember(interface, Direction::Outbound, packet, &seen, &Entrance::Nothing);
         Ok(Some(self.allowed()))
     }
 

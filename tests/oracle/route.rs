@@ -93,13 +93,22 @@ impl View<'_> {
     /// ROUTE-5 to ROUTE-8: the route that a packet from this subnet takes. `None` where no route holds the
     /// destination.
     pub(crate) fn route(&self, subnet: SubnetIndex, to: IpAddr) -> Asked<Option<Candidate>> {
-        let vnet = self.vnet_of(subnet);
-        let endpoint = self.endpoint_near(vnet, to);
-        if endpoint.is_none()
+        if self.endpoint_near(self.vnet_of(subnet), to).is_none()
             && let Some(route) = self.service_endpoint_route(subnet, to)?
         {
             return Ok(Some(route));
         }
+        self.route_without_service_endpoints(subnet, to)
+    }
+
+    /// The same for a packet that takes no service endpoint (SE-1).
+    pub(crate) fn route_without_service_endpoints(
+        &self,
+        subnet: SubnetIndex,
+        to: IpAddr,
+    ) -> Asked<Option<Candidate>> {
+        let vnet = self.vnet_of(subnet);
+        let endpoint = self.endpoint_near(vnet, to);
         let user = self.user_routes(subnet, to)?;
         // PE-6, PE-7.
         let endpoint = endpoint.filter(|endpoint| {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use nsgsim::model::flow::{FiveTuple, Port};
+use nsgsim::model::flow::{FiveTuple, Packet, Port};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex};
 use nsgsim::model::prefix::{PortRange, Prefix};
@@ -25,6 +25,13 @@ pub(crate) struct Seen {
     pub(crate) tuple: FiveTuple,
     /// The source is the sender's own address, and Azure has replaced it by one that nobody knows.
     pub(crate) source_is_hidden: bool,
+}
+
+impl Seen {
+    /// A packet whose addresses are as its sender knows them.
+    pub(crate) fn of(packet: &Packet) -> Self {
+        Self { tuple: packet.five_tuple, source_is_hidden: false }
+    }
 }
 
 /// What an NSG said.

@@ -45,6 +45,19 @@ impl FlowKey {
     }
 }
 
+/// What a flow came in by: its replies leave by the same (OUT-5).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Entrance {
+    /// Nothing that anybody has told.
+    Nothing,
+    /// A public address of the interface's own.
+    PublicIp(ResourceId),
+    /// A frontend of a load balancer; the address is not known where the packet was seen behind it.
+    Frontend { public: bool, address: Option<IpAddr>, port: Port },
+    /// A Private Link service (PLS-1).
+    PrivateLink,
+}
+
 /// What an interface knows of a flow.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Record {
@@ -52,8 +65,8 @@ pub(crate) struct Record {
     pub(crate) first: Packet,
     /// Which way that packet went.
     pub(crate) direction: Direction,
-    /// The public address that the flow came in by (OUT-5).
-    pub(crate) entered_by: Option<ResourceId>,
+    /// What the flow came in by (OUT-5).
+    pub(crate) entrance: Entrance,
     /// When a packet of the flow was last seen.
     last_ns: u64,
     /// The inbound and the outbound side have sent FIN (STATE-7).
@@ -65,14 +78,9 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(
-        first: Packet,
-        direction: Direction,
-        entered_by: Option<ResourceId>,
-        now_ns: u64,
-    ) -> Self {
+    pub(crate) fn new(first: Packet, direction: Direction, entrance: Entrance, now_ns: u64) -> Self {
         let (fin, revoked_by, doubt) = ((false, false), None, None);
-        Self { first, direction, entered_by, last_ns: now_ns, fin, revoked_by, doubt }
+        Self { first, direction, entrance, last_ns: now_ns, fin, revoked_by, doubt }
     }
 
     /// STATE-6: idle for longer than the timeout; exactly as long is alive.
@@ -119,6 +127,24 @@ pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
         merged.insert(key.clone(), record);
     }
     merged
+}
+
+/// LB-6: the records after a packet that one of several backends got: each way leaves what it would leave alone.
+pub(crate) fn keep_all<'a>(before: &Records, ways: impl IntoIterator<Item = &'a Records>) -> Records {
+    let mut kept = before.clone();
+    for after in ways {
+        for (slot, record) in after {
+            if before.get(slot) != Some(record) {
+                kept.insert(slot.clone(), record.clone());
+            }
+        }
+        for slot in before.keys() {
+            if !after.contains_key(slot) {
+                kept.remove(slot);
+            }
+        }
+    }
+    kept
 }
 
 /// The question behind a doubt about an earlier packet.

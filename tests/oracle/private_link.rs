@@ -1,0 +1,109 @@
+//! Private Link services: from a private endpoint to the provider's load balancer, and back (PLS).
+
+use std::net::IpAddr;
+
+use nsgsim::model::flow::Packet;
+use nsgsim::model::id::ResourceId;
+use nsgsim::model::index::{PrivateEndpointIndex, VnetIndex};
+use nsgsim::model::rule::Direction;
+use nsgsim::model::services::PrivateLinkService;
+use nsgsim::model::verdict::{Interface, Reason, RouteEnd, Unknown};
+
+use super::arrival::placed;
+use super::balancer::{FrontendAt, Side};
+use super::journey::{End, Stop, Walk, deny};
+use super::rules::Seen;
+use super::space::View;
+
+impl Walk<'_> {
+    /// PLS-1: a packet that a private endpoint hands over to this service.
+    pub(crate) fn hand_to_private_link(
+        &mut self,
+        endpoint: PrivateEndpointIndex,
+        service: &ResourceId,
+        packet: &Packet,
+        seen: &Seen,
+    ) -> Result<End, Stop> {
+        let mut services = self.view.network.private_link_services.iter();
+        let Some(at) = services.find(|known| known.id == *service) else {
+            self.missing_must_allow(service)?;
+            return Ok(self.allowed());
+        };
+        let tuple = &seen.tuple;
+        if !tuple.protocol.has_ports() || !tuple.destination.is_ipv4() {
+            let (interface, direction) = (Interface::Endpoint(endpoint), Direction::Inbound);
+            return deny(Reason::UnsupportedTraffic { interface, direction });
+        }
+        let find = |id: &ResourceId| self.view.find_frontend(|frontend| frontend.id == *id);
+        let frontends: Option<Vec<FrontendAt>> = at.frontends.iter().map(find).collect();
+        let (Some(source), Some(frontends)) = (self.nat_address(at)?, frontends) else {
+            self.missing_must_allow(service)?;
+            return Ok(self.allowed());
+        };
+        if frontends.is_empty() {
+            self.missing_must_allow(service)?;
+            return Ok(self.allowed());
+        }
+        self.translation.source = Some(source);
+        self.through_private_link = true;
+        self.at_frontends(&frontends, source, packet, seen)
+    }
+
+    /// At the provider's frontends: the backends of all of them, one frontend after the other.
+    fn at_frontends(
+        &mut self,
+        frontends: &[FrontendAt],
+        source: IpAddr,
+        packet: &Packet,
+        seen: &Seen,
+    ) -> Result<End, Stop> {
+        let view = self.view;
+        let at = |frontend: FrontendAt| {
+            let mut seen = *seen;
+            seen.tuple.source = source;
+            let called = view.frontend_address(view.frontend(frontend));
+            seen.tuple.destination = called.unwrap_or(seen.tuple.destination);
+            seen
+        };
+        let mut ways = Vec::new();
+        let mut refusals = Vec::new();
+        for frontend in frontends {
+            match self.ways_from(*frontend, packet, &at(*frontend))? {
+                Ok(more) => ways.extend(more),
+                Err(fault) => refusals.push(Reason::LoadBalancer { balancer: frontend.balancer, fault }),
+            }
+        }
+        if ways.is_empty() {
+            return deny(refusals[0]);
+        }
+        self.through(&ways, |walk, way| walk.at_backend(way, Side::Internal, packet, &at(way.frontend)))
+    }
+
+    /// The source that the service gives to a packet; of several, Azure picks one. `None` where none is known.
+    fn nat_address(&self, service: &PrivateLinkService) -> Result<Option<IpAddr>, Stop> {
+        let Some((last, others)) = service.nat_addresses.split_last() else { return Ok(None) };
+        for address in others {
+            let question = Unknown::TranslatedSourceIs { service: service.id.clone(), address: *address };
+            if self.view.world.ask(question)? {
+                return Ok(Some(*address));
+            }
+        }
+        Ok(Some(*last))
+    }
+
+    /// A packet to a NAT address: only answers to what came through the service arrive.
+    pub(crate) fn at_nat_address(&self) -> Result<End, Stop> {
+        if self.answers_private_link { Ok(self.allowed()) } else { deny(Reason::Route(RouteEnd::NoEndpoint)) }
+    }
+}
+
+impl View<'_> {
+    /// A Private Link service has this NAT address in the network, or in one that is not known.
+    pub(crate) fn nat_address_in(&self, vnet: VnetIndex, address: IpAddr) -> bool {
+        self.network.private_link_services.iter().any(|service| {
+            let elsewhere =
+                placed(service.subnet.as_ref()).is_some_and(|subnet| self.vnet_of(subnet) != vnet);
+            service.nat_addresses.contains(&address) && !elsewhere
+        })
+    }
+}
