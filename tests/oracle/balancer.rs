@@ -75,10 +75,7 @@ impl<'a> Walk<'a> {
         seen: &Seen,
     ) -> Result<End, Stop> {
         match self.ways_from(frontend, packet, seen)? {
-            Ok(ways) => {
-                let to = seen.tuple.destination;
-                self.through(&ways, |walk, way| walk.at_backend(way, side, packet, seen))
-            }
+            Ok(ways) => self.through(&ways, |walk, way| walk.at_backend(way, side, packet, seen)),
             Err(fault) => deny(Reason::LoadBalancer { balancer: frontend.balancer, fault }),
         }
     }

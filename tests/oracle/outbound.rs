@@ -52,7 +52,8 @@ impl Walk<'_> {
     fn leave(&mut self, sender: &Sender, packet: &Packet) -> Result<Left, Stop> {
         let network = self.view.network;
         let tuple = &packet.five_tuple;
-        if let Some(came_in_by) = &sender.came_in_by {
+        // OUT-5 is about flows that came in through a public address or a load balancer.
+        if let Some(came_in_by) = sender.came_in_by.as_ref().filter(|by| **by != Entrance::Nothing) {
             return Ok(self.leave_as_it_came(came_in_by, packet));
         }
         let subnet = &network.subnets[sender.subnet.get()];
@@ -106,7 +107,7 @@ impl Walk<'_> {
                 let port = if packet.five_tuple.protocol.has_ports() { *port } else { Port::None };
                 Some((address, port))
             }
-            // It came in behind a translation that nobody has told, or one that is made already.
+            // The translation is made already.
             Entrance::Nothing | Entrance::PrivateLink | Entrance::Frontend { public: false, .. } => None,
         }
     }

@@ -9,9 +9,7 @@ use nsgsim::model::index::{NatGatewayIndex, NicIndex, PublicIpIndex, Reference};
 use nsgsim::model::network::PublicIpSku;
 use nsgsim::model::routing::NatGateway;
 use nsgsim::model::rule::{Access, Direction};
-use nsgsim::model::verdict::{
-    Feature, Interface, Note, PlatformService, Reason, RouteEnd, StepAnswer, Unknown,
-};
+use nsgsim::model::verdict::{Feature, Interface, PlatformService, Reason, RouteEnd, StepAnswer, Unknown};
 
 use super::backend::Configuration;
 use super::balancer::Side;
@@ -20,7 +18,7 @@ use super::journey::{End, Stop, Walk, deny, quoting};
 use super::platform::answers_for_address;
 use super::rules::Seen;
 use super::service::Client;
-use super::space::{holds, is_public};
+use super::space::{View, holds, is_public};
 use super::state::Entrance;
 
 impl Walk<'_> {
@@ -118,6 +116,11 @@ impl Walk<'_> {
         if !holders.is_empty() {
             return Ok(Some(self.behind_translation(&holders, packet, seen, from_internet)?));
         }
+        let only_inside = from_internet && self.view.is_frontend_endpoint_or_nat_address(to);
+        if only_inside {
+            // TOP-1: what is in the network alone is not reachable from the internet.
+            return deny(Reason::Route(RouteEnd::NoPublicIp));
+        }
         if let Some(frontend) = self.view.find_frontend(|frontend| frontend.address == Some(to)) {
             return Ok(Some(self.at_frontend(frontend, Side::Internal, packet, seen)?));
         }
@@ -141,8 +144,14 @@ impl Walk<'_> {
         let mut ends = Vec::new();
         for holder in holders {
             let mut walk = self.clone();
-            let door = if from_internet { walk.door_behind(*holder, packet) } else { Door::inside() };
-            let end = match walk.arrive(holder.nic, packet, seen, &door) {
+            let arrived = if !from_internet {
+                walk.arrive(holder.nic, packet, seen, &Door::inside())
+            } else if let Some(door) = walk.door_behind(*holder, packet) {
+                walk.arrive(holder.nic, packet, seen, &door)
+            } else {
+                deny(Reason::Route(RouteEnd::NoPublicIp))
+            };
+            let end = match arrived {
                 Ok(end) | Err(Stop::End(end)) => end,
                 Err(Stop::Ask(question)) => return Err(Stop::Ask(question)),
             };
@@ -162,25 +171,27 @@ impl Walk<'_> {
 
     /// What a packet from the internet came in by before it was seen behind the translation: the public address of the
     /// configuration, or else the public frontends that lead to it.
-    fn door_behind(&mut self, holder: Configuration, packet: &Packet) -> Door {
+    /// Without either nothing brings it there (TOP-1, PIP-3).
+    fn door_behind(&mut self, holder: Configuration, packet: &Packet) -> Option<Door> {
         let network = self.view.network;
         // EVAL-11: only what comes from the internet comes through a public address.
         let from_public = is_public(packet.five_tuple.source);
         match &self.view.configuration(holder).public_ip {
-            Some(Reference::Here(public_ip)) if from_public => return Door::public_ip(network, *public_ip),
-            Some(_) => return Door::inside(),
+            Some(Reference::Here(public_ip)) if from_public => {
+                return Some(Door::public_ip(network, *public_ip));
+            }
+            Some(_) => return Some(Door::inside()),
             None => {}
         }
         let public_ips = self.view.public_frontends_of(holder);
         if public_ips.is_empty() {
-            self.note(Note::NoPublicAddress { nic: holder.nic });
-            return Door::inside();
+            return None;
         }
         if !from_public {
-            return Door::inside();
+            return Some(Door::inside());
         }
         let entrance = Entrance::Frontend { public: true, address: None, port: Port::NotGiven };
-        Door { entrance, gate: self.gate_of_frontends(&public_ips) }
+        Some(Door { entrance, gate: self.gate_of_frontends(&public_ips) })
     }
 
     /// EVAL-11 where any of several public addresses may be the one.
@@ -205,5 +216,15 @@ impl Walk<'_> {
                 .find(|public_ip| sku(public_ip).is_none())
                 .unwrap_or(&first))),
         }
+    }
+}
+
+impl View<'_> {
+    /// Whether the address is one of the network that no public address leads to by itself.
+    fn is_frontend_endpoint_or_nat_address(&self, address: IpAddr) -> bool {
+        let services = &self.network.private_link_services;
+        self.find_frontend(|frontend| frontend.address == Some(address)).is_some()
+            || self.endpoint_at(address, |_| true).is_some()
+            || services.iter().any(|service| service.nat_addresses.contains(&address))
     }
 }

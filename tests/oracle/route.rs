@@ -11,7 +11,7 @@ use nsgsim::model::routing::{NextHop, Route, RouteDestination};
 use nsgsim::model::tag::TagName;
 use nsgsim::model::verdict::{NextHopKind, RouteSource};
 
-use super::space::{View, holds, is_public, prefix};
+use super::space::{View, holds, is_forbidden, is_public, prefix};
 use super::world::Asked;
 
 /// Reserved ranges (ROUTE-3).
@@ -159,7 +159,10 @@ impl View<'_> {
                 }
                 (None, Reference::Missing(id)) => {
                     // PEER-6: it cannot have what the network has.
-                    if !holds(&vnet.address_space, to) && self.missing_holds(subnet, id.as_str(), to)? {
+                    if !holds(&vnet.address_space, to)
+                        && !is_forbidden(to)
+                        && self.missing_holds(subnet, id.as_str(), to)?
+                    {
                         routes.push(Candidate::system(host(to), hop));
                     }
                 }

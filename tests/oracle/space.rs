@@ -128,6 +128,7 @@ impl<'a> View<'a> {
             })
             .map(|peering| match self.remote_ranges(peering) {
                 Some(ranges) => Ok(holds(ranges, address)),
+                None if is_forbidden(address) => Ok(false),
                 None => self.missing_holds(subnet, missing_id(&peering.remote), address),
             });
         let gateways = self.gateway_space(own);
@@ -336,4 +337,10 @@ fn missing_id<I>(reference: &Reference<I>) -> &str {
         Reference::Missing(id) => id.as_str(),
         Reference::Here(_) => unreachable!("asked for references that lead nowhere only"),
     }
+}
+
+/// TOP-6: whether no network can have the address.
+pub(crate) fn is_forbidden(address: IpAddr) -> bool {
+    let ranges = ["224.0.0.0/4", "255.255.255.255/32", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32"];
+    holds(&ranges.map(prefix), address)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Builder;
 use crate::compile::peerings;
 use crate::compile::places::{Owner, within};
+use crate::compile::surroundings::may_be_in_a_network;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, Reference, VnetIndex};
 use crate::model::rule::Direction;
@@ -56,7 +57,9 @@ impl Builder<'_> {
         near.iter().find_map(|near| self.missing_subnet_of(*near, address)).or_else(|| {
             peerings::connected(network, vnet).find_map(|peering| {
                 let Reference::Missing(remote) = &peering.side.remote else { return None };
-                let may_hold = peering.prefixes(network).map_or(true, |space| within(space, address));
+                let may_hold = peering
+                    .prefixes(network)
+                    .map_or_else(|_| may_be_in_a_network(address), |space| within(space, address));
                 may_hold.then(|| remote.clone())
             })
         })

@@ -136,7 +136,13 @@ impl Builder<'_> {
         }
         // Seen after translation: addressed to a private address.
         if let Some(nic) = ends.stray {
-            self.journey.stages.push(Stage::CameIn(Entrance::Instance(None)));
+            if !platform {
+                if !(ends.observed || self.is_reachable_at(nic)) {
+                    self.lost(Reason::Route(RouteEnd::NoPublicIp));
+                    return;
+                }
+                self.journey.stages.push(Stage::CameIn(Entrance::Instance(None)));
+            }
             self.enter_interface(nic);
             return;
         }
@@ -154,10 +160,7 @@ impl Builder<'_> {
         };
         let owner = compiled.places.owner(vnet, self.destination);
         let reachable = match owner {
-            Some(Owner::Nic(nic, place)) => {
-                let own = &compiled.network.nics[nic.get()].ip_configurations[place as usize].public_ip;
-                own.is_some() || !self.public_frontends(nic, place).is_empty()
-            }
+            Some(Owner::Nic(nic, _)) => self.is_reachable_at(nic),
             // What is in the network only is not reachable from the internet (TOP-1).
             Some(_) => false,
             None => true,
@@ -173,10 +176,22 @@ impl Builder<'_> {
             // Only what comes from the internet comes through the public address.
             if internet_base().contains(self.source) {
                 gate = self.gate(nic, place);
+                self.came_in_translated(nic, place);
             }
-            self.came_in_translated(nic, place);
         }
         self.arrive(vnet, gate);
+    }
+
+    /// Whether some public address leads to the interface's address that is the packet's destination.
+    fn is_reachable_at(&self, nic: NicIndex) -> bool {
+        let configurations = &self.compiled.network.nics[nic.get()].ip_configurations;
+        let own = |place: &u32| configurations[*place as usize].address == Some(self.destination);
+        let mut places =
+            (0..u32::try_from(configurations.len()).expect("an interface has few addresses")).filter(own);
+        places.any(|place| {
+            configurations[place as usize].public_ip.is_some()
+                || !self.public_frontends(nic, place).is_empty()
+        })
     }
 
     /// By which public address a packet came in that was seen after its translation.

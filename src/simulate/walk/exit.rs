@@ -32,7 +32,11 @@ impl Walk<'_> {
                 translate(course, Snat::LoadBalancerRule, address, port);
                 return Ok(None);
             }
-            Some(Entrance::Frontend { public: false, .. } | Entrance::PrivateLink) | None => {}
+            Some(Entrance::Frontend { public: false, .. } | Entrance::PrivateLink) => {
+                course.picked = true;
+                return Ok(None);
+            }
+            None => {}
         }
         let interface = exit.interface;
         let no_way = Some(LeafEnd::Denied(Reason::OutboundConnectivity { interface }));
