@@ -6,4 +6,5 @@
 
 pub mod bench;
 pub mod changes;
+pub mod routes;
 pub mod whatif;
