@@ -16,8 +16,11 @@ mod rules;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use nsgsim::ingest::azure::{Document, from_documents};
+use nsgsim::analyze::check;
+use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
+use nsgsim::ingest::azure::{Document, answers, from_documents};
 use nsgsim::model::flow::{FiveTuple, Packet, Port};
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::network::Network;
@@ -413,6 +416,51 @@ fn what_is_excused_is_recorded() {
             "{name} query {at}"
         );
     }
+}
+
+/// What `effective --check` finds in an answer must be what the tests above find: nothing, or the one thing that
+/// contradicts a clause.
+#[test]
+fn the_check_finds_no_more_and_no_less() {
+    let mut compared = 0;
+    for recording in recordings() {
+        let network = recording.network();
+        for (number, query) in recording.list("queries").iter().enumerate() {
+            let is_it = |name: &str, at: usize| recording.name == name && number == at;
+            let Some(nic) = checked_nic(&network, query) else { continue };
+            if EXCUSED.iter().any(|(name, at, _)| is_it(name, *at)) {
+                continue;
+            }
+            let bytes = serde_json::to_vec(&query["answer"]).expect("a JSON value can be written");
+            let document = Document { name: recording.name.clone(), bytes };
+            let answered = answers::from_document(&document)
+                .unwrap_or_else(|error| panic!("{} query {number}: {error}", recording.name));
+            let tags = Arc::new(TagCatalog::default());
+            let compiled = CompiledNetwork::new(Arc::new(network.clone()), tags, CompileOptions::default());
+            let found = check::check(&Arc::new(compiled), nic, &answered).expect("it is about the interface");
+            let expected = usize::from(CONTRADICTED.iter().any(|(name, at, ..)| is_it(name, *at)));
+            let line = format!("{} query {number}", recording.name);
+            assert_eq!(found.differences.len(), expected, "{line}: {:?}", found.differences);
+            assert!(found.rules + found.routes + found.packets > 0, "{line}: nothing was compared");
+            compared += 1;
+        }
+    }
+    let recorded = env::var_os("NSGSIM_SHARED").is_some();
+    assert!(!recorded || compared > 0, "nothing was checked");
+}
+
+/// The interface that an answer which can be checked is about.
+fn checked_nic(network: &Network, query: &Value) -> Option<NicIndex> {
+    let id = match query["operation"].as_str()? {
+        "effectiveNetworkSecurityGroups" | "effectiveRouteTable" => {
+            let target = query["target"].as_str()?;
+            &target[..target.rfind('/')?]
+        }
+        "securityGroupView" => query["answer"]["networkInterfaces"][0]["id"].as_str()?,
+        "networkConfigurationDiagnostic" => return nic_of(network, &question(query)?["targetResourceId"]),
+        _ => return None,
+    };
+    network.find_nic(id).first().copied()
 }
 
 #[test]

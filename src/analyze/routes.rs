@@ -85,6 +85,14 @@ pub struct RouteList {
     pub open: Vec<OpenRoutes>,
 }
 
+impl RouteList {
+    /// Whether something about this part is open.
+    #[must_use]
+    pub fn is_open(&self, part: OpenPart) -> bool {
+        self.open.iter().any(|open| open.about == part)
+    }
+}
+
 /// The effective routes of an interface (ROUTE-1 to ROUTE-10, PE-6, PE-7, SE-2).
 #[must_use]
 pub fn of_nic(compiled: &CompiledNetwork, nic: NicIndex) -> RouteList {
