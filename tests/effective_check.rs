@@ -187,8 +187,23 @@ fn an_answer_about_another_interface_is_refused() {
     let nic = compiled.network.find_nic("nic-pos")[0];
     let answered = answers::from_document(&document(&read("rules.json"))).unwrap();
     let error = check(&compiled, nic, &answered).unwrap_err();
-    let CheckError::OtherNic { answered, asked } = &error;
-    assert_eq!((answered.name(), asked.name()), ("nic-till", "nic-pos"));
+    let CheckError::OtherNic { place, answered, asked } = &error;
+    assert_eq!((place.as_str(), answered.name(), asked.name()), ("a.json#/value/1", "nic-till", "nic-pos"));
+}
+
+#[test]
+fn a_list_that_is_empty_lacks_every_rule_and_one_that_is_absent_is_no_answer() {
+    let mut answer = read("rules.json");
+    answer["value"][1]["effectiveSecurityRules"] = json!([]);
+    let found = held_against(&read("network.json"), tags(&["198.51.100.0/24"]), &answer);
+    assert_eq!(found.rules, 8);
+    let lacking = found.differences.iter().filter(|it| it.kind == DifferenceKind::OnlyComputed).count();
+    assert_eq!((found.differences.len(), lacking), (7, 7));
+    answer["value"][1].as_object_mut().unwrap().remove("effectiveSecurityRules");
+    assert_eq!(
+        complaint(&answer),
+        "a.json#/value/1: effectiveSecurityRules is missing: expected a list of rules"
+    );
 }
 
 #[test]

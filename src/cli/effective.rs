@@ -7,6 +7,7 @@ use super::{CliError, Status, inputs, output};
 use crate::analyze::{check, routes};
 use crate::ingest::azure::answers;
 use crate::ingest::source;
+use crate::model::answered::Answered;
 use crate::model::index::NicIndex;
 use crate::model::rule::Direction;
 use crate::report::check::CheckReport;
@@ -36,7 +37,7 @@ pub(super) struct Args {
     routes: bool,
     /// Hold what is computed for the interface against what Azure answered about it: an export of its effective NSG
     /// rules, of its effective route table, of a security group view or of NSG diagnostics, recognised by content
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["routes", "direction", "expand"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["direction", "expand"])]
     check: Option<PathBuf>,
     /// table, json or csv
     #[arg(long, default_value = "table")]
@@ -91,8 +92,13 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
 fn check(args: &Args, loaded: &inputs::Loaded, nic: NicIndex, file: &Path) -> Result<Status, CliError> {
     let shown = source::shown(file);
     let answered = answers::load(file)?;
-    let comparison = check::check(&loaded.compiled, nic, &answered)
-        .map_err(|error| CliError::usage(format!("{shown}: {error}")))?;
+    if args.routes && !matches!(answered, Answered::Routes(_)) {
+        return Err(CliError::usage(format!(
+            "{shown}: --routes asks for an effective route table: it is none"
+        )));
+    }
+    let comparison =
+        check::check(&loaded.compiled, nic, &answered).map_err(|error| CliError::usage(error.to_string()))?;
     let report = CheckReport {
         nic: loaded.compiled.network.nic_name(nic),
         file: &shown,

@@ -23,6 +23,8 @@ pub enum Answered {
 /// The rules that a security group view lists for one interface.
 #[derive(Clone, Debug)]
 pub struct AnsweredView {
+    /// Where the interface's ID stands: file and JSON pointer.
+    pub place: String,
     /// The interface.
     pub nic: ResourceId,
     /// Its lists.
@@ -32,6 +34,8 @@ pub struct AnsweredView {
 /// A list of rules.
 #[derive(Clone, Debug)]
 pub struct AnsweredGroup {
+    /// Where the list stands: file and JSON pointer.
+    pub place: String,
     /// Where the rules apply.
     pub held_by: HeldBy,
     /// The NSG, where the answer names it.

@@ -259,7 +259,7 @@ fn left_words(what: &Uncompared) -> String {
             format!("{direction}, {name}: {}", spaced(field_name(*field)))
         }
         Uncompared::Routes(about) => part(*about).to_owned(),
-        Uncompared::RouteField(field) => format!("routes' {}", spaced(field_name(*field))),
+        Uncompared::RouteField(field) => format!("routes: {}", spaced(field_name(*field))),
         Uncompared::Packet(number) => format!("packet {number}"),
     }
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::routes::OpenPart;
 use crate::compile::network::CompiledNetwork;
-use crate::model::answered::Answered;
+use crate::model::answered::{Answered, AnsweredView};
 use crate::model::id::ResourceId;
 use crate::model::index::NicIndex;
 use crate::model::prefix::Prefix;
@@ -213,8 +213,10 @@ pub enum Why {
 #[derive(Clone, Debug, Error, Eq, PartialEq)]
 pub enum CheckError {
     /// It is about another one.
-    #[error("the answer is about the interface `{answered}`: expected `{asked}`")]
+    #[error("{place}: the answer is about the interface `{answered}`: expected `{asked}`")]
     OtherNic {
+        /// Where the answer says so: file and JSON pointer.
+        place: String,
         /// The one that it is about.
         answered: ResourceId,
         /// The one that was asked about.
@@ -236,15 +238,13 @@ pub fn check(
     match answered {
         Answered::Rules(groups) => rules::whole(compiled, nic, groups, &mut comparison)?,
         Answered::Views(views) => {
-            let own = &compiled.network.nics[nic.get()].id;
-            let other = |answered: &ResourceId| CheckError::OtherNic {
-                answered: answered.clone(),
-                asked: own.clone(),
-            };
-            let view = views.iter().find(|view| view.nic == *own);
-            match (view, views.first()) {
+            let asked = &compiled.network.nics[nic.get()].id;
+            match (views.iter().find(|view| view.nic == *asked), views.first()) {
                 (Some(view), _) => rules::whole(compiled, nic, &view.groups, &mut comparison)?,
-                (None, Some(first)) => return Err(other(&first.nic)),
+                (None, Some(AnsweredView { place, nic, .. })) => {
+                    let (place, answered, asked) = (place.clone(), nic.clone(), asked.clone());
+                    return Err(CheckError::OtherNic { place, answered, asked });
+                }
                 (None, None) => {}
             }
         }

@@ -104,9 +104,11 @@ impl<'c> Rules<'_, 'c> {
     fn check_interface(&self, group: &AnsweredGroup) -> Result<(), CheckError> {
         let own = &self.compiled.network.nics[self.nic.get()].id;
         match &group.held_by {
-            HeldBy::Nic(Some(answered)) if answered != own => {
-                Err(CheckError::OtherNic { answered: answered.clone(), asked: own.clone() })
-            }
+            HeldBy::Nic(Some(answered)) if answered != own => Err(CheckError::OtherNic {
+                place: group.place.clone(),
+                answered: answered.clone(),
+                asked: own.clone(),
+            }),
             _ => Ok(()),
         }
     }

@@ -54,7 +54,7 @@ pub fn from_document(document: &Document) -> Result<Answered, IngestError> {
         return Err(list.error(format!("the list is empty: {EXPECTED}")));
     };
     let has = |name: &str| first.raw_member(name).is_some();
-    let read = if has("effectiveSecurityRules") {
+    if has("effectiveSecurityRules") {
         items.into_iter().map(rules::group).collect::<Result<_, _>>().map(Answered::Rules)
     } else if has("securityRuleAssociations") {
         items.into_iter().map(rules::view).collect::<Result<_, _>>().map(Answered::Views)
@@ -63,9 +63,8 @@ pub fn from_document(document: &Document) -> Result<Answered, IngestError> {
     } else if has("networkSecurityGroupResult") {
         items.into_iter().map(diagnostics::profile).collect::<Result<_, _>>().map(Answered::Diagnostics)
     } else {
-        return Err(first.error(format!("no answer about an interface: {EXPECTED}")));
-    };
-    read
+        Err(first.error(format!("no answer about an interface: {EXPECTED}")))
+    }
 }
 
 /// A rule's own name (NW-3).

@@ -20,6 +20,7 @@ pub(super) fn group(node: Node<'_>) -> Result<AnsweredGroup, IngestError> {
     let held_by = if let Some(manager) = by("networkManager")? {
         // What its rules look like there, no clause says.
         return Ok(AnsweredGroup {
+            place: node.place(),
             held_by: HeldBy::Manager(manager),
             nsg,
             part: RulePart::Whole,
@@ -34,35 +35,42 @@ pub(super) fn group(node: Node<'_>) -> Result<AnsweredGroup, IngestError> {
     } else {
         return Err(node.lacks("networkSecurityGroup", "the NSG whose rules these are"));
     };
-    let rules = rules(needed(node, "effectiveSecurityRules", "a list of rules")?)?;
-    Ok(AnsweredGroup { held_by, nsg, part: RulePart::Whole, rules })
+    let (_, rules) = in_effect(node)?;
+    Ok(AnsweredGroup { place: node.place(), held_by, nsg, part: RulePart::Whole, rules })
 }
 
 /// Reads what a security group view says of one interface.
 pub(super) fn view(node: Node<'_>) -> Result<AnsweredView, IngestError> {
-    let nic = needed(node, "id", "an interface's ID")?.id()?;
+    let id = needed(node, "id", "an interface's ID")?;
     let parts = needed(node, "securityRuleAssociations", "an object")?;
     let mut groups = Vec::new();
-    let custom = |name: &str| -> Result<Option<_>, IngestError> {
-        let Some(part) = parts.member(name) else { return Ok(None) };
-        let id = part.member("id").map(Node::id).transpose()?;
-        let rules = part.member("securityRules").map_or_else(|| Ok(Vec::new()), rules)?;
-        Ok(Some((id, rules)))
+    for (name, by_nic) in [("networkInterfaceAssociation", true), ("subnetAssociation", false)] {
+        let Some(place) = parts.member(name) else { continue };
+        let holder = place.member("id").map(Node::id).transpose()?;
+        groups.push(AnsweredGroup {
+            place: place.place(),
+            held_by: if by_nic { HeldBy::Nic(holder) } else { HeldBy::Subnet(holder) },
+            nsg: None,
+            part: RulePart::Custom,
+            rules: place.member("securityRules").map_or_else(|| Ok(Vec::new()), rules)?,
+        });
+    }
+    let mut all = |list: Node<'_>, part, rules| {
+        groups.push(AnsweredGroup { place: list.place(), held_by: HeldBy::All, nsg: None, part, rules });
     };
-    if let Some((id, rules)) = custom("networkInterfaceAssociation")? {
-        groups.push(AnsweredGroup { held_by: HeldBy::Nic(id), nsg: None, part: RulePart::Custom, rules });
+    if let Some(list) = parts.member("defaultSecurityRules") {
+        all(list, RulePart::Default, rules(list)?);
     }
-    if let Some((id, rules)) = custom("subnetAssociation")? {
-        groups.push(AnsweredGroup { held_by: HeldBy::Subnet(id), nsg: None, part: RulePart::Custom, rules });
-    }
-    for (name, part) in
-        [("defaultSecurityRules", RulePart::Default), ("effectiveSecurityRules", RulePart::Whole)]
-    {
-        if let Some(list) = parts.member(name) {
-            groups.push(AnsweredGroup { held_by: HeldBy::All, nsg: None, part, rules: rules(list)? });
-        }
-    }
-    Ok(AnsweredView { nic, groups })
+    let (list, effective) = in_effect(parts)?;
+    all(list, RulePart::Whole, effective);
+    Ok(AnsweredView { place: id.place(), nic: id.id()?, groups })
+}
+
+/// The list of the rules in effect, and these. It may be empty, but not absent: then the answer tells nothing.
+fn in_effect(node: Node<'_>) -> Result<(Node<'_>, Vec<AnsweredRule>), IngestError> {
+    let name = "effectiveSecurityRules";
+    let list = node.raw_member(name).ok_or_else(|| node.lacks(name, "a list of rules"))?;
+    Ok((list, if list.is_empty() { Vec::new() } else { rules(list)? }))
 }
 
 fn rules(list: Node<'_>) -> Result<Vec<AnsweredRule>, IngestError> {
