@@ -332,6 +332,68 @@ fn sim_4_a_missing_table_is_open_and_what_hangs_on_it_is_not_compared() {
 }
 
 #[test]
+fn gw_7_routes_that_a_gateway_may_have_learned_are_open() {
+    let mut network = read("network.json");
+    let vnet = of(&mut network, "vnet-shop");
+    let gateway_subnet = format!("{GROUP}/virtualNetworks/vnet-shop/subnets/GatewaySubnet");
+    network[vnet]["properties"]["subnets"].as_array_mut().unwrap().push(json!({
+        "name": "GatewaySubnet", "id": gateway_subnet, "properties": { "addressPrefix": "10.50.255.0/27" },
+    }));
+    network.as_array_mut().unwrap().push(json!({
+        "id": format!("{GROUP}/virtualNetworkGateways/gw-shop"),
+        "type": "Microsoft.Network/virtualNetworkGateways",
+        "properties": {
+            "gatewayType": "ExpressRoute",
+            "ipConfigurations": [{ "name": "a", "properties": { "subnet": { "id": gateway_subnet } } }],
+        },
+    }));
+    let here = compiled(&network, tags(&[]));
+    let list = routes::of_nic(&here, here.network.find_nic("nic-till")[0]);
+    assert!(list.is_open(OpenPart::GatewayRoutes), "{:?}", list.open);
+
+    let found = held_against(&network, tags(&[]), &read("routes-drifted.json"));
+    let told = |source| {
+        let of_source = |difference: &&Difference| match &difference.item {
+            Item::Route { source: of, .. } => *of == source,
+            _ => false,
+        };
+        found.differences.iter().filter(of_source).count()
+    };
+    // Its two routes there, and the reserved range that a default route of its would take away, hang on it; what the
+    // user's table says does not.
+    assert_eq!((told(RouteSource::Gateway), told(RouteSource::User)), (0, 2));
+    // 192.168.0.0/16 is void here by the user's own route, whatever the gateway has.
+    assert_eq!(told(RouteSource::System), 1);
+}
+
+#[test]
+fn pe_6_and_7_an_endpoints_route_is_void_by_a_users_for_its_address_alone() {
+    let mut network = read("network.json");
+    let subnet = format!("{GROUP}/virtualNetworks/vnet-shop/subnets/snet-front");
+    network.as_array_mut().unwrap().push(json!({
+        "id": format!("{GROUP}/privateEndpoints/pe-stock"),
+        "type": "Microsoft.Network/privateEndpoints",
+        "properties": {
+            "subnet": { "id": subnet },
+            "ipConfigurations": [{ "name": "a", "properties": { "privateIPAddress": "10.50.1.20" } }],
+        },
+    }));
+    let states = |network: &Value| -> Vec<(RouteSource, RouteState)> {
+        let here = compiled(network, tags(&[]));
+        let list = routes::of_nic(&here, here.network.find_nic("nic-till")[0]);
+        let at = list.routes.iter().filter(|route| route.prefix.to_string() == "10.50.1.20/32");
+        at.map(|route| (route.source, route.state)).collect()
+    };
+    assert_eq!(states(&network), [(RouteSource::System, RouteState::Active)]);
+    let table = of(&mut network, "rt-front");
+    network[table]["properties"]["routes"] = json!([
+        { "name": "mine", "properties": { "addressPrefix": "10.50.1.20/32", "nextHopType": "None" } },
+    ]);
+    let both = [(RouteSource::User, RouteState::Active), (RouteSource::System, RouteState::Invalid)];
+    assert_eq!(states(&network), both);
+}
+
+#[test]
 fn route_9_each_range_of_a_tag_is_a_route() {
     let mut network = read("network.json");
     let table = of(&mut network, "rt-front");
