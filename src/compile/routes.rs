@@ -81,6 +81,8 @@ impl Hop {
 pub struct SubnetRoutes {
     /// Routes of all sources; those that lose to another of the same prefix are left out (ROUTE-6).
     pub routes: Vec<EffectiveRoute>,
+    /// Those that are left out: `Invalid` in Azure's words (ROUTE-6).
+    pub overridden: Vec<EffectiveRoute>,
     /// The subnet's table is not in the inventory, or has a route that nobody can place: its name.
     pub unknown_table: Option<ResourceId>,
     /// Something missing may add gateway routes: its name.
@@ -129,20 +131,20 @@ impl SubnetRoutes {
             system.into_iter().partition(EffectiveRoute::is_preferred);
 
         let mut routes = user;
+        let mut overridden = Vec::new();
         // Gateways never beat the network and its peers, whatever the length (ROUTE-7, PEER-9).
         for route in preferred.into_iter().chain(gateway).chain(system) {
             // The same prefix from a stronger source: the weaker route is not used at all (ROUTE-6).
-            if !routes
+            let loses = routes
                 .iter()
-                .any(|stronger| stronger.prefix == route.prefix && stronger.source != route.source)
-            {
-                routes.push(route);
-            }
+                .any(|stronger| stronger.prefix == route.prefix && stronger.source != route.source);
+            if loses { &mut overridden } else { &mut routes }.push(route);
         }
         let (service_endpoints, service_prefixes) = endpoint_ranges(tags, &subnet.service_endpoints);
         let private_endpoints = private_endpoints(network, subnet.vnet, &routes);
         Self {
             routes,
+            overridden,
             unknown_table,
             unknown_gateway,
             unknown_peering,
@@ -156,6 +158,26 @@ impl SubnetRoutes {
     #[must_use]
     pub fn leads_to_endpoint(&self, destination: IpAddr) -> bool {
         self.private_endpoints.contains(&destination)
+    }
+
+    /// The addresses that have a private endpoint's route (PE-6).
+    #[must_use]
+    pub fn endpoint_addresses(&self) -> &[IpAddr] {
+        &self.private_endpoints
+    }
+
+    /// The prefixes of the service endpoints' routes, each as often as tags list it (SE-2).
+    pub fn service_prefixes(&self) -> impl Iterator<Item = Prefix> {
+        self.service_prefixes.iter().map(|(prefix, _)| *prefix)
+    }
+
+    /// Whether another user-defined route of the same prefix goes before this one (ROUTE-9).
+    #[must_use]
+    pub fn is_outranked(&self, route: &EffectiveRoute) -> bool {
+        route.source == RouteSource::User
+            && self.routes.iter().any(|other| {
+                other.source == RouteSource::User && other.prefix == route.prefix && other.rank < route.rank
+            })
     }
 
     /// The prefix of the service endpoint's route that holds an address, the longest one, and whether it is storage's.

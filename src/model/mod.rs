@@ -3,6 +3,7 @@
 //! In: nothing. Out: values that every other room passes on. Knows no file format, no algorithm and no words
 //! for people; a value is checked where it enters and trusted from there on.
 
+pub mod answered;
 pub mod finding;
 pub mod flow;
 pub mod flow_log;

@@ -323,7 +323,8 @@ fn names_table(text: &mut String, layers: &[LayerJson]) {
     }
 }
 
-fn counted_prefixes(count: usize) -> String {
+/// So many prefixes, in words.
+pub(super) fn counted_prefixes(count: usize) -> String {
     if count == 1 { "1 prefix".to_owned() } else { format!("{count} prefixes") }
 }
 

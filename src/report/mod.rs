@@ -3,8 +3,10 @@
 //! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines.
 
 pub mod bench;
+pub mod check;
 pub mod decisions;
 pub mod effective;
+pub mod effective_routes;
 pub mod explain;
 pub mod inputs;
 pub mod ledger;

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod admin;
+pub mod answers;
 mod assemble;
 mod balancer;
 mod collect;
