@@ -525,6 +525,11 @@ fn top_5_an_address_of_two_networks_is_ambiguous_only_where_they_disagree() {
     let subnet = net.network.subnet(other, "c", "10.0.2.0/24");
     let twin = net.network.nic(subnet, "c1", &["10.0.2.4"]);
     let packet = tcp("8.8.8.8:1000", "10.0.2.4:80");
+    // TOP-1: nothing leads from the internet to either.
+    let answer = net.oracle().path(Origin::Internet, &packet, 0, None);
+    assert_eq!(answer.verdict, Verdict::Deny(Reason::Route(RouteEnd::NoPublicIp)));
+    net.public(net.b1, "203.0.113.1", Some(PublicIpSku::Basic));
+    net.public(twin, "203.0.113.2", Some(PublicIpSku::Basic));
     assert_eq!(kind(&net.oracle().path(Origin::Internet, &packet, 0, None)), VerdictKind::Allow);
     net.nic_nsg(twin, "nsg-x", &[]);
     let answer = net.oracle().path(Origin::Internet, &packet, 0, None);

@@ -37,6 +37,7 @@ pub(super) fn compare(
         let access = match &answer.verdict {
             Verdict::Allow(_) => Access::Allow,
             Verdict::Deny(_) => Access::Deny,
+            Verdict::Mixed(_) => unreachable!("one interface alone is judged"),
             Verdict::Undetermined(unknown) => {
                 let name = unknown.address().map_or_else(String::new, |address| address.to_string());
                 let why = Why::Open { code: unknown.code(), name };
