@@ -11,8 +11,9 @@ use super::nsg::Nsg;
 use super::prefix::Prefix;
 use super::routing::{Connection, Gateway, LocalGateway, NatGateway, RouteTable};
 use super::services::{
-    AdminRule, AdminRulePosition, Appliance, BastionHost, EffectiveAdminRules, EndpointPolicy, LoadBalancer,
-    ManagementGroup, NetworkManager, PrivateEndpoint, PrivateLinkService, ServiceAccount,
+    AdminRule, AdminRulePosition, Appliance, ApplicationGateway, BastionHost, EffectiveAdminRules,
+    EndpointPolicy, LoadBalancer, ManagementGroup, NetworkManager, PrivateEndpoint, PrivateLinkService,
+    ServiceAccount,
 };
 
 /// Everything that the exports hold.
@@ -51,6 +52,8 @@ pub struct Network {
     pub private_link_services: Vec<PrivateLinkService>,
     /// Bastion hosts.
     pub bastions: Vec<BastionHost>,
+    /// Application Gateways.
+    pub application_gateways: Vec<ApplicationGateway>,
     /// Service endpoint policies.
     pub endpoint_policies: Vec<EndpointPolicy>,
     /// Virtual network managers with their security admin configurations.

@@ -177,6 +177,26 @@ pub struct BastionHost {
     pub public_ip: Option<Reference<PublicIpIndex>>,
 }
 
+/// An Application Gateway. What it does with requests is not simulated; its subnet has needs of its own (AGW-1).
+#[derive(Clone, Debug)]
+pub struct ApplicationGateway {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The subnets of its instances.
+    pub subnets: Vec<Reference<SubnetIndex>>,
+    /// Its generation; `None` where the export's SKU does not tell.
+    pub generation: Option<GatewayGeneration>,
+}
+
+/// The generations of Application Gateways, which are managed through other ports (AGW-1).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum GatewayGeneration {
+    /// `Standard` and `WAF`.
+    V1,
+    /// `Standard_v2` and `WAF_v2`.
+    V2,
+}
+
 /// A service endpoint policy (SEP-1).
 #[derive(Clone, Debug)]
 pub struct EndpointPolicy {
