@@ -7,6 +7,7 @@ use jiff::civil::Date;
 
 use super::CliError;
 use super::arguments::{ReadingArgs, TagsArgs};
+use crate::analyze::findings;
 use crate::compile::network::{CompileOptions, CompiledNetwork};
 use crate::ingest::azure::{self, Deployment, Side, tags};
 use crate::ingest::source;
@@ -99,10 +100,11 @@ fn compile(
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
+    let findings = findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places);
     if !quiet || reading.strict {
-        show(&loaded.findings);
+        show(&findings);
     }
-    let rejected = loaded.findings.iter().filter(|finding| !finding.code.is_warning()).count();
+    let rejected = findings.iter().filter(|finding| !finding.code.is_warning()).count();
     if reading.strict && rejected > 0 {
         return Err(CliError::Strict(counted(rejected as u64, "finding")));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nsgsim::analyze::findings;
 use nsgsim::ingest::azure::tags;
 use nsgsim::ingest::azure::{Deployment, Document, Loaded, from_documents_deployed};
 use nsgsim::model::finding::FindingCode;
@@ -100,10 +101,12 @@ pub(crate) fn change(inventory: &mut Value, change: &Value) -> Result<(), String
 }
 
 /// What the validator found, as `expectErrors` spells it: the codes of NSG-21 that Azure refuses.
-pub(crate) fn errors_of(loaded: &Loaded) -> BTreeSet<String> {
+pub(crate) fn errors_of(loaded: Loaded, tags: &TagCatalog) -> BTreeSet<String> {
     let refused = |code: FindingCode| NSG_21.contains(&code.as_str());
-    let found = loaded.findings.iter().filter(|finding| refused(finding.code));
+    let found = findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places);
     found
+        .iter()
+        .filter(|finding| refused(finding.code))
         .map(|finding| {
             json!({"code": finding.code.as_str(), "nsg": finding.nsg, "rule": finding.rule}).to_string()
         })
