@@ -390,6 +390,26 @@ pub struct ServiceAccount {
     pub instances: Vec<ResourceId>,
 }
 
+/// Someone whose requests the firewalls of services let in for what it is, not for where it comes from (SVC-2, SVC-4).
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Where its requests come from.
+    pub end: CallerEnd,
+    /// ID of the resource that it calls as: it meets the rules for this instance ([`ServiceAccount::instances`]).
+    pub instance: Option<ResourceId>,
+    /// It is one of the services that [`ServiceAccount::bypass_azure_services`] lets in.
+    pub trusted_service: bool,
+}
+
+/// Where the requests of a [`Caller`] come from.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum CallerEnd {
+    /// An interface of the inventory.
+    Nic(NicIndex),
+    /// Addresses outside of it.
+    Addresses(Prefix),
+}
+
 /// What the machine behind an interface does with a packet that is not for it (ROUTE-15).
 #[derive(Clone, Debug)]
 pub struct Appliance {
