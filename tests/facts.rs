@@ -490,3 +490,26 @@ fn the_example_of_the_readme_is_the_one_of_the_page() {
     let mut configurations = network.network_managers.iter().flat_map(|manager| &manager.configurations);
     assert!(configurations.all(|configuration| configuration.deployed.is_some()));
 }
+
+#[test]
+fn hostile_files_end_in_an_answer_or_an_error_with_the_file() {
+    let bomb: String = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, level| {
+        let before = level - 1;
+        format!("{text}a{level}: &a{level} [*a{before}, *a{before}]\n")
+    });
+    for text in ["[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000), bomb] {
+        let error = Facts::parse("facts.yaml", text.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("facts.yaml:"), "{error}");
+    }
+    // The example cut anywhere, and with any byte replaced.
+    let example = std::fs::read("tests/cli/facts/facts.yaml").unwrap();
+    for position in 0..example.len() {
+        let mut mangled = example.clone();
+        mangled[position] = b'{';
+        for bytes in [&example[..position], &mangled] {
+            if let Err(error) = Facts::parse("facts.yaml", bytes) {
+                assert!(error.to_string().starts_with("facts.yaml:"), "{error}");
+            }
+        }
+    }
+}
