@@ -50,6 +50,7 @@ pub(super) fn shape(kind: &str) -> Option<Shape> {
         "azurerm_virtual_network_gateway_connection" => Shape::Top("Microsoft.Network/connections"),
         "azurerm_storage_account" => Shape::Top("Microsoft.Storage/storageAccounts"),
         "azurerm_key_vault" => Shape::Top("Microsoft.KeyVault/vaults"),
+        "azurerm_application_gateway" => Shape::Top("Microsoft.Network/applicationGateways"),
         "azurerm_bastion_host" => Shape::Top("Microsoft.Network/bastionHosts"),
         _ => return None,
     })
