@@ -2,14 +2,15 @@
 
 use nsgsim::model::flow::Origin;
 use nsgsim::model::index::{GatewayIndex, NicIndex, Reference, RouteTableIndex, SubnetIndex, VnetIndex};
-use nsgsim::model::network::PrivateEndpointPolicies;
+use nsgsim::model::network::{PrivateEndpointPolicies, ServiceEndpoint};
 use nsgsim::model::routing::{Gateway, NextHop};
 use nsgsim::model::services::{PrivateEndpoint, PrivateLinkConnection};
 use nsgsim::model::verdict::{
     Answer, Feature, Interface, Reason, RouteEnd, Unknown, UserRoute, Verdict, VerdictKind,
 };
 
-use crate::build::{Build, id, ip, route, tcp};
+use crate::build::{Build, catalog, id, ip, route, tcp};
+use crate::oracle::Oracle;
 use crate::plain::{Plain, hangs_on, kind, plain, steps, to_appliance};
 
 /// `plain` with a gateway in its GatewaySubnet and the forwarding interface `n1` 10.0.9.4.
@@ -31,7 +32,7 @@ fn entered() -> Entered {
         express_route: false,
         vnet: Some(Reference::Here(VnetIndex::new(0))),
         subnet: Some(Reference::Here(gateway_subnet)),
-        client_pools: vec!["192.168.0.0/16".parse().unwrap()],
+        client_pools: vec!["192.168.0.0/16".parse().expect("a range")],
         learned_routes: Vec::new(),
         bgp: false,
     });
@@ -102,7 +103,7 @@ fn gw_2_the_longest_prefix_decides_there_too() {
 fn route_19_from_a_gateway_a_loop_ends_at_the_last_machine() {
     let mut at = entered();
     let back = to_appliance("back", "10.0.2.0/24", "10.0.9.4");
-    at.net.routes(at.gateway_subnet, "t", vec![back.clone()]);
+    at.net.routes(at.gateway_subnet, "t", vec![back]);
     at.net.network.subnets[at.gateway_subnet.get() + 1].route_table =
         Some(Reference::Here(RouteTableIndex::new(0)));
     let interface = Some(Interface::Nic(at.n1));
@@ -139,4 +140,19 @@ fn pe_6_and_7_a_private_endpoint_s_route_goes_first_unless_it_is_overridden() {
     at.net.network.subnets[at.net.a.get()].private_endpoint_policies =
         PrivateEndpointPolicies::RouteTableEnabled;
     assert_eq!(kind(&at.to("10.0.1.20")), VerdictKind::Deny);
+}
+
+#[test]
+fn se_1_what_comes_from_on_premises_takes_no_service_endpoint() {
+    let mut at = entered();
+    at.net.routes(at.gateway_subnet, "t", vec![route("r", "198.51.100.0/24", NextHop::None)]);
+    at.net.network.subnets[at.gateway_subnet.get()]
+        .service_endpoints
+        .push(ServiceEndpoint { service: "Microsoft.Storage".to_owned(), locations: vec!["*".to_owned()] });
+    let tags = catalog(&[("Storage", &["198.51.100.0/26"])]);
+    let packet = tcp("192.168.0.4:1000", "198.51.100.1:80");
+    let mut oracle = Oracle::new(at.net.network.clone(), tags);
+    let answer = oracle.path(Origin::OnPremises(at.gateway), &packet, 0, None);
+    let end = RouteEnd::None { interface: None, user_route: the_route() };
+    assert_eq!(answer.verdict, Verdict::Deny(Reason::Route(end)));
 }
