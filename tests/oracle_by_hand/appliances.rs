@@ -1,14 +1,15 @@
 //! Next hops and the machines behind them (ROUTE-12 to ROUTE-15, ROUTE-19, LB-12).
 
-use nsgsim::model::flow::Origin;
-use nsgsim::model::index::{NicIndex, Reference, SubnetIndex, VnetIndex};
+use nsgsim::model::flow::{Origin, Packet};
+use nsgsim::model::index::{NicIndex, Reference, RouteTableIndex, SubnetIndex, VnetIndex};
 use nsgsim::model::network::{Network, PublicIpSku};
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::rule::Direction;
 use nsgsim::model::services::{Appliance, ApplianceMode};
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::{
-    Feature, Interface, Note, Reason, RouteEnd, Snat, Unknown, UserRoute, Verdict, VerdictKind,
+    BalancerFault, Feature, Interface, Note, Reason, RouteEnd, Snat, Translation, Unknown, UserRoute,
+    Verdict, VerdictKind,
 };
 
 use crate::build::balancer::Balance;
@@ -41,10 +42,10 @@ impl Behind {
 
 /// The first route of the first table.
 fn first_route() -> Option<UserRoute> {
-    Some(UserRoute { table: nsgsim::model::index::RouteTableIndex::new(0), route: 0 })
+    Some(UserRoute { table: RouteTableIndex::new(0), route: 0 })
 }
 
-fn a1_to_b1() -> nsgsim::model::flow::Packet {
+fn a1_to_b1() -> Packet {
     tcp("10.0.1.4:1000", "10.0.2.4:80")
 }
 
@@ -180,7 +181,7 @@ fn route_14_and_15_the_packet_keeps_its_addresses_unless_the_appliance_translate
         let hops: Vec<_> = answer.routes.iter().map(|route| route.next_hop_address).collect();
         assert_eq!(hops, [Some(ip("10.0.9.4")), None]);
         // What an appliance does to a packet is not Azure's translation.
-        assert_eq!(answer.translation, nsgsim::model::verdict::Translation::default());
+        assert_eq!(answer.translation, Translation::default());
         // Nobody stated that it forwards.
         let told = mode.is_none().then_some(Note::TakenToForward { nic: behind.n1 });
         assert_eq!(answer.notes, Vec::from_iter(told));
@@ -330,6 +331,33 @@ fn lb_12_behind_a_frontend_as_next_hop_every_backend_is_tried() {
 }
 
 #[test]
+fn lb_6_of_two_load_balancers_on_the_way_the_outer_one_tells_its_backends() {
+    let mut behind = behind();
+    let inner = behind.net.network.balancer("lb-b", true);
+    let called = behind.net.network.internal_frontend(inner, behind.net.b, "10.0.2.100");
+    let pool = behind.net.network.pool(inner, "p", &[behind.net.b1, behind.net.a2]);
+    behind.net.network.balance(inner, &called, &pool, "tcp 80 -> 80");
+    behind.net.nic_nsg(behind.net.a2, "nsg-a2", &["in 100 deny * * * -> * *"]);
+    let packet = tcp("10.0.1.4:1000", "10.0.2.100:80");
+    // By one machine there is nothing to tell of the way to the frontend.
+    let answer = behind.net.oracle().path(Origin::Nic(behind.net.a1), &packet, 0, None);
+    assert_eq!((answer.verdict, answer.backends.len()), (Verdict::Mixed(inner), 2));
+    assert_eq!((answer.backends[0].balancer, answer.backends[0].address), (inner, ip("10.0.2.4")));
+    assert_eq!(answer.routes.len(), 2);
+    let n2 = behind.net.network.nic(behind.n, "n2", &["10.0.9.5"]);
+    behind.net.network.nics[n2.get()].ip_forwarding = true;
+    let outer = behind.net.network.balancer("lb-n", true);
+    let frontend = behind.net.network.internal_frontend(outer, behind.n, "10.0.9.100");
+    let pool = behind.net.network.pool(outer, "p", &[behind.n1, n2]);
+    behind.net.network.balance(outer, &frontend, &pool, "all 0 -> 0");
+    behind.net.network.route_tables[0].routes[0] = to_appliance("to-b", "10.0.2.0/24", "10.0.9.100");
+    let answer = behind.net.oracle().path(Origin::Nic(behind.net.a1), &packet, 0, None);
+    assert_eq!(answer.verdict, Verdict::Mixed(outer));
+    let told: Vec<_> = answer.backends.iter().map(|tried| (tried.balancer, tried.verdict.clone())).collect();
+    assert_eq!(told, [(outer, Verdict::Mixed(inner)), (outer, Verdict::Mixed(inner))]);
+}
+
+#[test]
 fn lb_12_the_rule_is_chosen_by_the_packet_s_own_port() {
     let mut behind = behind();
     let balancer = behind.net.network.balancer("lb", true);
@@ -343,6 +371,6 @@ fn lb_12_the_rule_is_chosen_by_the_packet_s_own_port() {
     assert_eq!(steps(&oracle, &answer), ["b1 inbound nsg-x/AllowVnetInBound allow"]);
     let other = tcp("10.0.1.4:1000", "10.0.2.4:81");
     let answer = oracle.path(Origin::Nic(behind.net.a1), &other, 0, None);
-    let fault = nsgsim::model::verdict::BalancerFault::NoRule;
+    let fault = BalancerFault::NoRule;
     assert_eq!(answer.verdict, Verdict::Deny(Reason::LoadBalancer { balancer, fault }));
 }

@@ -4,15 +4,16 @@ use nsgsim::model::flow::{Icmp, Origin, Packet, Port};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{LoadBalancerIndex, PublicIpIndex, Reference, VnetIndex};
 use nsgsim::model::network::PublicIpSku;
+use nsgsim::model::prefix::PortRange;
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::verdict::{
     Answer, BalancerFault, Feature, Note, Reason, RouteEnd, Translation, Unknown, Verdict, VerdictKind,
 };
 
 use crate::build::balancer::Balance;
-use crate::build::{Build, icmp, id, ip, packet, tcp, tcp_flags};
+use crate::build::{Build, icmp, id, ip, packet, rule, tcp, tcp_flags};
 use crate::oracle::Oracle;
-use crate::plain::{Plain, S, hangs_on, kind, plain, steps};
+use crate::plain::{Plain, S, hangs_on, kind, plain, steps, to_appliance};
 
 /// `plain` with the load balancer `lb`: an internal frontend 10.0.2.100 and a public one 203.0.113.100, both before the
 /// pool `p`.
@@ -147,7 +148,7 @@ fn lb_4_a_nat_rule_may_be_named_by_the_configuration_or_lead_to_a_pool() {
     at.with_a2("10.0.1.4");
     let pool = at.pool.clone();
     let rule = at.net.network.nat_rule(at.lb, &at.internal, "tcp 50010 -> 22");
-    rule.frontend_ports = nsgsim::model::prefix::PortRange::new(50010, 50020);
+    rule.frontend_ports = PortRange::new(50010, 50020);
     rule.pool = Some(pool);
     assert_eq!(at.a1_asks(50015).backends.len(), 2);
     assert_eq!(at.a1_asks(50021).verdict, at.fault(BalancerFault::NoRule));
@@ -330,7 +331,7 @@ fn lb_7_an_open_flow_of_a_standard_load_balancer_goes_on_at_a_backend_that_is_do
         };
         assert_eq!(send(&mut oracle, 1000, "S", 0), VerdictKind::Allow);
         let mut closed = at.net.network.clone();
-        closed.nsgs[0].rules.insert(0, crate::build::rule("in 100 deny * 168.63.129.16 * -> * *"));
+        closed.nsgs[0].rules.insert(0, rule("in 100 deny * 168.63.129.16 * -> * *"));
         closed.nsgs[0].sort();
         oracle.change(closed);
         assert_eq!(send(&mut oracle, 1000, "A", 1), expected);
@@ -478,7 +479,7 @@ fn more_ways_than_are_tried_are_said_to_be_too_many() {
     let frontend = net.network.internal_frontend(lb, subnet, "10.0.9.100");
     let pool = net.network.pool(lb, "p", &nics);
     net.network.balance(lb, &frontend, &pool, "all 0 -> 0");
-    let again = crate::plain::to_appliance("again", "10.0.2.0/24", "10.0.9.100");
+    let again = to_appliance("again", "10.0.2.0/24", "10.0.9.100");
     net.routes(subnet, "t", vec![again]);
     net.network.subnets[net.a.get()].route_table = net.network.subnets[subnet.get()].route_table.clone();
     let packet = tcp("10.0.1.4:1000", "10.0.2.4:80");
