@@ -48,8 +48,12 @@ fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
     let mut network: Network = network;
     let mut history = Vec::new();
     for number in 0..6 {
-        let (origin, packet, seconds) = r#gen::packet(tape, &network);
+        let (mut origin, mut packet, seconds) = r#gen::packet(tape, &network);
         time_ns += seconds * S;
+        // Now and then a packet of an earlier flow, or the same once more.
+        if !history.is_empty() && tape.below(4) == 3 {
+            (_, origin, packet) = history[tape.below(history.len())];
+        }
         let (back_from, back) = r#gen::reply(&network, origin, &packet);
         for (origin, packet) in [(origin, packet), (back_from, back)] {
             history.push((time_ns / S, origin, packet));
@@ -141,7 +145,7 @@ proptest! {
     }
 }
 
-/// The drawn packets are of use only if they meet rules, records and routes: all three verdicts come up.
+/// The drawn packets are of use only if they meet rules, records, routes and load balancers: all verdicts come up.
 #[test]
 fn drawn_packets_come_to_all_verdicts() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
@@ -160,4 +164,6 @@ fn drawn_packets_come_to_all_verdicts() {
     for kind in [VerdictKind::Allow, VerdictKind::Deny, VerdictKind::Undetermined] {
         assert!(kinds.get(&kind).is_some_and(|count| *count > 50), "{kinds:?}");
     }
+    // It takes two healthy backends that disagree.
+    assert!(kinds.get(&VerdictKind::Mixed).is_some_and(|count| *count > 10), "{kinds:?}");
 }

@@ -1,99 +1,32 @@
 //! The oracle, held against clauses by hand. Expectations are read off the clauses that the tests' names tell.
 
+#[path = "oracle_by_hand/appliances.rs"]
+mod appliances;
+#[path = "oracle_by_hand/balancers.rs"]
+mod balancers;
 mod build;
+#[path = "oracle_by_hand/gateways.rs"]
+mod gateways;
 mod oracle;
+#[path = "oracle_by_hand/outbound.rs"]
+mod outbound;
+#[path = "oracle_by_hand/plain.rs"]
+mod plain;
+#[path = "oracle_by_hand/private_link.rs"]
+mod private_link;
+#[path = "oracle_by_hand/replies.rs"]
+mod replies;
 
 use nsgsim::model::flow::{Fragment, Icmp, Origin, Packet, Port};
-use nsgsim::model::index::{NicIndex, Reference, SubnetIndex, VnetIndex};
-use nsgsim::model::network::{Network, PeeringState, PublicIpSku};
+use nsgsim::model::index::{Reference, VnetIndex};
+use nsgsim::model::network::{PeeringState, PublicIpSku};
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::rule::{AddressTerm, Direction, PortTerm, Protocol};
-use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::{
-    Answer, Feature, Note, Reason, RouteEnd, Snat, StepAnswer, Unknown, Verdict, VerdictKind,
-};
+use nsgsim::model::verdict::{Feature, Note, Reason, RouteEnd, Snat, Unknown, Verdict, VerdictKind};
 
 use crate::build::{Build, catalog, icmp, id, ip, packet, route, rule, tcp, tcp_flags};
 use crate::oracle::Oracle;
-
-/// A second in nanoseconds.
-const S: u64 = 1_000_000_000;
-
-/// One network 10.0.0.0/16 with subnets `a` (10.0.1.0/24) and `b` (10.0.2.0/24), interfaces `a1` (10.0.1.4), `a2`
-/// (10.0.1.5) and `b1` (10.0.2.4), and no NSG yet.
-struct Plain {
-    network: Network,
-    a: SubnetIndex,
-    b: SubnetIndex,
-    a1: NicIndex,
-    a2: NicIndex,
-    b1: NicIndex,
-}
-
-fn plain() -> Plain {
-    let mut network = Network::default();
-    let vnet = network.vnet("v", &["10.0.0.0/16"]);
-    let a = network.subnet(vnet, "a", "10.0.1.0/24");
-    let b = network.subnet(vnet, "b", "10.0.2.0/24");
-    let a1 = network.nic(a, "a1", &["10.0.1.4"]);
-    let a2 = network.nic(a, "a2", &["10.0.1.5"]);
-    let b1 = network.nic(b, "b1", &["10.0.2.4"]);
-    Plain { network, a, b, a1, a2, b1 }
-}
-
-impl Plain {
-    fn subnet_nsg(&mut self, subnet: SubnetIndex, name: &str, rules: &[&str]) {
-        let nsg = self.network.nsg(name, rules.iter().map(|text| rule(text)).collect());
-        self.network.subnets[subnet.get()].nsg = Some(Reference::Here(nsg));
-    }
-
-    fn nic_nsg(&mut self, nic: NicIndex, name: &str, rules: &[&str]) {
-        let nsg = self.network.nsg(name, rules.iter().map(|text| rule(text)).collect());
-        self.network.nics[nic.get()].nsg = Some(Reference::Here(nsg));
-    }
-
-    fn public(&mut self, nic: NicIndex, address: &str, sku: Option<PublicIpSku>) {
-        let public_ip =
-            self.network.public_ip(&format!("pip-{}", self.network.public_ips.len()), address, sku);
-        self.network.nics[nic.get()].ip_configurations[0].public_ip = Some(Reference::Here(public_ip));
-    }
-
-    fn oracle(&self) -> Oracle {
-        Oracle::new(self.network.clone(), TagCatalog::default())
-    }
-}
-
-/// The steps in short: `a1 out nsg-a/in-100 allow`.
-fn steps(oracle: &Oracle, answer: &Answer) -> Vec<String> {
-    let network = oracle.network();
-    let step = |step: &nsgsim::model::verdict::Step| {
-        let nic = network.nic_name(step.interface.nic().expect("a listed interface"));
-        let what = match step.answer {
-            StepAnswer::Rule(hit) => {
-                let nsg = &network.nsgs[hit.nsg.get()];
-                format!("{}/{}", nsg.id.name(), nsg.rules[hit.rule as usize].name)
-            }
-            StepAnswer::FlowTable => "record".to_owned(),
-            StepAnswer::PublicIpGate(_) => "gate".to_owned(),
-            StepAnswer::AdminRule(hit, _) => network.admin_rule(hit.rule).name.clone(),
-            StepAnswer::PlatformRule(service) => service.name().to_owned(),
-            StepAnswer::ServiceFirewall(rule) => rule.name().to_owned(),
-        };
-        format!("{nic} {} {what} {}", step.direction, step.access)
-    };
-    answer.steps.iter().map(step).collect()
-}
-
-fn kind(answer: &Answer) -> VerdictKind {
-    answer.verdict.kind()
-}
-
-fn hangs_on(answer: &Answer) -> &Unknown {
-    match &answer.verdict {
-        Verdict::Undetermined(unknown) => unknown,
-        other => panic!("{other:?} is determined"),
-    }
-}
+use crate::plain::{S, hangs_on, kind, plain, steps};
 
 #[test]
 fn eval_2_and_3_outbound_asks_the_nic_first_inbound_the_subnet() {

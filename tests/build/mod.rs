@@ -1,6 +1,8 @@
 //! Small networks, built in code.
 #![allow(dead_code, reason = "each test target uses its part of the builder")]
 
+pub(crate) mod balancer;
+
 use std::net::IpAddr;
 
 use nsgsim::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};

@@ -7,7 +7,7 @@ use nsgsim::model::index::{NicIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::rule::Direction;
 use nsgsim::model::verdict::{Interface, Note, Reason, RouteEnd, Unknown};
 
-use super::balancer::Side;
+use super::balancer::{FrontendAt, Side};
 use super::filter::{Door, Gate};
 use super::journey::{End, Stop, Walk, deny};
 use super::platform::is_unsupported;
@@ -100,7 +100,7 @@ impl Walk<'_> {
         &mut self,
         peer: Option<VnetIndex>,
         vnet: VnetIndex,
-        frontend: super::balancer::FrontendAt,
+        frontend: FrontendAt,
     ) -> Result<(), Stop> {
         let balancer = &self.view.network.load_balancers[frontend.balancer.get()];
         let Some(peer) = peer.filter(|_| !balancer.standard) else { return Ok(()) };
