@@ -15,6 +15,9 @@ use crate::model::rule::Protocol;
 use crate::model::services::{Frontend, InboundNatRule, LoadBalancer, LoadBalancingRule};
 use crate::model::verdict::Snat;
 
+/// Idle time of translated flows where nothing else is set, in minutes (STATE-15).
+pub const DEFAULT_IDLE_MIN: u32 = 4;
+
 /// A load-balancing rule or an inbound NAT rule, as it serves one frontend.
 #[derive(Clone, Debug)]
 pub struct ServedRule {
@@ -29,6 +32,8 @@ pub struct ServedRule {
     pub probe: Probe,
     /// Where it sends packets.
     pub members: Vec<Member>,
+    /// Idle time of the TCP flows that it translates, in minutes (STATE-15).
+    pub idle_timeout_min: u32,
 }
 
 /// Whether a rule takes a packet.
@@ -71,6 +76,19 @@ pub struct LeavesBy {
     protocol: Option<Protocol>,
     /// The source after it, where it is known.
     pub source: Option<IpAddr>,
+    /// Idle time of the flows that it translates, in minutes (STATE-15).
+    pub idle_timeout_min: u32,
+}
+
+impl Member {
+    /// Its address, where the inventory has it.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Nic(.., address) => Some(*address),
+            Self::Missing(_) => None,
+        }
+    }
 }
 
 impl LeavesBy {
@@ -163,9 +181,15 @@ impl Balancers {
         let nat = nat.filter_map(|rule| translated(rule, members, balancer, vnet));
         let balanced = balancer.rules.iter().filter(|rule| here(&rule.frontend));
         let balanced = balanced.map(|rule| balanced_rule(rule, members, balancer, vnet));
-        let rules: Vec<ServedRule> = nat.chain(balanced).collect();
+        let mut rules: Vec<ServedRule> = nat.chain(balanced).collect();
 
         let address = frontend_address(network, frontend);
+        if let Some(address) = address {
+            // The families of addresses never meet (TOP-9).
+            let fits =
+                |member: &Member| member.address().is_none_or(|own| own.is_ipv4() == address.is_ipv4());
+            rules.iter_mut().for_each(|rule| rule.members.retain(fits));
+        }
         for rule in &rules {
             for member in &rule.members {
                 let Member::Nic(nic, configuration, _) = *member else { continue };
@@ -187,16 +211,19 @@ impl Balancers {
     fn find_ways_out(&mut self, network: &Network, members: &Members<'_>) {
         for balancer in &network.load_balancers {
             for rule in &balancer.outbound_rules {
-                let frontends: Vec<_> = rule
-                    .frontends
-                    .iter()
-                    .map(|id| balancer.frontends.iter().find(|frontend| frontend.id == *id))
-                    .collect();
-                let source = match frontends.as_slice() {
-                    [Some(only)] => frontend_address(network, only),
-                    _ => None,
+                let address = |id: &ResourceId| {
+                    let frontend = balancer.frontends.iter().find(|frontend| frontend.id == *id)?;
+                    network.public_ips[frontend.public_ip.as_ref()?.here()?.get()].address
                 };
-                let by = LeavesBy { snat: Snat::LoadBalancerOutboundRule, protocol: rule.protocol, source };
+                let first = rule.frontends.first().and_then(address);
+                let source =
+                    first.filter(|first| rule.frontends.iter().all(|id| address(id) == Some(*first)));
+                let by = LeavesBy {
+                    snat: Snat::LoadBalancerOutboundRule,
+                    protocol: rule.protocol,
+                    source,
+                    idle_timeout_min: rule.idle_timeout_min.unwrap_or(DEFAULT_IDLE_MIN),
+                };
                 self.let_out(members.of_pools(rule.pool.as_slice(), balancer, None), by);
             }
         }
@@ -211,7 +238,12 @@ impl Balancers {
                     continue;
                 }
                 let source = frontend_address(network, frontend);
-                let by = LeavesBy { snat: Snat::LoadBalancerRule, protocol: rule.protocol, source };
+                let by = LeavesBy {
+                    snat: Snat::LoadBalancerRule,
+                    protocol: rule.protocol,
+                    source,
+                    idle_timeout_min: rule.idle_timeout_min.unwrap_or(DEFAULT_IDLE_MIN),
+                };
                 self.let_out(members.of_pools(&rule.pools, balancer, None), by);
             }
         }
@@ -259,6 +291,7 @@ fn translated(
         floating_ip: rule.floating_ip,
         probe: Probe::None,
         members: behind,
+        idle_timeout_min: rule.idle_timeout_min.unwrap_or(DEFAULT_IDLE_MIN),
     })
 }
 
@@ -283,6 +316,7 @@ fn balanced_rule(
         floating_ip: rule.floating_ip,
         probe,
         members: members.of_pools(&rule.pools, balancer, vnet),
+        idle_timeout_min: rule.idle_timeout_min.unwrap_or(DEFAULT_IDLE_MIN),
     }
 }
 

@@ -187,6 +187,19 @@ impl SubnetRoutes {
         holding.max_by_key(|(prefix, storage)| (prefix.prefix_len(), *storage)).copied()
     }
 
+    /// Whether a longer route that a gateway may have learned would change where a packet to `destination` goes (ROUTE-5
+    /// to ROUTE-7, ROUTE-18).
+    #[must_use]
+    pub fn gateway_could_win(&self, destination: IpAddr) -> bool {
+        let holding = || self.routes.iter().filter(|route| route.prefix.contains(&destination));
+        let never = holding().any(|route| route.is_preferred() || route.bgp_override);
+        let settled = self.choose(destination).is_some_and(|chosen| {
+            // Both lead to the gateway, or nothing is longer.
+            chosen.source == RouteSource::Gateway || chosen.prefix == host(destination)
+        });
+        !never && !settled
+    }
+
     /// The route that a packet to `destination` takes (ROUTE-5 to ROUTE-7); nothing where no route holds it.
     #[must_use]
     pub fn choose(&self, destination: IpAddr) -> Option<&EffectiveRoute> {

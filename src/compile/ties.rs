@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::balancers::{Balancers, Member, frontend_address};
-use super::places::{Places, PublicOwner, frontend_places, within};
+use super::places::{Places, PublicOwner, frontend_places};
 use crate::model::network::Network;
 use crate::model::services::ApplianceMode;
 
@@ -14,12 +14,11 @@ use crate::model::services::ApplianceMode;
 #[derive(Debug, Default)]
 pub struct Ties {
     tied: HashMap<IpAddr, IpAddr, FixedState>,
-    /// Machines or services on the way put their own address in place of any sender's: then all addresses of the network
-    /// are tied.
+    /// Something on the way puts its own address in place of any sender's: all addresses are tied.
     all: bool,
 }
 
-/// What stands for the whole network.
+/// What stands for all addresses.
 const ALL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 impl Ties {
@@ -27,8 +26,12 @@ impl Ties {
     #[must_use]
     pub fn new(network: &Network, places: &Places, balancers: &Balancers) -> Self {
         let translates = network.appliances.iter().any(|appliance| appliance.mode == ApplianceMode::Snat);
-        let mut ties =
-            Self { tied: HashMap::default(), all: translates || !network.private_link_services.is_empty() };
+        let linked =
+            network.private_endpoints.iter().flat_map(|endpoint| &endpoint.connections).any(|connection| {
+                let services = &network.private_link_services;
+                services.iter().any(|service| connection.service.as_ref() == Some(&service.id))
+            });
+        let mut ties = Self { tied: HashMap::default(), all: translates || linked };
         for public in network.public_ips.iter().filter_map(|public_ip| public_ip.address) {
             if let Some((_, PublicOwner::Nic(..))) = places.public(public) {
                 ties.tie(public, places.private(network, public));
@@ -64,9 +67,7 @@ impl Ties {
 
     /// The address that stands for this one and all that are tied to it.
     #[must_use]
-    pub fn representative(&self, network: &Network, address: IpAddr) -> IpAddr {
-        let end = self.end(address);
-        let ours = |address| network.vnets.iter().any(|vnet| within(&vnet.address_space, address));
-        if self.all && (ours(end) || ours(address)) { ALL } else { end }
+    pub fn representative(&self, address: IpAddr) -> IpAddr {
+        if self.all { ALL } else { self.tied.get(&address).copied().unwrap_or(address) }
     }
 }

@@ -110,6 +110,8 @@ pub struct InboundNatRule {
     pub pool: Option<ResourceId>,
     /// The destination address stays the frontend's (LB-5).
     pub floating_ip: bool,
+    /// Idle time in minutes (STATE-15).
+    pub idle_timeout_min: Option<u32>,
 }
 
 /// An outbound rule (LB-11).
@@ -123,6 +125,8 @@ pub struct OutboundRule {
     pub pool: Option<ResourceId>,
     /// Protocol; `None` for all.
     pub protocol: Option<Protocol>,
+    /// Idle time in minutes (STATE-15).
+    pub idle_timeout_min: Option<u32>,
 }
 
 /// A private endpoint (PE-1).

@@ -179,6 +179,10 @@ pub enum FirewallRule {
     VirtualNetworkRule,
     /// A public address that may come in.
     IpRule,
+    /// A resource that may come in for what it is.
+    ResourceInstance,
+    /// A service of Azure that may come in for what it is.
+    TrustedService,
 }
 
 impl FirewallRule {
@@ -190,6 +194,8 @@ impl FirewallRule {
             Self::DefaultAction => "defaultAction",
             Self::VirtualNetworkRule => "virtualNetworkRule",
             Self::IpRule => "ipRule",
+            Self::ResourceInstance => "resourceInstance",
+            Self::TrustedService => "trustedService",
         }
     }
 }
@@ -750,6 +756,9 @@ pub struct Answer {
     pub translation: Translation,
     /// What a reader should know.
     pub notes: Vec<Note>,
+    /// Replies take other interfaces than these in reverse, or get lost; nothing where that is not told: other protocols
+    /// than TCP, packets that are not let through, ways that hang on something open, packets off the wire (ROUTE-20).
+    pub asymmetric: Option<bool>,
     /// How the packet fares at each backend that a load balancer may choose, where there are several (LB-6). The steps
     /// and routes are those of the first whose verdict is the answer's.
     pub backends: Vec<BackendAnswer>,

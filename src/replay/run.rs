@@ -157,7 +157,7 @@ fn shard_of(compiled: &CompiledNetwork, packet: &Packet) -> usize {
         Some(Icmp::Error { quoted: Some(quoted) }) => quoted,
         _ => packet.five_tuple,
     };
-    let tied = |address: IpAddr| compiled.ties.representative(&compiled.network, address);
+    let tied = |address: IpAddr| compiled.ties.representative(address);
     let (one, other) = (tied(tuple.source), tied(tuple.destination));
     let hash = foldhash::fast::FixedState::default().hash_one((one.min(other), one.max(other)));
     // The remainder of a constant fits.

@@ -16,7 +16,7 @@ use crate::compile::places::FrontendPlace;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex};
 use crate::model::rule::Direction;
-use crate::model::verdict::{Interface, NextHopKind, Note, Reason, RouteStep, Snat, Unknown};
+use crate::model::verdict::{FirewallRule, Interface, NextHopKind, Note, Reason, RouteStep, Snat, Unknown};
 
 /// A way through the network.
 #[derive(Clone, Debug)]
@@ -54,6 +54,8 @@ pub enum Stage {
         public: IpAddr,
         /// The private one.
         private: IpAddr,
+        /// Idle time of the flows that it translates, in minutes (STATE-15).
+        idle_timeout_min: u32,
     },
     /// The packet was seen after the translation that it came in by.
     CameIn(Entrance),
@@ -81,7 +83,8 @@ impl Stage {
             Self::Service(check) => check.same_region.as_ref().err().into_iter().collect(),
             Self::Exit(exit) => match &exit.by {
                 Way::ThroughIf(_, question) | Way::SomehowIf(question) => vec![question],
-                Way::None | Way::Somehow | Way::Through(_) | Way::Balanced(_) => Vec::new(),
+                Way::Balanced { otherwise, .. } => otherwise.iter().collect(),
+                Way::None | Way::Somehow | Way::Through(_) => Vec::new(),
             },
             Self::Filter(filter) => match &filter.gate {
                 Gate::Unknown(question) => vec![question],
@@ -124,6 +127,8 @@ pub struct Start {
     pub spoofed_by: Option<NicIndex>,
     /// Whether the subnet has a user-defined default route (PLAT-4).
     pub default_route: DefaultRoute,
+    /// Filters stand there, which keep records.
+    pub filtered: bool,
 }
 
 /// Whether a subnet has a user-defined default route.
@@ -144,7 +149,7 @@ pub struct PrivateLink {
     pub service: ResourceId,
     /// The private endpoint.
     pub endpoint: Interface,
-    /// Its addresses in the provider's network, at least one.
+    /// Its addresses in the provider's network; none where the inventory lacks them.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -197,6 +202,8 @@ pub struct ServiceCheck {
     pub from_azure: bool,
     /// The client is in the account's region (SVC-3), or the question whether it is.
     pub same_region: Result<bool, Unknown>,
+    /// What lets the client in for what it is (SVC-2, SVC-4).
+    pub known_as: Option<FirewallRule>,
 }
 
 /// The filters of one interface in one direction (EVAL-1).
@@ -230,6 +237,10 @@ pub struct Exit {
     pub by: Way,
     /// The source after translation, where it is known.
     pub source: Option<IpAddr>,
+    /// Idle time of the TCP flows that a NAT gateway translates, in minutes (STATE-15).
+    pub nat_idle_timeout_min: Option<u32>,
+    /// The platform blocks mail straight to the internet (EVAL-13).
+    pub blocks_smtp: bool,
 }
 
 /// A way out to the internet.
@@ -240,7 +251,12 @@ pub enum Way {
     /// By this means.
     Through(Snat),
     /// By the first of these rules of load balancers that carries the packet's protocol.
-    Balanced(Vec<LeavesBy>),
+    Balanced {
+        /// The rules.
+        rules: Vec<LeavesBy>,
+        /// The question whether something carries the others.
+        otherwise: Option<Unknown>,
+    },
     /// By this means, if the answer is yes; otherwise there is none.
     ThroughIf(Snat, Unknown),
     /// By some means that the inventory does not tell.
@@ -306,16 +322,6 @@ impl Journey {
     #[must_use]
     pub fn names_an_address(&self) -> bool {
         self.stages.iter().any(Stage::names_an_address)
-    }
-
-    /// The first filters on the way, behind a load balancer those of its first member.
-    #[must_use]
-    pub fn first_filter(&self) -> Option<&Filter> {
-        self.stages.iter().find_map(|stage| match stage {
-            Stage::Filter(filter) => Some(filter),
-            Stage::Balance(balance) => balance.onward().find_map(Self::first_filter),
-            _ => None,
-        })
     }
 
     fn questions(&self) -> impl Iterator<Item = &Unknown> {

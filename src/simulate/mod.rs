@@ -6,6 +6,7 @@
 pub mod ends;
 pub mod journey;
 mod plan;
+mod replies;
 pub mod simulator;
 pub mod state;
 mod walk;

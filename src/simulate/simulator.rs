@@ -6,7 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::ends::{Ends, OutOfScope, Placing, placings};
-use super::journey::{Filter, Journey};
+use super::journey::Journey;
+use super::replies;
 use super::state::{FlowTable, Fragments};
 use super::walk::{Outcome, Trace, Walk};
 use crate::compile::cells::Cell;
@@ -14,9 +15,9 @@ use crate::compile::network::{CompiledNetwork, PolicyReference};
 use crate::compile::policy::Engine;
 use crate::model::flow::{FiveTuple, Fragment, Origin, Packet};
 use crate::model::index::{NicIndex, VnetIndex};
-use crate::model::rule::Direction;
+use crate::model::rule::{Direction, Protocol};
 use crate::model::verdict::{
-    Answer, Interface, Reason, ReasonCode, RouteStep, Translation, Unknown, Verdict,
+    Answer, Interface, ReasonCode, RouteStep, Translation, Unknown, Verdict, VerdictKind,
 };
 
 /// How to judge.
@@ -109,7 +110,10 @@ impl Simulator {
     pub fn judge_from(&mut self, ends: Ends, packet: &Packet, time_ns: u64) -> Judged {
         let FiveTuple { source, destination, .. } = packet.five_tuple;
         let journey = Journey::between(&self.compiled, ends, source, destination);
-        let (answer, continued) = self.take_fragment(ends, &journey, packet, time_ns);
+        let (mut answer, continued) = self.take_fragment(ends, &journey, packet, time_ns);
+        if packet.five_tuple.protocol == Protocol::TCP && answer.verdict.kind() == VerdictKind::Allow {
+            answer.asymmetric = replies::are_asymmetric(&self.compiled, &journey, &packet.five_tuple);
+        }
         Judged { answer, continued, packet: *packet }
     }
 
@@ -253,13 +257,11 @@ impl Simulator {
                 (answer, continued)
             }
             Fragment::Later { identification } => {
-                let Some(Filter { interface, direction, .. }) = journey.first_filter() else {
-                    return self.take(journey, packet, time_ns);
-                };
-                let (interface, direction) = (*interface, *direction);
-                let unseen = Verdict::Deny(Reason::UnsupportedTraffic { interface, direction });
-                let verdict = self.fragments.later((ends, *seen, identification), time_ns).unwrap_or(unseen);
-                (bare(verdict), false)
+                match self.fragments.later((ends, *seen, identification), time_ns) {
+                    Some(verdict) => (bare(verdict), false),
+                    // The first filters that it comes to deny it.
+                    None => self.take(journey, packet, time_ns),
+                }
             }
         }
     }
@@ -305,6 +307,7 @@ fn bare(verdict: Verdict) -> Answer {
         translation: Translation::default(),
         notes: Vec::new(),
         backends: Vec::new(),
+        asymmetric: None,
     }
 }
 

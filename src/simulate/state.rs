@@ -86,6 +86,8 @@ pub struct FlowRecord {
     pub last_ns: u64,
     /// By what it came in, for a flow that was opened from outside through a translation.
     pub entered: Option<Entrance>,
+    /// How long what translates the flow remembers it without a packet, where something does (STATE-15).
+    pub translated_ns: Option<u64>,
     /// Whether the flow was let in hangs on this.
     pub doubt: Option<Box<Unknown>>,
     /// A rule change took it back (STATE-5).
@@ -102,11 +104,19 @@ impl FlowRecord {
             opened,
             last_ns: now_ns,
             entered,
+            translated_ns: None,
             doubt: doubt.map(Box::new),
             revoked: None,
             fin_inbound: false,
             fin_outbound: false,
         }
+    }
+
+    /// Whether it is remembered still: exactly the idle time is alive (STATE-6), and a translated flow dies with its
+    /// translation (STATE-15).
+    fn is_alive(&self, now_ns: u64, timeout_ns: u64) -> bool {
+        let most = timeout_ns;
+        now_ns.saturating_sub(self.last_ns) <= most
     }
 
     /// Notes a packet that passed by the record. Returns whether the flow ends with it (STATE-7): by a reset, or by
@@ -158,8 +168,7 @@ impl FlowTable {
     /// The record of a key, if it is alive.
     #[must_use]
     pub fn alive(&self, key: &FlowKey, now_ns: u64, timeout_ns: u64) -> Option<&FlowRecord> {
-        let record = self.records.get(key)?;
-        (now_ns.saturating_sub(record.last_ns) <= timeout_ns).then_some(record)
+        self.records.get(key).filter(|record| record.is_alive(now_ns, timeout_ns))
     }
 
     /// Notes that a packet passed by the record of its flow.
@@ -193,7 +202,7 @@ impl FlowTable {
 
     /// Expired records leave first; if that is not enough the longest idle eighth does, and is counted.
     fn make_room(&mut self, now_ns: u64, timeout_ns: impl Fn(Interface) -> u64) {
-        self.records.retain(|key, record| now_ns.saturating_sub(record.last_ns) <= timeout_ns(key.interface));
+        self.records.retain(|key, record| record.is_alive(now_ns, timeout_ns(key.interface)));
         if self.records.len() < self.most {
             return;
         }

@@ -127,6 +127,7 @@ impl Balance for Network {
             backend: None,
             pool: None,
             floating_ip: false,
+            idle_timeout_min: None,
         });
         balancer.nat_rules.last_mut().expect("it was just made")
     }
@@ -144,6 +145,7 @@ impl Balance for Network {
             frontends: frontends.iter().copied().cloned().collect(),
             pool: Some(pool.clone()),
             protocol,
+            idle_timeout_min: None,
         });
     }
 }

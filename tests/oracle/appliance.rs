@@ -10,7 +10,7 @@ use nsgsim::model::rule::Direction;
 use nsgsim::model::services::ApplianceMode;
 use nsgsim::model::verdict::{Feature, Interface, Note, Reason, RouteEnd, Unknown, UserRoute};
 
-use super::balancer::FrontendAt;
+use super::balancer::{FrontendAt, Side};
 use super::filter::Door;
 use super::journey::{End, Stop, Walk, deny};
 use super::platform::is_unsupported;
@@ -55,6 +55,10 @@ impl Walk<'_> {
                 // PEER-8.
                 let peer = Some(via.vnet).filter(|own| *own != vnet);
                 self.cross_region(peer, vnet, frontend)?;
+                if address == packet.five_tuple.destination {
+                    // LB-8: it is not on its way through, but there.
+                    return self.at_frontend(frontend, Side::Internal, packet, &Seen::of(packet));
+                }
                 self.at_next_hop_frontend(frontend, via, packet)
             }
             None => self.no_next_hop(via, address),

@@ -67,7 +67,9 @@ impl<'a> Walk<'a> {
             self.records.remove(&self.slot(interface, key));
         }
         let quoted = FlowKey::quoted(packet, direction);
-        for key in quoted.into_iter().chain([key]) {
+        // A packet whose source nobody knows cannot be told to be of a flow.
+        let keys = quoted.into_iter().chain([key]).filter(|_| !seen.source_is_hidden);
+        for key in keys {
             if let Some(mut record) = self.live(interface, key)? {
                 if record.see(packet.tcp, direction, self.now_ns) {
                     self.records.remove(&self.slot(interface, key));

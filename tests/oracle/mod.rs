@@ -268,6 +268,7 @@ impl Leaf {
             routes: walk.routes.clone(),
             translation: walk.translation,
             notes: walk.notes.clone(),
+            asymmetric: None,
             backends: walk.backends.clone(),
         };
         Self { end, answer }
@@ -314,6 +315,7 @@ fn settle(found: Worlds<Leaf>) -> Answer {
         routes,
         translation: Translation::default(),
         notes: Vec::new(),
+        asymmetric: None,
         backends: Vec::new(),
     }
 }

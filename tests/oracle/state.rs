@@ -119,7 +119,9 @@ pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
         let mut found = worlds.iter().filter_map(|world| world.get(key));
         let first = found.next().expect("some world has the key");
         let alike = found.all(|other| other.doubt == first.doubt);
-        let mut record = first.clone();
+        // Where one world has met the packet and another has not, the packet was the last one of the flow.
+        let latest = worlds.iter().filter_map(|world| world.get(key)).max_by_key(|record| record.last_ns);
+        let mut record = latest.expect("some world has the key").clone();
         if !everywhere || !alike {
             let doubts = worlds.iter().filter_map(|world| world.get(key)?.doubt.clone());
             record.doubt = doubts.chain(because.map(innermost)).next();

@@ -342,7 +342,7 @@ fn lb_6_of_two_load_balancers_on_the_way_the_outer_one_tells_its_backends() {
     // By one machine there is nothing to tell of the way to the frontend.
     let answer = behind.net.oracle().path(Origin::Nic(behind.net.a1), &packet, 0, None);
     assert_eq!((answer.verdict, answer.backends.len()), (Verdict::Mixed(inner), 2));
-    assert_eq!((answer.backends[0].balancer, answer.backends[0].address), (inner, ip("10.0.2.4")));
+    assert_eq!((answer.backends[0].balancer, answer.backends[0].address), (inner, Some(ip("10.0.2.4"))));
     assert_eq!(answer.routes.len(), 2);
     let n2 = behind.net.network.nic(behind.n, "n2", &["10.0.9.5"]);
     behind.net.network.nics[n2.get()].ip_forwarding = true;

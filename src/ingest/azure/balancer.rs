@@ -113,6 +113,7 @@ fn nat_rule<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result<Inbo
         backend: reader.id_of(node, "backendIPConfiguration")?,
         pool: reader.id_of(node, "backendAddressPool")?,
         floating_ip: node.flag_of("enableFloatingIP")?.unwrap_or(false),
+        idle_timeout_min: node.number_of("idleTimeoutInMinutes", "a number of minutes")?,
     })
 }
 
@@ -123,6 +124,7 @@ fn outbound_rule<'a>(reader: &mut Reader<'a>, resource: &Resource<'a>) -> Result
         frontends: reader.ids_of(node, "frontendIPConfigurations")?,
         pool: reader.id_of(node, "backendAddressPool")?,
         protocol: protocol(node)?,
+        idle_timeout_min: node.number_of("idleTimeoutInMinutes", "a number of minutes")?,
     })
 }
 

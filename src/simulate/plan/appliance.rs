@@ -12,7 +12,7 @@ use crate::model::index::{NicIndex, Reference, VnetIndex};
 use crate::model::rule::Direction;
 use crate::model::services::ApplianceMode;
 use crate::model::verdict::{Interface, Note, Reason, RouteEnd, Unknown, UserRoute};
-use crate::simulate::journey::{Gate, Journey, Stage};
+use crate::simulate::journey::{Journey, Stage};
 
 /// How many machines may forward one packet: one more is taken for a loop (ROUTE-19).
 const MOST_HOPS: u32 = 6;
@@ -36,10 +36,15 @@ impl Builder<'_> {
             _ => None,
         });
         match owner {
-            Some((at, _)) if address == self.destination => self.arrive(at, Gate::Open),
             Some((_, Owner::Nic(nic, _))) => self.enter_appliance(from, nic),
             Some((at, Owner::LoadBalancer(place))) => {
-                if self.reaches_frontend(vnet, at, place) {
+                if !self.reaches_frontend(vnet, at, place) {
+                    return;
+                }
+                // It is not on its way through, but there.
+                if address == self.destination {
+                    self.enter_internal_frontend(place);
+                } else {
                     self.enter_frontend_as_hop(from, place);
                 }
             }
@@ -107,14 +112,24 @@ impl Builder<'_> {
             ApplianceMode::Drop => return self.lost(Reason::Appliance(nic)),
             ApplianceMode::Forward => {}
             ApplianceMode::Snat => {
-                let own = leaves.ip_configurations.iter().find_map(|configuration| configuration.address);
+                // The families of addresses never meet (TOP-9).
+                let own = leaves
+                    .ip_configurations
+                    .iter()
+                    .filter_map(|configuration| configuration.address)
+                    .find(|address| address.is_ipv4() == self.destination.is_ipv4());
                 let Some(own) = own else { return self.missing(leaves.id.clone()) };
                 self.source = own;
                 self.journey.stages.push(Stage::SentFrom(own));
             }
         }
-        if !leaves.ip_forwarding && !leaves.has(self.source) {
+        let own = leaves.has(self.source) || self.compiled.balancers.floats(egress, self.source);
+        if !leaves.ip_forwarding && !own {
             self.lost(Reason::IpForwarding { nic: egress, direction: Direction::Outbound });
+            return;
+        }
+        // A packet to itself does not leave the machine (EVAL-9).
+        if leaves.has(self.destination) {
             return;
         }
         self.journey.filter(Interface::Nic(egress), Direction::Outbound);

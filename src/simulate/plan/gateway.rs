@@ -1,6 +1,6 @@
 //! From on-premises into the networks behind a gateway (GW-2, PEER-5).
 
-use super::Builder;
+use super::{Builder, is_host_service};
 use crate::compile::peerings;
 use crate::compile::places::within;
 use crate::compile::routes::Hop;
@@ -37,9 +37,12 @@ impl Builder<'_> {
     fn route_at_gateway(&mut self, vnet: VnetIndex, subnet: SubnetIndex) -> bool {
         let compiled = self.compiled;
         let table = &compiled.routes[subnet.get()];
+        // To the host below the machine no route leads (PLAT-8).
+        if is_host_service(self.destination) {
+            return false;
+        }
         if let Some(table) = &table.unknown_table {
-            self.missing(table.clone());
-            return true;
+            self.diversion(subnet, table);
         }
         if let Some(endpoint) = self.routed_endpoint(vnet, table) {
             self.enter_endpoint(endpoint);
@@ -82,7 +85,7 @@ impl Builder<'_> {
                 (Some(remote), Some(back))
                     if back.use_remote_gateways && peerings::gateways_in(network, remote).is_empty() =>
                 {
-                    return self.arrive(remote, Gate::Open);
+                    return self.arrive_across(vnet, remote);
                 }
                 (None, _) => {
                     if let Reference::Missing(remote) = &peering.side.remote {

@@ -1,13 +1,14 @@
 //! Out to the internet and in from it, by public addresses (PIP, OUT, EVAL-11).
 
 use super::{Builder, Ends};
-use crate::compile::balancers::missing_balancer;
+use crate::compile::balancers::{DEFAULT_IDLE_MIN, missing_balancer};
 use crate::compile::places::{Owner, PublicOwner};
 use crate::compile::surroundings::internet_base;
 use crate::model::flow::Origin;
 use crate::model::flow::Port;
 use crate::model::index::{NicIndex, PublicIpIndex, Reference, SubnetIndex};
 use crate::model::network::{Nic, PublicIpSku, Subnet};
+use crate::model::subscription::SubscriptionKind;
 use crate::model::verdict::{Feature, Interface, Note, Reason, RouteEnd, Snat, Unknown};
 use crate::simulate::journey::{Exit, Gate, Stage, Way};
 use crate::simulate::state::Entrance;
@@ -17,10 +18,20 @@ impl Builder<'_> {
     /// Out to the internet, by the first means that applies (OUT-1), and back in where a public address of the
     /// inventory is called.
     pub(super) fn leave_to_internet(&mut self, from: Interface, subnet: SubnetIndex) {
+        let network = &self.compiled.network;
         let (by, source) = self.way_out(from, subnet);
-        self.journey.stages.push(Stage::Exit(Exit { interface: from, by, source }));
+        let gateway = network.subnets[subnet.get()].nat_gateway.as_ref().and_then(Reference::here);
+        let sender = from.nic().map_or(&network.subnets[subnet.get()].id, |nic| &network.nics[nic.get()].id);
+        self.journey.stages.push(Stage::Exit(Exit {
+            interface: from,
+            by,
+            source,
+            nat_idle_timeout_min: gateway
+                .and_then(|gateway| network.nat_gateways[gateway.get()].idle_timeout_min),
+            blocks_smtp: network.subscription_kind(sender).is_some_and(SubscriptionKind::blocks_smtp),
+        }));
         if self.compiled.places.public(self.destination).is_none() {
-            self.service_firewall(None, Some(self.compiled.network.subnets[subnet.get()].vnet));
+            self.service_firewall(None, Some(network.subnets[subnet.get()].vnet));
         }
         self.enter_by_public_address();
     }
@@ -77,17 +88,17 @@ impl Builder<'_> {
         let resource = &self.compiled.network.nics[nic.get()];
         let places =
             || 0..u32::try_from(resource.ip_configurations.len()).expect("an interface has few addresses");
-        let sender = places().nth(place).expect("the sending configuration is one of them");
-        if let Some(resource) = missing_balancer(&self.compiled.network, nic, sender) {
-            return Some(Way::SomehowIf(Unknown::ResourceAllows { resource }));
-        }
         let outbound = |place| self.compiled.balancers.served(nic, place).map(|served| &served.outbound);
         // Such a rule is an explicit method for the whole interface, whether or not it carries the packet (OUT-2).
         let explicit = places().any(|place| outbound(place).is_some_and(|rules| !rules.is_empty()));
-        explicit.then(|| {
-            let own = outbound(sender).filter(|_| resource.primary() == place);
-            Way::Balanced(own.cloned().unwrap_or_default())
-        })
+        let primary = places().nth(place).filter(|_| resource.primary() == place);
+        let rules = primary.and_then(outbound).cloned().unwrap_or_default();
+        let missing = primary.and_then(|primary| missing_balancer(&self.compiled.network, nic, primary));
+        let otherwise = missing.map(|resource| Unknown::ResourceAllows { resource });
+        match otherwise {
+            Some(question) if rules.is_empty() => Some(Way::SomehowIf(question)),
+            otherwise => explicit.then_some(Way::Balanced { rules, otherwise }),
+        }
     }
 
     /// By default outbound access, if the interface has it (OUT-2).
@@ -269,7 +280,10 @@ impl Builder<'_> {
                     return;
                 };
                 let gate = self.gate(nic, place);
-                self.journey.stages.push(Stage::Mapped { public, private });
+                // IPv6 flows have a fixed time (STATE-15).
+                let set = network.public_ips[public_ip.get()].idle_timeout_min.filter(|_| public.is_ipv4());
+                let idle_timeout_min = set.unwrap_or(DEFAULT_IDLE_MIN);
+                self.journey.stages.push(Stage::Mapped { public, private, idle_timeout_min });
                 self.enter_interface(nic).gate = gate;
             }
             PublicOwner::LoadBalancer(place) => self.enter_public_frontend(place),

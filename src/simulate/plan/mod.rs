@@ -20,6 +20,7 @@ use hashbrown::HashMap;
 
 use super::ends::Ends;
 use super::journey::{DefaultRoute, End, Filter, Gate, Journey, Stage, Start};
+use super::state::Entrance;
 use crate::compile::network::{CompiledNetwork, PLATFORM_ADDRESSES};
 use crate::compile::places::Owner;
 use crate::compile::resolve::METADATA;
@@ -34,7 +35,11 @@ use crate::model::verdict::{Feature, Interface, Note, Reason, RouteEnd, RouteSte
 pub(super) struct Builder<'c> {
     compiled: &'c CompiledNetwork,
     journey: Journey,
-    /// The packet's source, as far as it has come.
+    /// Where the packet starts.
+    origin: Origin,
+    /// The address that it was sent from.
+    sent_from: IpAddr,
+    /// Its source, as far as it has come.
     source: IpAddr,
     /// Its destination.
     destination: IpAddr,
@@ -58,6 +63,8 @@ impl<'c> Builder<'c> {
         Self {
             compiled,
             journey: Journey::of_nothing(),
+            origin: Origin::Internet,
+            sent_from: source,
             source,
             destination,
             target: None,
@@ -79,7 +86,7 @@ impl<'c> Builder<'c> {
 
     /// Lays the way from the packet's start.
     pub(super) fn start(&mut self, ends: Ends) {
-        self.target = ends.target;
+        (self.origin, self.target) = (ends.origin, ends.target);
         match ends.origin {
             Origin::Nic(nic) => self.start_at_nic(nic),
             Origin::Unlisted(subnet) => self.start_unlisted(subnet),
@@ -111,20 +118,27 @@ impl<'c> Builder<'c> {
     }
 
     fn start_unlisted(&mut self, subnet: SubnetIndex) {
+        // A packet to itself does not leave the guest (EVAL-9).
+        if self.source == self.destination {
+            return;
+        }
         let vnet = self.compiled.network.subnets[subnet.get()].vnet;
         let interface = Interface::Unlisted(subnet);
-        match self.compiled.places.owner(vnet, self.source) {
-            // The addresses of a Private Link service stand outside all filters (PLS-2).
-            Some(Owner::PrivateLinkService) => return self.arrive(vnet, Gate::Open),
-            // Private endpoints and frontends only answer, and nothing filters that there (PE-1, PE-3, LB-3).
-            Some(Owner::PrivateEndpoint(_) | Owner::LoadBalancer(_)) => {}
-            // An interface of the inventory starts its packets itself; this is one that is not listed.
-            Some(Owner::Nic(..)) | None => {
-                self.leave_interface(interface, Some(subnet), None);
-                if is_host_service(self.destination) {
-                    return;
-                }
-            }
+        let owner = self.compiled.places.owner(vnet, self.source);
+        // Private endpoints and frontends only answer, and nothing filters that there (PE-1, PE-3, LB-3); nor do filters
+        // stand before the addresses of a Private Link service (PLS-2). An interface of the inventory starts its packets
+        // itself: this is one that is not listed.
+        let filtered = matches!(owner, Some(Owner::Nic(..)) | None);
+        self.begin_outbound(interface, Some(subnet), None, filtered);
+        if filtered {
+            self.journey.filter(interface, Direction::Outbound);
+        }
+        if is_host_service(self.destination) {
+            return;
+        }
+        if owner == Some(Owner::PrivateLinkService) {
+            self.journey.stages.push(Stage::CameIn(Entrance::PrivateLink));
+            return self.arrive(vnet, Gate::Open);
         }
         self.route(interface, subnet);
     }
@@ -136,14 +150,24 @@ impl<'c> Builder<'c> {
         subnet: Option<SubnetIndex>,
         spoofed_by: Option<NicIndex>,
     ) {
+        self.begin_outbound(interface, subnet, spoofed_by, true);
+        self.journey.filter(interface, Direction::Outbound);
+    }
+
+    fn begin_outbound(
+        &mut self,
+        interface: Interface,
+        subnet: Option<SubnetIndex>,
+        spoofed_by: Option<NicIndex>,
+        filtered: bool,
+    ) {
         let default_route = match subnet {
             None => DefaultRoute::Absent,
             Some(subnet) => self.default_route(subnet),
         };
         let platform = is_platform(self.destination) || self.destination == IpAddr::from(Ipv4Addr::BROADCAST);
         let direction = Direction::Outbound;
-        self.begin(Start { interface, direction, platform, spoofed_by, default_route });
-        self.journey.filter(interface, direction);
+        self.begin(Start { interface, direction, platform, spoofed_by, default_route, filtered });
     }
 
     /// Whether the licensing servers are ordinary destinations for a subnet (PLAT-4).
@@ -174,7 +198,14 @@ impl<'c> Builder<'c> {
         let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
         if !self.started {
             let default_route = DefaultRoute::Absent;
-            self.begin(Start { interface, direction, platform: true, spoofed_by: None, default_route });
+            self.begin(Start {
+                interface,
+                direction,
+                platform: true,
+                spoofed_by: None,
+                default_route,
+                filtered: true,
+            });
         }
         self.journey.filter(interface, direction)
     }
@@ -191,6 +222,16 @@ impl<'c> Builder<'c> {
             }
             None => self.nobody(vnet),
         }
+    }
+
+    /// Arrival at an address inside a peered network.
+    fn arrive_across(&mut self, from: VnetIndex, remote: VnetIndex) {
+        if let Some(Owner::LoadBalancer(place)) = self.compiled.places.owner(remote, self.destination)
+            && !self.reaches_frontend(from, remote, place)
+        {
+            return;
+        }
+        self.arrive(remote, Gate::Open);
     }
 
     /// At an address inside a network that nobody of the inventory has (SIM-7).

@@ -4,7 +4,7 @@ use super::Builder;
 use crate::compile::field::Doubt;
 use crate::compile::network::CompiledNetwork;
 use crate::compile::peerings;
-use crate::compile::places::Owner;
+use crate::compile::places::{Owner, within};
 use crate::compile::routes::{EffectiveRoute, Hop, SubnetRoutes};
 use crate::compile::surroundings::may_be_in_a_network;
 use crate::model::id::ResourceId;
@@ -86,21 +86,19 @@ impl<'c> Builder<'c> {
         if let Some(unknown) = &table.unknown_table {
             self.diversion(subnet, unknown);
         }
+        let in_own_space = within(&network.vnets[at.vnet.get()].address_space, destination);
         let chosen = table.choose(destination);
+        // Peered networks do not overlap (PEER-6).
         if let Some(remote) = &table.unknown_peering
             && may_be_in_a_network(destination)
+            && !in_own_space
             && !chosen.is_some_and(EffectiveRoute::is_preferred)
         {
             self.diversion(subnet, remote);
         }
-        let settled = chosen.is_some_and(|route| match route.source {
-            // Gateway routes never beat these (ROUTE-6, ROUTE-7)...
-            RouteSource::System => route.is_preferred(),
-            RouteSource::User => false,
-            // ... and between two of them both lead to the gateway.
-            RouteSource::Gateway => true,
-        });
-        if !settled && let Some(Doubt::Connected { subnet, missing }) = &table.unknown_gateway {
+        if table.gateway_could_win(destination)
+            && let Some(Doubt::Connected { subnet, missing }) = &table.unknown_gateway
+        {
             // A longer route that the gateway learned may take the packet out of the boundary (GW-3).
             self.journey.stages.push(Stage::DeliveredIf(Unknown::ConnectedSpaceHolds {
                 subnet: subnet.clone(),
@@ -116,15 +114,7 @@ impl<'c> Builder<'c> {
         let vnet = network.subnets[subnet.get()].vnet;
         match &chosen.hop {
             Hop::VnetLocal => self.arrive(vnet, Gate::Open),
-            Hop::Peering(Reference::Here(remote)) => {
-                let reaches = match self.compiled.places.owner(*remote, self.destination) {
-                    Some(Owner::LoadBalancer(place)) => self.reaches_frontend(vnet, *remote, place),
-                    _ => true,
-                };
-                if reaches {
-                    self.arrive(*remote, Gate::Open);
-                }
-            }
+            Hop::Peering(Reference::Here(remote)) => self.arrive_across(vnet, *remote),
             Hop::Peering(Reference::Missing(remote)) => self.missing(remote.clone()),
             // To another network of the inventory (GW-6), or out of the boundary (GW-3).
             Hop::Gateway(Some(far)) => self.enter_by_gateway(*far),
@@ -175,7 +165,7 @@ impl<'c> Builder<'c> {
     }
 
     /// Something that the inventory lacks may take the packet another way.
-    fn diversion(&mut self, subnet: SubnetIndex, missing: &ResourceId) {
+    pub(super) fn diversion(&mut self, subnet: SubnetIndex, missing: &ResourceId) {
         let diverts = Unknown::ConnectedSpaceHolds {
             subnet: self.compiled.network.subnets[subnet.get()].id.clone(),
             missing: missing.to_string(),

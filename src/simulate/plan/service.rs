@@ -5,14 +5,38 @@ use std::net::IpAddr;
 
 use super::{Builder, same_region};
 use crate::compile::places::{FrontendPlace, frontend_places};
+use crate::model::flow::Origin;
 use crate::model::id::ResourceId;
 use crate::model::index::{PrivateEndpointIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex};
 use crate::model::network::Network;
 use crate::model::rule::Direction;
-use crate::model::verdict::{Interface, Reason, Unknown};
+use crate::model::services::{Caller, CallerEnd, ServiceAccount, ServiceKind};
+use crate::model::verdict::{FirewallRule, Interface, Reason, Unknown};
 use crate::simulate::journey::{DefaultRoute, PrivateLink, ServiceCheck, Stage, Start};
 
 impl Builder<'_> {
+    /// The rule of an account that lets the sender in for what it is, as the user stated it (SVC-2, SVC-4).
+    fn known_to(&self, account: &ServiceAccount) -> Option<FirewallRule> {
+        let sends = |caller: &&Caller| match (caller.end, self.origin) {
+            (CallerEnd::Nic(nic), Origin::Nic(sender)) => nic == sender,
+            (CallerEnd::Addresses(prefix), Origin::Internet) => prefix.contains(&self.sent_from),
+            _ => false,
+        };
+        let callers = || self.compiled.network.callers.iter().filter(sends);
+        let instance = callers().filter_map(|caller| caller.instance.as_ref()).any(|instance| {
+            account.kind == ServiceKind::Storage && account.instances.iter().any(|rule| names(rule, instance))
+        });
+        // SQL servers know of neither (SVC-5).
+        let trusted = account.kind != ServiceKind::Sql
+            && account.bypass_azure_services
+            && callers().any(|caller| caller.trusted_service);
+        match (instance, trusted) {
+            (true, _) => Some(FirewallRule::ResourceInstance),
+            (false, true) => Some(FirewallRule::TrustedService),
+            (false, false) => None,
+        }
+    }
+
     /// At a private endpoint (PE-3, PE-8).
     pub(super) fn enter_endpoint(&mut self, endpoint: PrivateEndpointIndex) {
         let resource = &self.compiled.network.private_endpoints[endpoint.get()];
@@ -38,7 +62,14 @@ impl Builder<'_> {
         let direction = Direction::Inbound;
         if !self.started {
             let default_route = DefaultRoute::Absent;
-            self.begin(Start { interface, direction, platform: false, spoofed_by: None, default_route });
+            self.begin(Start {
+                interface,
+                direction,
+                platform: false,
+                spoofed_by: None,
+                default_route,
+                filtered: true,
+            });
         }
         let subnet = resource.subnet.as_ref().and_then(Reference::here);
         let filtered = subnet.is_some_and(|subnet| {
@@ -64,16 +95,11 @@ impl Builder<'_> {
             .map(|id| frontend_places(network).find(|place| place.of(network).id == *id))
             .collect();
         let places = places.filter(|places| !places.is_empty());
-        let (Some(places), Some(first)) = (places, service.nat_addresses.first()) else {
-            return self.missing(id.clone());
-        };
-        self.source = *first;
-        let addresses = service.nat_addresses.clone();
-        self.journey.stages.push(Stage::PrivateLink(PrivateLink {
-            service: id.clone(),
-            endpoint,
-            addresses,
-        }));
+        let (service, addresses) = (id.clone(), service.nat_addresses.clone());
+        let first = addresses.first().copied();
+        self.journey.stages.push(Stage::PrivateLink(PrivateLink { service, endpoint, addresses }));
+        let (Some(places), Some(first)) = (places, first) else { return self.missing(id.clone()) };
+        self.source = first;
         self.enter_frontends_privately(&places);
     }
 
@@ -107,7 +133,9 @@ impl Builder<'_> {
             }
         };
         let from_azure = client.is_some();
-        self.journey.stages.push(Stage::Service(ServiceCheck { account, identity, from_azure, same_region }));
+        let known_as = self.known_to(resource);
+        let check = ServiceCheck { account, identity, from_azure, same_region, known_as };
+        self.journey.stages.push(Stage::Service(check));
     }
 }
 
@@ -139,4 +167,10 @@ fn policies_allow(
         }
     }
     open.map_or(Ok(false), Err)
+}
+
+/// Whether a rule for resource instances names this one; a last `*` stands for all of its kind.
+fn names(rule: &ResourceId, instance: &ResourceId) -> bool {
+    rule == instance
+        || rule.folded().strip_suffix('*').is_some_and(|start| instance.folded().starts_with(start))
 }

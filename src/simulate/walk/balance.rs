@@ -154,6 +154,7 @@ impl Walk<'_> {
             picked: false,
             entered: None,
             answers: None,
+            to_consumer: false,
             last: Reason::NoSecurityGroup,
             met: Met::default(),
         };
@@ -179,6 +180,9 @@ fn rewrite(course: &mut Course, balance: &Balance, at: &BalanceAt, rule: &Served
         seen.destination_port = Port::Number(port);
     }
     course.met.translation.destination = Some(course.rewritten());
+    if course.seen.protocol == Protocol::TCP {
+        course.remembered_for(rule.idle_timeout_min);
+    }
 }
 
 /// Members that agree have one verdict, and the first shows how; otherwise it hangs on which is picked (LB-6).

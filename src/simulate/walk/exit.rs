@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Course, LeafEnd, UNSUPPORTED, Walk, is_mapped};
+use crate::compile::balancers::DEFAULT_IDLE_MIN;
 use crate::compile::world::{Open, World};
 use crate::model::flow::{Fragment, Icmp, Port};
 use crate::model::rule::{Direction, Protocol};
@@ -39,14 +40,27 @@ impl Walk<'_> {
             None => {}
         }
         let interface = exit.interface;
+        let direction = Direction::Outbound;
+        let cut = Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction }));
+        let smtp = (course.seen.protocol, course.seen.destination_port) == (Protocol::TCP, Port::Number(25));
+        if exit.blocks_smtp && smtp {
+            return Ok(cut);
+        }
         let no_way = Some(LeafEnd::Denied(Reason::OutboundConnectivity { interface }));
+        let mut rule_idle_min = DEFAULT_IDLE_MIN;
         let (by, source, question) = match &exit.by {
             Way::None => return Ok(no_way),
             Way::Through(by) => (Some(*by), exit.source, None),
-            Way::Balanced(rules) => match rules.iter().find(|rule| rule.carries(course.seen.protocol)) {
-                None => return Ok(no_way),
-                Some(rule) => (Some(rule.snat), rule.source, None),
-            },
+            Way::Balanced { rules, otherwise } => {
+                match (rules.iter().find(|rule| rule.carries(course.seen.protocol)), otherwise) {
+                    (None, None) => return Ok(no_way),
+                    (None, Some(question)) => (None, None, Some(question)),
+                    (Some(rule), _) => {
+                        rule_idle_min = rule.idle_timeout_min;
+                        (Some(rule.snat), rule.source, None)
+                    }
+                }
+            }
             Way::ThroughIf(by, question) => (Some(*by), exit.source, Some(question)),
             Way::Somehow => (None, None, None),
             Way::SomehowIf(question) => (None, None, Some(question)),
@@ -62,8 +76,6 @@ impl Walk<'_> {
         };
         let protocol = course.seen.protocol;
         let fragmented = self.packet.fragment != Fragment::Whole;
-        let direction = Direction::Outbound;
-        let cut = Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction }));
         match by {
             Snat::NatGateway if !protocol.has_ports() => return Ok(no_way),
             Snat::DefaultOutboundAccess => {
@@ -90,12 +102,25 @@ impl Walk<'_> {
             | Snat::LoadBalancerOutboundRule
             | Snat::LoadBalancerRule => {}
         }
+        match by {
+            // Datagrams have a fixed time.
+            Snat::NatGateway if protocol == Protocol::TCP => {
+                course.remembered_for(exit.nat_idle_timeout_min.unwrap_or(DEFAULT_IDLE_MIN));
+            }
+            Snat::NatGateway | Snat::InstancePublicIp => course.remembered_for(DEFAULT_IDLE_MIN),
+            Snat::LoadBalancerOutboundRule => course.remembered_for(rule_idle_min),
+            Snat::LoadBalancerRule if protocol == Protocol::TCP => course.remembered_for(rule_idle_min),
+            // No clause gives these a time.
+            Snat::LoadBalancerRule | Snat::DefaultOutboundAccess => {}
+        }
         translate(course, by, source, Port::None);
         Ok(None)
     }
 }
 
 fn translate(course: &mut Course, by: Snat, source: Option<IpAddr>, port: Port) {
+    // The families of addresses never meet (TOP-9).
+    let source = source.filter(|source| source.is_ipv4() == course.seen.destination.is_ipv4());
     course.sent_from(source, port);
     course.met.translation.snat = Some(by);
     course.met.translation.source = source;

@@ -6,7 +6,7 @@ use crate::compile::cells::Cell;
 use crate::compile::network::PolicyReference;
 use crate::compile::policy::Picked;
 use crate::compile::world::{Open, World};
-use crate::model::flow::{FiveTuple, Icmp, TcpFlags};
+use crate::model::flow::{FiveTuple, Fragment, Icmp, TcpFlags};
 use crate::model::rule::{Access, Direction};
 use crate::model::services::{AdminAction, AdminRulePosition};
 use crate::model::verdict::{AdminHit, Reason, RuleHit, RulePlace, Snat, Step, StepAnswer, Unknown};
@@ -22,6 +22,10 @@ impl Walk<'_> {
         world: &World,
     ) -> Result<Option<LeafEnd>, Box<Open>> {
         let Filter { interface, direction, .. } = *filter;
+        // A later fragment whose first was seen does not come here (STATE-11).
+        if matches!(self.packet.fragment, Fragment::Later { .. }) {
+            return Ok(Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction })));
+        }
         let seen = course.seen;
         let step = |answer, access| Step { interface, direction, answer, access, seen };
         let key = FlowKey::new(interface, direction, &seen, self.packet.icmp);
@@ -32,7 +36,8 @@ impl Walk<'_> {
         // A flow whose remote end nobody knows cannot be found again.
         let found = if course.picked { None } else { self.record(key, &seen, direction) };
         if let Some((key, record)) = found {
-            let passed = Passed { key, direction, by_record: true, entered: record.entered };
+            let passed =
+                Passed { key, direction, by_record: true, entered: record.entered, translated_ns: None };
             if let Some(reason) = record.revoked {
                 if let Reason::SecurityRule(hit) = reason {
                     course.met.steps.push(step(StepAnswer::Rule(hit), Access::Deny));
@@ -58,7 +63,7 @@ impl Walk<'_> {
         let ended = self.rules(filter, course, world)?;
         if ended.is_none() && !course.picked {
             let entered = course.entered.filter(|_| direction == Direction::Inbound);
-            course.met.passed.push(Passed { key, direction, by_record: false, entered });
+            course.met.passed.push(Passed { key, direction, by_record: false, entered, translated_ns: None });
         }
         Ok(ended)
     }
@@ -256,6 +261,7 @@ fn answer(course: &mut Course, record: &FlowRecord) {
         return;
     }
     course.answers = record.entered;
+    course.to_consumer |= record.entered == Some(Entrance::PrivateLink);
     if let Some(Entrance::Frontend { address, port, public: false }) = record.entered {
         course.sent_from(address, port);
         course.met.translation.snat = Some(Snat::LoadBalancerRule);

@@ -37,13 +37,17 @@ impl Walk<'_> {
                 }
                 Stage::SentFrom(address) => {
                     course.seen.source = *address;
+                    course.to_consumer = false;
                     None
                 }
                 Stage::CameIn(entrance) => {
                     course.entered = Some(*entrance);
                     None
                 }
-                Stage::Mapped { public, private } => map(*public, *private, &mut course, world)?,
+                Stage::Mapped { public, private, idle_timeout_min } => {
+                    course.remembered_for(*idle_timeout_min);
+                    map(*public, *private, &mut course, world)?
+                }
                 Stage::OnlyIf(question, reason) => {
                     if world.ask(|| question.clone())? {
                         None
@@ -56,10 +60,7 @@ impl Walk<'_> {
                     delivered.then_some(LeafEnd::Arrived(course.last))
                 }
                 Stage::ElsewhereIf(diverts, arrives) => elsewhere(diverts, arrives, course.last, world)?,
-                Stage::DeliveredToConsumer => {
-                    let answers = course.answers == Some(Entrance::PrivateLink);
-                    answers.then_some(LeafEnd::Arrived(course.last))
-                }
+                Stage::DeliveredToConsumer => course.to_consumer.then_some(LeafEnd::Arrived(course.last)),
             };
             if let Some(end) = ended {
                 return Ok(Leaf::new(course, end));
@@ -102,6 +103,9 @@ fn elsewhere(
     Ok(Some(if arrived { LeafEnd::Arrived(last) } else { LeafEnd::Refused(arrives.clone()) }))
 }
 
+/// How long a Private Link service remembers a flow without a packet, in minutes: about five (STATE-15).
+const PRIVATE_LINK_IDLE_MIN: u32 = 5;
+
 /// The source becomes one of the service's addresses (PLS-1).
 fn private_link(
     link: &PrivateLink,
@@ -112,7 +116,7 @@ fn private_link(
         let (interface, direction) = (link.endpoint, Direction::Inbound);
         return Ok(Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction })));
     }
-    let (last, others) = link.addresses.split_last().expect("a service without addresses is not asked");
+    let Some((last, others)) = link.addresses.split_last() else { return Ok(None) };
     let mut chosen = *last;
     for address in others {
         let question = || Unknown::TranslatedSourceIs { service: link.service.clone(), address: *address };
@@ -121,6 +125,7 @@ fn private_link(
             break;
         }
     }
+    course.remembered_for(PRIVATE_LINK_IDLE_MIN);
     course.seen.source = chosen;
     course.picked = false;
     course.met.translation.source = Some(chosen);

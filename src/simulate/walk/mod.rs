@@ -54,6 +54,8 @@ struct Course {
     entered: Option<Entrance>,
     /// It answers a flow that came in by this.
     answers: Option<Entrance>,
+    /// It answers a flow that came in by a Private Link service, and nobody on the way made it another's.
+    to_consumer: bool,
     /// What last let it through.
     last: Reason,
     met: Met,
@@ -70,6 +72,8 @@ struct Met {
     notes: Vec<Note>,
     translation: Translation,
     backends: Vec<BackendAnswer>,
+    /// The shortest memory of what translates it on the way, in nanoseconds (STATE-15).
+    translated_ns: Option<u64>,
 }
 
 /// How a packet fared in one world.
@@ -124,6 +128,8 @@ struct Passed {
     direction: Direction,
     by_record: bool,
     entered: Option<Entrance>,
+    /// As [`Met::translated_ns`] of the whole way.
+    translated_ns: Option<u64>,
 }
 
 /// What a packet leaves behind in the flow table.
@@ -190,6 +196,7 @@ impl<'a> Walk<'a> {
             picked: false,
             entered: None,
             answers: None,
+            to_consumer: false,
             last: Reason::NoSecurityGroup,
             met: Met::default(),
         };
@@ -228,7 +235,8 @@ impl<'a> Walk<'a> {
             Verdict::Undetermined(first_question.expect("worlds differ only by the answers to questions"))
         });
         let Met { steps, routes, notes, translation, backends, .. } = met;
-        Outcome { answer: Answer { verdict, steps, routes, translation, notes, backends }, traces, continued }
+        let answer = Answer { verdict, steps, routes, translation, notes, asymmetric: None, backends };
+        Outcome { answer, traces, continued }
     }
 
     /// A filter that was passed in every world has a certain record, one passed in some a doubtful one.
@@ -275,7 +283,8 @@ impl<'a> Walk<'a> {
         if by_record {
             return Trace::Continued(passed.key, passed.direction);
         }
-        let record = FlowRecord::new(passed.direction, passed.entered, self.time_ns, doubt);
+        let mut record = FlowRecord::new(passed.direction, passed.entered, self.time_ns, doubt);
+        record.translated_ns = passed.translated_ns;
         Trace::Opened(passed.key, record)
     }
 }
@@ -284,6 +293,12 @@ impl Course {
     /// The port that the packet goes to, for the translation of an answer.
     fn rewritten(&self) -> (IpAddr, Option<u16>) {
         (self.seen.destination, self.seen.destination_port.number())
+    }
+
+    /// Something on the way translates its flow, and forgets it after so many minutes without a packet (STATE-15).
+    fn remembered_for(&mut self, minutes: u32) {
+        let ns = u64::from(minutes) * 60_000_000_000;
+        self.met.translated_ns = Some(self.met.translated_ns.map_or(ns, |known| known.min(ns)));
     }
 
     /// The packet leaves under another source.
@@ -300,7 +315,12 @@ impl Course {
 
 impl Leaf {
     fn new(course: Course, end: LeafEnd) -> Self {
-        Self { end, met: course.met }
+        let mut met = course.met;
+        // What is translated anywhere on the way is forgotten everywhere on it.
+        for passed in &mut met.passed {
+            passed.translated_ns = met.translated_ns;
+        }
+        Self { end, met }
     }
 }
 
@@ -313,6 +333,7 @@ fn given_up(question: Unknown) -> Outcome {
         translation: Translation::default(),
         notes: Vec::new(),
         backends: Vec::new(),
+        asymmetric: None,
     };
     Outcome { answer, traces: Vec::new(), continued: false }
 }

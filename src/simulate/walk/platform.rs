@@ -36,9 +36,15 @@ impl Walk<'_> {
             let answer = StepAnswer::PlatformRule(service);
             course.met.steps.push(Step { interface, direction, answer, access: Access::Allow, seen: tuple });
             // It is allowed at the interface, so that its answer passes too (STATE-1, STATE-3).
-            if direction == Direction::Outbound {
+            if direction == Direction::Outbound && start.filtered {
                 let key = FlowKey::new(interface, direction, &tuple, None);
-                course.met.passed.push(Passed { key, direction, by_record: false, entered: None });
+                course.met.passed.push(Passed {
+                    key,
+                    direction,
+                    by_record: false,
+                    entered: None,
+                    translated_ns: None,
+                });
             }
             return Ok(Some(LeafEnd::Arrived(Reason::PlatformRule { service, interface, direction })));
         }

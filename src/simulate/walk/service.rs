@@ -45,7 +45,10 @@ impl Walk<'_> {
     ) -> Result<(FirewallRule, Access), Box<Open>> {
         let network = &self.compiled.network;
         let account = &network.service_accounts[check.account.get()];
-        if !account.public_network_access {
+        // Trusted services may come in to a vault even then (SVC-4).
+        let trusted_anyway =
+            account.kind == ServiceKind::KeyVault && check.known_as == Some(FirewallRule::TrustedService);
+        if !account.public_network_access && !trusted_anyway {
             return Ok((FirewallRule::PublicNetworkAccess, Access::Deny));
         }
         // Without rules of its own a storage account and a vault are open, a SQL server is closed (SVC-2, SVC-4, SVC-5).
@@ -59,6 +62,9 @@ impl Walk<'_> {
         }
         if check.identity.is_none() && self.by_address(check, account, source, world)? {
             return Ok((FirewallRule::IpRule, Access::Allow));
+        }
+        if let Some(rule) = check.known_as {
+            return Ok((rule, Access::Allow));
         }
         Ok((FirewallRule::DefaultAction, Access::Deny))
     }
