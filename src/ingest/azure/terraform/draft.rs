@@ -4,12 +4,14 @@ use crate::ingest::azure::node::Node;
 use crate::ingest::azure::tree::{Key, MadeOf, Tree, Value};
 
 /// A value to be written, and the place that messages about it name.
+#[derive(Clone)]
 pub(super) struct Draft<'a> {
     pub place: String,
     pub content: Content<'a>,
 }
 
 /// What a draft holds.
+#[derive(Clone)]
 pub(super) enum Content<'a> {
     /// A value as it stands, with everything in it.
     Copy(Node<'a>),
