@@ -92,7 +92,8 @@ codes! {
     IncompleteList,
     /// A JSON object names a member twice: the last one counts.
     DuplicateMember,
-    /// An expression of a template that has no value here: what hangs on it is undetermined (JSON-8).
+    /// A value that a template's expression or Terraform's document does not have: what hangs on it is undetermined
+    /// (JSON-8, JSON-9).
     UnknownValue,
     /// An NSG where Azure enforces none: it is ignored (GW-1, FW-1); a warning.
     NotEnforced,
