@@ -310,6 +310,36 @@ fn top_7_a_scale_sets_interfaces_are_told_to_be_unknown() {
 }
 
 #[test]
+fn fw_1_a_group_that_may_be_on_the_subnet_of_a_firewall_is_not_told_to_be_ignored() {
+    let subnet = |name: &str| json!({ "name": name, "virtual_network_name": "v", "address_prefixes": ["10.1.0.0/26"] });
+    let network = |reference: &str| -> Vec<Planned> {
+        vec![
+            (
+                "azurerm_virtual_network.v",
+                json!({ "name": "v", "address_space": ["10.1.0.0/16"] }),
+                json!({ "id": true }),
+                json!({}),
+            ),
+            ("azurerm_subnet.f", subnet("AzureFirewallSubnet"), json!({ "id": true }), json!({})),
+            ("azurerm_network_security_group.g", json!({ "name": "g" }), json!({ "id": true }), json!({})),
+            (
+                "azurerm_subnet_network_security_group_association.a",
+                json!({}),
+                json!({ "subnet_id": true, "network_security_group_id": true }),
+                json!({ "subnet_id": to(reference),
+                    "network_security_group_id": to("azurerm_network_security_group.g") }),
+            ),
+        ]
+    };
+    let told = |reference: &str| {
+        let loaded = load(&[plan(&network(reference))]);
+        loaded.findings.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!(told("azurerm_subnet.f"), [NotEnforced]);
+    assert_eq!(told("local.subnet"), [MissingResource, MissingResource]);
+}
+
+#[test]
 fn what_decides_about_packets_and_is_not_read_is_named() {
     for kind in [
         "azurerm_firewall",

@@ -5,6 +5,7 @@ use super::assemble::Nodes;
 use super::findings::Findings;
 use super::node::Node;
 use super::nsg::NsgDraft;
+use super::terraform;
 use crate::model::finding::FindingCode;
 use crate::model::index::Reference;
 use crate::model::network::{Network, Subnet};
@@ -43,6 +44,8 @@ fn check_nsg(subnet: &Subnet, node: Node<'_>, nsgs: &[NsgDraft<'_>], ignored: &s
         Reference::Here(nsg) => {
             findings.about((&nsgs[nsg.get()].name, None), FindingCode::NotEnforced, place, message);
         }
+        // Whether an association that is not known attaches one here is not known either.
+        Reference::Missing(id) if terraform::is_unknown(id) => {}
         Reference::Missing(_) => findings.add(FindingCode::NotEnforced, place, message),
     }
 }

@@ -28,10 +28,16 @@ use super::findings::Findings;
 use super::tree::Tree;
 use crate::ingest::error::IngestError;
 use crate::model::finding::FindingCode;
+use crate::model::id::ResourceId;
 
 /// Whether a document of Terraform's is a plan, which has two sides.
 pub(super) fn is_plan(tree: &Tree) -> bool {
     tree.root().member("planned_values").is_some()
+}
+
+/// Whether an ID stands for a resource that is known only after apply.
+pub(super) fn is_unknown(id: &ResourceId) -> bool {
+    ids::is_unknown(id.as_str())
 }
 
 /// Translates one side of a document; a state is the same on both.
