@@ -24,7 +24,7 @@ use nsgsim::model::tag::TagCatalog;
 use serde_json::{Value, json};
 
 use crate::case::{
-    Case, cases_in, change, deployment_of, errors_of, expected_errors, load, other_warnings,
+    Case, cases_in, change, deployment_of, errors_of, expected_errors, findings_of, load, other_warnings,
     tags_and_findings, tags_of,
 };
 use crate::engine::{ENGINES, Engine, Make};
@@ -151,9 +151,10 @@ fn validate(case: &Case) -> Result<(), String> {
     let inventory = &case.content["inventory"];
     let (tags, of_tags): (Option<TagCatalog>, Vec<Finding>) = tags_and_findings(inventory)?;
     let loaded = load(inventory, tags.as_ref(), &deployment_of(&case.content))?;
-    let (expected, found) = (expected_errors(&case.content), errors_of(&loaded));
+    let findings = findings_of(loaded, &tags.unwrap_or_default());
+    let (expected, found) = (expected_errors(&case.content), errors_of(&findings));
     if found != expected {
         return Err(format!("expected {}, found {}", json!(expected), json!(found)));
     }
-    other_warnings(&case.content, loaded.findings.iter().chain(&of_tags))
+    other_warnings(&case.content, findings.iter().chain(&of_tags))
 }

@@ -151,6 +151,7 @@ in_group export_to private-endpoint.json network private-endpoint list
 in_group export_to private-link-service.json network private-link-service list
 in_group export_to service-endpoint-policy.json network service-endpoint policy list
 in_group export_to bastion.json network bastion list
+in_group export_to application-gateway.json network application-gateway list
 in_group export_to storage-account.json storage account list
 
 tab=$(printf '\t')
@@ -227,7 +228,7 @@ for name in "$output"/*.json; do
     case ${name##*/} in
         nsg.json | asg.json | vnet.json | nic.json | public-ip.json | public-ip-prefix.json | route-table.json | \
             nat-gateway.json | load-balancer.json | private-endpoint.json | private-link-service.json | \
-            service-endpoint-policy.json | bastion.json | storage-account.json | service-tags.json | keyvault--*.json | \
+            service-endpoint-policy.json | bastion.json | application-gateway.json | storage-account.json | service-tags.json | keyvault--*.json | \
             vmss-nic--*.json | local-gateway--*.json | vpn-connection--*.json | vnet-gateway--*.json | \
             security-admin-rules--*.json | network-manager--*.json) rm -f "$name" ;;
     esac

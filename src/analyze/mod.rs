@@ -3,11 +3,15 @@
 //! In: two networks and traffic. Out: [`flips`](whatif), which are flows that get another answer from the one than from
 //! the other, and [what changed](changes) between them. Also in: one network and
 //! [what Azure answered about it](check). Out: what differs. Also in: one network. Out: the [routes](mod@routes) of an
-//! interface, and [how fast it is asked](mod@bench), and
-//! whether both engines agree. Knows nothing of files, formats or words.
+//! interface, [how fast it is asked](mod@bench), and whether both engines agree, and
+//! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there. Knows
+//! nothing of files and formats; of words only those of a [`Finding`](crate::model::finding::Finding).
 
 pub mod bench;
 pub mod changes;
 pub mod check;
+mod cover;
+pub mod findings;
+pub mod required;
 pub mod routes;
 pub mod whatif;

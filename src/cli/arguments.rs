@@ -29,6 +29,10 @@ pub(super) struct NetworkArgs {
 pub(super) struct ReadingArgs {
     #[command(flatten)]
     pub(super) tags: TagsArgs,
+    /// What no export holds, in YAML: appliances, routes learned by BGP, parents of management groups, deployed admin
+    /// configurations, kinds of subscriptions, trusted callers
+    #[arg(long, value_name = "FILE")]
+    pub(super) facts: Option<PathBuf>,
     /// Reject input that Azure would reject, instead of evaluating it with warnings
     #[arg(long)]
     pub(super) strict: bool,

@@ -7,8 +7,10 @@ use jiff::civil::Date;
 
 use super::CliError;
 use super::arguments::{ReadingArgs, TagsArgs};
+use crate::analyze::findings;
 use crate::compile::network::{CompileOptions, CompiledNetwork};
 use crate::ingest::azure::{self, Deployment, Side, tags};
+use crate::ingest::facts::Facts;
 use crate::ingest::source;
 use crate::model::finding::Finding;
 use crate::model::id::ResourceId;
@@ -66,50 +68,81 @@ pub(super) fn network(
     quiet: bool,
 ) -> Result<Loaded, CliError> {
     let deployment = reading.deployment.deployment()?;
-    compile(azure::load_deployed(paths, Some(tags), &deployment)?, reading, tags, quiet)
+    let mut loaded = azure::load_deployed(paths, Some(tags), &deployment)?;
+    let facts = facts(reading)?;
+    if let Some(facts) = &facts {
+        facts.apply(&mut [&mut loaded.network])?;
+    }
+    compile(loaded, reading, facts.as_ref(), tags, quiet)
 }
 
-/// Reads and compiles the two networks that a Terraform plan is between. The plan may stand beside other exports, which
-/// both networks then hold.
+/// Reads and compiles two networks, a base and a candidate. Where one is not given the other is a Terraform plan, which
+/// is between the two; it may stand beside other exports, which both networks then hold.
 pub(super) fn sides(
-    paths: &[PathBuf],
+    (base, candidate): (&[PathBuf], &[PathBuf]),
     reading: &ReadingArgs,
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<[Loaded; 2], CliError> {
-    if paths.iter().any(|path| source::is_stdin(path)) {
-        return Err(CliError::usage(
-            "standard input can be read only once: a plan that is given alone is a file",
-        ));
-    }
     let deployment = reading.deployment.deployment()?;
-    let side = |side| azure::load_deployed(paths, Some(tags), &Deployment { side, ..deployment.clone() });
-    let (base, candidate) = (side(Side::Base)?, side(Side::Candidate)?);
-    if !base.has_plan {
-        return Err(CliError::usage(
-            "only one of --base and --cand is given and it holds no Terraform plan: expected both",
-        ));
+    let read = |paths: &[PathBuf], side| {
+        azure::load_deployed(paths, Some(tags), &Deployment { side, ..deployment.clone() })
+    };
+    let (mut base, mut candidate) = match (base, candidate) {
+        (alone, []) | ([], alone) => {
+            if alone.iter().any(|path| source::is_stdin(path)) {
+                return Err(CliError::usage(
+                    "standard input can be read only once: a plan that is given alone is a file",
+                ));
+            }
+            let both = (read(alone, Side::Base)?, read(alone, Side::Candidate)?);
+            if !both.0.has_plan {
+                return Err(CliError::usage(
+                    "only one of --base and --cand is given and it holds no Terraform plan: expected both",
+                ));
+            }
+            both
+        }
+        // A plan among several exports counts as what it leads to.
+        (base, candidate) => (read(base, deployment.side)?, read(candidate, deployment.side)?),
+    };
+    let facts = facts(reading)?;
+    if let Some(facts) = &facts {
+        facts.apply(&mut [&mut base.network, &mut candidate.network])?;
     }
-    Ok([compile(base, reading, tags, quiet)?, compile(candidate, reading, tags, quiet)?])
+    let compile = |loaded| compile(loaded, reading, facts.as_ref(), tags, quiet);
+    Ok([compile(base)?, compile(candidate)?])
+}
+
+/// Reads the facts that the arguments name.
+fn facts(reading: &ReadingArgs) -> Result<Option<Facts>, CliError> {
+    let Some(path) = &reading.facts else { return Ok(None) };
+    if source::is_stdin(path) {
+        return Err(CliError::usage("--facts: standard input is for exports and captures: expected a file"));
+    }
+    Ok(Some(Facts::read(path)?))
 }
 
 fn compile(
     loaded: azure::Loaded,
     reading: &ReadingArgs,
+    facts: Option<&Facts>,
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
+    let findings = findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places);
     if !quiet || reading.strict {
-        show(&loaded.findings);
+        show(&findings);
     }
-    let rejected = loaded.findings.iter().filter(|finding| !finding.code.is_warning()).count();
+    let rejected = findings.iter().filter(|finding| !finding.code.is_warning()).count();
     if reading.strict && rejected > 0 {
         return Err(CliError::Strict(counted(rejected as u64, "finding")));
     }
     let options = CompileOptions { partial_inventory: reading.partial_inventory };
     let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
-    let digest = format!("blake3:{}", loaded.digest.to_hex());
-    let inputs = Inputs::new(Some(digest), tags.source.clone());
+    let shown = |digest: blake3::Hash| format!("blake3:{}", digest.to_hex());
+    let mut inputs = Inputs::new(Some(shown(loaded.digest)), tags.source.clone());
+    inputs.facts = facts.map(|facts| shown(facts.digest));
     Ok(Loaded { compiled: Arc::new(compiled), inputs })
 }
 

@@ -55,11 +55,7 @@ enum FailOn {
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
     let tags = inputs::tags(&args.reading.tags, quiet)?;
-    let network = |paths| inputs::network(paths, &args.reading, &tags, quiet);
-    let [base, candidate] = match (&args.base[..], &args.cand[..]) {
-        (alone, []) | ([], alone) => inputs::sides(alone, &args.reading, &tags, quiet)?,
-        (base, candidate) => [network(base)?, network(candidate)?],
-    };
+    let [base, candidate] = inputs::sides((&args.base, &args.cand), &args.reading, &tags, quiet)?;
     let side = |loaded: &inputs::Loaded| {
         let options = args.judging.options(&loaded.compiled.network)?;
         Ok::<_, CliError>((Arc::clone(&loaded.compiled), options))

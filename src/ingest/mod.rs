@@ -7,5 +7,6 @@
 pub mod azure;
 pub mod capture;
 pub mod error;
+pub mod facts;
 pub mod source;
 pub mod synth;

@@ -67,8 +67,11 @@ codes! {
     TooManyPrefixes,
     /// Ports on a protocol that has none (NSG-10); a warning.
     PortsOnPortlessProtocol,
-    /// A special subnet's NSG lacks a rule that it needs (BAS-2).
+    /// A special subnet's NSG lacks a rule that it needs (BAS-2, AGW-1); the rule is named by its row there.
     MissingRequiredRule,
+    /// Whether a special subnet's NSG has a rule that it needs hangs on something that the input lacks (BAS-2); a
+    /// warning.
+    UndecidedRequiredRule,
     /// An ID that resolves to nothing in the inventory (SIM-4).
     MissingResource,
     /// A prefix with host bits set, taken as its block (NSG-11); a warning.
@@ -108,6 +111,7 @@ impl FindingCode {
         matches!(
             self,
             Self::PortsOnPortlessProtocol
+                | Self::UndecidedRequiredRule
                 | Self::HostBitsSet
                 | Self::LeadingUnderscore
                 | Self::AlteredDefaultRules
@@ -142,7 +146,7 @@ pub struct Finding {
     pub code: FindingCode,
     /// Name of the NSG concerned, where one is.
     pub nsg: Option<String>,
-    /// Name of the rule concerned, where one is.
+    /// Name of the rule concerned, where one is; of a rule that is missing, the name of its row.
     pub rule: Option<String>,
     /// What was found and what was expected, in lower case and without a full stop.
     pub message: String,

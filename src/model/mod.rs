@@ -16,5 +16,6 @@ pub mod record;
 pub mod routing;
 pub mod rule;
 pub mod services;
+pub mod subscription;
 pub mod tag;
 pub mod verdict;

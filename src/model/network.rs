@@ -4,16 +4,18 @@ use std::net::IpAddr;
 
 use super::id::ResourceId;
 use super::index::{
-    AsgIndex, LoadBalancerIndex, NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex,
-    Reference, RouteTableIndex, ServiceAccountIndex, SubnetIndex, VnetIndex,
+    AsgIndex, GatewayIndex, LoadBalancerIndex, NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex,
+    PublicIpIndex, Reference, RouteTableIndex, ServiceAccountIndex, SubnetIndex, VnetIndex,
 };
 use super::nsg::Nsg;
 use super::prefix::Prefix;
 use super::routing::{Connection, Gateway, LocalGateway, NatGateway, RouteTable};
 use super::services::{
-    AdminRule, AdminRulePosition, Appliance, BastionHost, EffectiveAdminRules, EndpointPolicy, LoadBalancer,
-    ManagementGroup, NetworkManager, PrivateEndpoint, PrivateLinkService, ServiceAccount,
+    AdminRule, AdminRulePosition, Appliance, ApplicationGateway, BastionHost, Caller, EffectiveAdminRules,
+    EndpointPolicy, LoadBalancer, ManagementGroup, NetworkManager, PrivateEndpoint, PrivateLinkService,
+    ServiceAccount,
 };
+use super::subscription::{Subscription, SubscriptionKind};
 
 /// Everything that the exports hold.
 ///
@@ -51,6 +53,8 @@ pub struct Network {
     pub private_link_services: Vec<PrivateLinkService>,
     /// Bastion hosts.
     pub bastions: Vec<BastionHost>,
+    /// Application Gateways.
+    pub application_gateways: Vec<ApplicationGateway>,
     /// Service endpoint policies.
     pub endpoint_policies: Vec<EndpointPolicy>,
     /// Virtual network managers with their security admin configurations.
@@ -63,6 +67,11 @@ pub struct Network {
     pub service_accounts: Vec<ServiceAccount>,
     /// What the machines behind forwarding interfaces do, as the user stated it.
     pub appliances: Vec<Appliance>,
+    /// Kinds of subscriptions, as the user stated them, sorted by ID. One that is not listed is of an unknown kind.
+    pub subscriptions: Vec<Subscription>,
+    /// Who calls services under an identity that their firewalls know, as the user stated it: interfaces in the order of
+    /// their indices, then addresses.
+    pub callers: Vec<Caller>,
 }
 
 /// A virtual network (JSON-4).
@@ -274,6 +283,20 @@ impl Network {
     #[must_use]
     pub fn find_nic(&self, text: &str) -> Vec<NicIndex> {
         find(&self.nics, text, |nic| &nic.id).into_iter().map(NicIndex::new).collect()
+    }
+
+    /// Looks a VPN or ExpressRoute gateway up by its full ID or by its name.
+    #[must_use]
+    pub fn find_gateway(&self, text: &str) -> Vec<GatewayIndex> {
+        find(&self.gateways, text, |gateway| &gateway.id).into_iter().map(GatewayIndex::new).collect()
+    }
+
+    /// The kind of the subscription that a resource is in, where the user stated it (EVAL-13).
+    #[must_use]
+    pub fn subscription_kind(&self, resource: &ResourceId) -> Option<SubscriptionKind> {
+        let id = resource.segment("subscriptions")?;
+        let found = self.subscriptions.iter().find(|subscription| subscription.id.eq_ignore_ascii_case(id));
+        found.map(|subscription| subscription.kind)
     }
 
     /// Looks a network security group up by its full ID or by its name.

@@ -177,6 +177,26 @@ pub struct BastionHost {
     pub public_ip: Option<Reference<PublicIpIndex>>,
 }
 
+/// An Application Gateway. What it does with requests is not simulated; its subnet has needs of its own (AGW-1).
+#[derive(Clone, Debug)]
+pub struct ApplicationGateway {
+    /// Its ID.
+    pub id: ResourceId,
+    /// The subnets of its instances.
+    pub subnets: Vec<Reference<SubnetIndex>>,
+    /// Its generation; `None` where the export's SKU does not tell.
+    pub generation: Option<GatewayGeneration>,
+}
+
+/// The generations of Application Gateways, which are managed through other ports (AGW-1).
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum GatewayGeneration {
+    /// `Standard` and `WAF`.
+    V1,
+    /// `Standard_v2` and `WAF_v2`.
+    V2,
+}
+
 /// A service endpoint policy (SEP-1).
 #[derive(Clone, Debug)]
 pub struct EndpointPolicy {
@@ -370,6 +390,26 @@ pub struct ServiceAccount {
     pub subnets: Vec<ResourceId>,
     /// IDs of resource instances that may come in.
     pub instances: Vec<ResourceId>,
+}
+
+/// Someone whose requests the firewalls of services let in for what it is, not for where it comes from (SVC-2, SVC-4).
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Where its requests come from.
+    pub end: CallerEnd,
+    /// ID of the resource that it calls as: it meets the rules for this instance ([`ServiceAccount::instances`]).
+    pub instance: Option<ResourceId>,
+    /// It is one of the services that [`ServiceAccount::bypass_azure_services`] lets in.
+    pub trusted_service: bool,
+}
+
+/// Where the requests of a [`Caller`] come from.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum CallerEnd {
+    /// An interface of the inventory.
+    Nic(NicIndex),
+    /// Addresses outside of it.
+    Addresses(Prefix),
 }
 
 /// What the machine behind an interface does with a packet that is not for it (ROUTE-15).

@@ -13,6 +13,9 @@ pub struct Inputs {
     /// Hash of the candidate's exports, for two-sided results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate: Option<String>,
+    /// Hash of the file of facts that was stated about them, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facts: Option<String>,
     /// State of the service tags; nothing for a run without them.
     pub tags: Option<TagSource>,
     /// The program's version.
@@ -23,7 +26,7 @@ impl Inputs {
     /// The inputs of a result about one network.
     #[must_use]
     pub fn new(network: Option<String>, tags: Option<TagSource>) -> Self {
-        Self { network, candidate: None, tags, version: env!("CARGO_PKG_VERSION") }
+        Self { network, candidate: None, facts: None, tags, version: env!("CARGO_PKG_VERSION") }
     }
 
     /// The tag state in a few words.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nsgsim::analyze::findings;
 use nsgsim::ingest::azure::tags;
 use nsgsim::ingest::azure::{Deployment, Document, Loaded, from_documents_deployed};
 use nsgsim::model::finding::{Finding, FindingCode};
@@ -147,10 +148,15 @@ fn set(inventory: &mut Value, change: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// All that is found about an inventory.
+pub(crate) fn findings_of(loaded: Loaded, tags: &TagCatalog) -> Vec<Finding> {
+    findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places)
+}
+
 /// What the validator found, as `expectErrors` spells it: the codes of NSG-21 that Azure refuses.
-pub(crate) fn errors_of(loaded: &Loaded) -> BTreeSet<String> {
+pub(crate) fn errors_of(findings: &[Finding]) -> BTreeSet<String> {
     let refused = |code: FindingCode| NSG_21.contains(&code.as_str());
-    let found = loaded.findings.iter().filter(|finding| refused(finding.code));
+    let found = findings.iter().filter(|finding| refused(finding.code));
     found.map(|finding| spell(finding).to_string()).collect()
 }
 

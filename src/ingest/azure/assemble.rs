@@ -41,12 +41,20 @@ pub(super) struct Nodes<'a> {
     pub asgs: Vec<(ResourceId, Node<'a>)>,
 }
 
+/// A network and what was found while it was built.
+pub(super) struct Assembled {
+    pub network: Network,
+    pub findings: Vec<Finding>,
+    /// Where each NSG stands in the input, in the order of the network's list.
+    pub nsg_places: Vec<String>,
+}
+
 /// Builds the network.
 pub(super) fn network<'a>(
     mut collection: Collection<'a>,
     mut findings: Findings,
     tags: Option<&'a TagCatalog>,
-) -> Result<(Network, Vec<Finding>), IngestError> {
+) -> Result<Assembled, IngestError> {
     let vnets = collection.take(Kind::Vnet);
     let (subnets, subnets_of) = subnets(&mut collection, &vnets, &mut findings)?;
     let (nics, endpoint_drafts) = interfaces(&mut collection, &mut findings)?;
@@ -115,8 +123,9 @@ pub(super) fn network<'a>(
     endpoint_limits::check(&network, &drafts, &mut findings);
     settings::check(&network, &drafts, &nodes, &mut findings);
     cloud::check(tags, &drafts, &nodes, &mut findings);
+    let nsg_places = drafts.iter().map(|draft| draft.node.place()).collect();
     network.nsgs = drafts.into_iter().map(nsg::NsgDraft::finish).collect();
-    Ok((network, findings.finish()))
+    Ok(Assembled { network, findings: findings.finish(), nsg_places })
 }
 
 fn read_services(reader: &mut Reader<'_>, network: &mut Network) -> Result<(), IngestError> {
@@ -125,6 +134,8 @@ fn read_services(reader: &mut Reader<'_>, network: &mut Network) -> Result<(), I
     network.private_link_services =
         take_all(reader, Kind::PrivateLinkService, endpoints::private_link_service)?;
     network.bastions = take_all(reader, Kind::Bastion, endpoints::bastion)?;
+    network.application_gateways =
+        take_all(reader, Kind::ApplicationGateway, endpoints::application_gateway)?;
     network.endpoint_policies = take_all(reader, Kind::EndpointPolicy, endpoints::policy)?;
     network.network_managers = take_all(reader, Kind::NetworkManager, admin::manager)?;
     network.management_groups =

@@ -1,4 +1,4 @@
-//! Private endpoints, Private Link services, Bastion hosts and service endpoint policies (JSON-6).
+//! Private endpoints, Private Link services, Bastion hosts, Application Gateways and service endpoint policies (JSON-6).
 
 use std::net::IpAddr;
 
@@ -10,7 +10,8 @@ use crate::ingest::error::IngestError;
 use crate::model::finding::FindingCode;
 use crate::model::id::ResourceId;
 use crate::model::services::{
-    BastionHost, EndpointPolicy, PrivateEndpoint, PrivateLinkConnection, PrivateLinkService,
+    ApplicationGateway, BastionHost, EndpointPolicy, GatewayGeneration, PrivateEndpoint,
+    PrivateLinkConnection, PrivateLinkService,
 };
 
 /// A private endpoint: its own export, the interfaces that Azure made for it, or both.
@@ -134,6 +135,33 @@ pub(super) fn bastion<'a>(
             reader.reference_of(configuration, "publicIPAddress", |positions| &positions.public_ips)?;
     }
     Ok(host)
+}
+
+/// Reads an Application Gateway: where it stands and which ports it is managed through (AGW-1).
+pub(super) fn application_gateway<'a>(
+    reader: &mut Reader<'a>,
+    resource: &Resource<'a>,
+) -> Result<ApplicationGateway, IngestError> {
+    let mut subnets = Vec::new();
+    for configuration in resource.node.list_of("gatewayIPConfigurations")? {
+        subnets.extend(reader.reference_of(configuration, "subnet", |positions| &positions.subnets)?);
+    }
+    let generation = match resource.node.member("sku") {
+        Some(sku) => generation(sku.text_of("tier")?.or(sku.text_of("name")?)),
+        None => None,
+    };
+    Ok(ApplicationGateway { id: resource.id.clone(), subnets, generation })
+}
+
+/// `Standard_v2`, `WAF_v2`; `Standard`, `WAF` and, as names, their sizes: `Standard_Small`, `WAF_Large`.
+fn generation(sku: Option<&str>) -> Option<GatewayGeneration> {
+    let word = sku?.to_ascii_lowercase();
+    let (family, rest) = word.split_once('_').unwrap_or((&word, ""));
+    match (family, rest) {
+        ("standard" | "waf", "v2") => Some(GatewayGeneration::V2),
+        ("standard" | "waf", "" | "small" | "medium" | "large") => Some(GatewayGeneration::V1),
+        _ => None,
+    }
 }
 
 /// Reads a service endpoint policy.

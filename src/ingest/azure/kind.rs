@@ -33,6 +33,7 @@ kinds! {
     Vault "vaults" "Microsoft.KeyVault/vaults",
     SqlServer "sqlServers" "Microsoft.Sql/servers",
     Bastion "bastionHosts" "Microsoft.Network/bastionHosts",
+    ApplicationGateway "applicationGateways" "Microsoft.Network/applicationGateways",
     NetworkManager "networkManagers" "Microsoft.Network/networkManagers",
     ManagementGroup "managementGroups" "Microsoft.Management/managementGroups",
     // The project's own: what the machine behind an interface does (ROUTE-15).

@@ -97,6 +97,8 @@ pub struct Loaded {
     pub network: Network,
     /// What was odd, sorted, each once.
     pub findings: Vec<Finding>,
+    /// Where each NSG stands, as findings tell it, in the order of [`Network::nsgs`].
+    pub nsg_places: Vec<String>,
     /// Of the documents' contents; their order and their names do not count.
     pub digest: blake3::Hash,
     /// A Terraform plan is among the documents: they hold a network before it and one after it.
@@ -213,8 +215,9 @@ pub fn from_documents_deployed(
     for tree in &trees {
         documents::read(tree.root(), &mut collection, &mut findings)?;
     }
-    let (network, findings) = assemble::network(collection, findings, tags)?;
-    Ok(Loaded { network, findings, digest, has_plan })
+    let assemble::Assembled { network, findings, nsg_places } =
+        assemble::network(collection, findings, tags)?;
+    Ok(Loaded { network, findings, nsg_places, digest, has_plan })
 }
 
 fn digest<'d>(documents: impl Iterator<Item = &'d Document>) -> blake3::Hash {

@@ -53,6 +53,7 @@ pub(super) fn shape(kind: &str) -> Option<Shape> {
         "azurerm_virtual_network_gateway_connection" => Shape::Top("Microsoft.Network/connections"),
         "azurerm_storage_account" => Shape::Top("Microsoft.Storage/storageAccounts"),
         "azurerm_key_vault" => Shape::Top("Microsoft.KeyVault/vaults"),
+        "azurerm_application_gateway" => Shape::Top("Microsoft.Network/applicationGateways"),
         "azurerm_bastion_host" => Shape::Top("Microsoft.Network/bastionHosts"),
         "azurerm_private_link_service" => Shape::Top("Microsoft.Network/privateLinkServices"),
         "azurerm_subnet_service_endpoint_storage_policy" => {

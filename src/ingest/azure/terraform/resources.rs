@@ -53,6 +53,7 @@ pub(super) fn fill(fields: &mut Fields<'_, '_, '_>, id: &str, own_parts: &dyn Fn
         "azurerm_virtual_network_gateway_connection" => connection(fields),
         "azurerm_storage_account" => account(fields, "network_rules"),
         "azurerm_key_vault" => account(fields, "network_acls"),
+        "azurerm_application_gateway" => application_gateway(fields),
         "azurerm_bastion_host" => fields.each("ip_configuration", "ipConfigurations", |inner| {
             inner.open("name", "name");
             inner.reference("subnet_id", "subnet", SUBNET)?;
@@ -388,6 +389,22 @@ fn gateway(fields: &mut Fields<'_, '_, '_>) -> Done {
         let clients =
             fields.nested(clients, |inner| space(inner, "address_space", "vpnClientAddressPool"))?;
         fields.put("vpnClientConfiguration", clients);
+    }
+    Ok(())
+}
+
+fn application_gateway(fields: &mut Fields<'_, '_, '_>) -> Done {
+    fields.each("gateway_ip_configuration", "gatewayIPConfigurations", |inner| {
+        inner.open("name", "name");
+        inner.reference("subnet_id", "subnet", SUBNET)
+    })?;
+    for sku in fields.block.blocks("sku")? {
+        let sku = fields.nested(sku, |inner| {
+            inner.open("tier", "tier");
+            inner.open("name", "name");
+            Ok(())
+        })?;
+        fields.put("sku", sku);
     }
     Ok(())
 }
