@@ -88,8 +88,8 @@ fn run(case: &Case) -> Result<(), String> {
             for (name, make) in ENGINES {
                 packets(case, *make).map_err(|failure| format!("{name}: {failure}"))?;
             }
-            let checked =
-                ["expectErrors", "expectWarnings"].iter().any(|list| case.content.get(list).is_some());
+            let lists = ["expectErrors", "expectWarnings", "expectNoWarnings"];
+            let checked = lists.iter().any(|list| case.content.get(list).is_some());
             if checked { validate(case) } else { Ok(()) }
         }
         Some("validate") => validate(case),

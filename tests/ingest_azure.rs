@@ -16,6 +16,8 @@ mod shared;
 mod template;
 #[path = "ingest_azure/terraform.rs"]
 mod terraform;
+#[path = "ingest_azure/terraform_kinds.rs"]
+mod terraform_kinds;
 
 use nsgsim::ingest::azure::{Document, Loaded, from_documents};
 use nsgsim::ingest::error::IngestError;

@@ -84,9 +84,10 @@ codes! {
     DuplicateResource,
     /// An object of a kind that decides nothing here, or none that we know.
     UnknownKind,
-    /// A number that exceeds one of Azure's limits (LIM-1).
+    /// A number that exceeds one of Azure's limits (LIM-1, ASG-7, PE-5).
     LimitExceeded,
-    /// A topology that Azure does not allow: overlapping peers, forbidden ranges, reserved addresses (TOP, PEER).
+    /// A topology that Azure does not allow: overlapping peers, forbidden ranges, reserved addresses, mixed SKUs (TOP,
+    /// PEER-6, PIP-2).
     InvalidTopology,
     /// The tag file is of another cloud than the network (TAG-19).
     CloudMismatch,
@@ -94,8 +95,13 @@ codes! {
     IncompleteList,
     /// A JSON object names a member twice: the last one counts.
     DuplicateMember,
-    /// An expression of a template that has no value here: what hangs on it is undetermined (JSON-8).
+    /// A value that a template's expression or Terraform's document does not have: what hangs on it is undetermined
+    /// (JSON-8, JSON-9).
     UnknownValue,
+    /// An NSG where Azure enforces none: it is ignored (GW-1, FW-1); a warning.
+    NotEnforced,
+    /// A setting that Azure does not support where it stands (GW-1, PLS-2); a warning.
+    UnsupportedSetting,
 }
 
 impl FindingCode {
@@ -113,6 +119,8 @@ impl FindingCode {
                 | Self::UnknownKind
                 | Self::CloudMismatch
                 | Self::DuplicateMember
+                | Self::NotEnforced
+                | Self::UnsupportedSetting
         )
     }
 }

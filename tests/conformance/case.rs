@@ -161,14 +161,24 @@ pub(crate) fn errors_of(findings: &[Finding]) -> BTreeSet<String> {
 }
 
 /// How the findings of the kinds that a case lists among its warnings differ from these. A warning of the case may leave
-/// out NSG and rule.
+/// out any member but the code.
 pub(crate) fn other_warnings<'a>(
     case: &Value,
     findings: impl Iterator<Item = &'a Finding>,
 ) -> Result<(), String> {
-    let expected = case["expectWarnings"].as_array().map_or(&[][..], Vec::as_slice);
-    let listed = |finding: &&Finding| expected.iter().any(|one| one["code"] == finding.code.as_str());
-    let found: Vec<Value> = findings.filter(listed).map(spell).collect();
+    let list = |member: &str| case[member].as_array().cloned().unwrap_or_default();
+    let (expected, unwanted) = (list("expectWarnings"), list("expectNoWarnings"));
+    let codes: Vec<&str> = FindingCode::ALL.iter().map(|code| code.as_str()).collect();
+    for code in expected.iter().map(|one| &one["code"]).chain(&unwanted) {
+        if !code.as_str().is_some_and(|code| codes.contains(&code)) {
+            return Err(format!("the case names the code {code}, which is none"));
+        }
+    }
+    let listed = |finding: &&Finding| {
+        let code = finding.code.as_str();
+        expected.iter().any(|one| one["code"] == code) || unwanted.iter().any(|one| one == code)
+    };
+    let found: Vec<Value> = findings.filter(listed).map(spell_whole).collect();
     let alike = |one: &Value, found: &Value| {
         one.as_object().is_some_and(|one| one.iter().all(|(member, value)| found[member] == *value))
     };
@@ -179,6 +189,15 @@ pub(crate) fn other_warnings<'a>(
         (Some(missing), _) => Err(format!("expected the warning {missing}, found {}", json!(found))),
         (None, Some(surplus)) => Err(format!("found the warning {surplus} as well")),
     }
+}
+
+/// A finding as `expectWarnings` spells it.
+fn spell_whole(finding: &Finding) -> Value {
+    let mut spelt = spell(finding);
+    // Behind the name of the document stands the pointer.
+    spelt["at"] = json!(finding.place.split_once('#').map(|(_, pointer)| pointer));
+    spelt["refused"] = json!(!finding.code.is_warning());
+    spelt
 }
 
 fn spell(finding: &Finding) -> Value {

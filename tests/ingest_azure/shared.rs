@@ -81,10 +81,14 @@ fn the_networks_of_the_conformance_cases_are_read_and_judged() {
             assert_eq!(errors(&loaded.findings), expected.collect(), "{id}");
             validated += 1;
         }
-        // Cases of packets stand on networks that Azure would take; one is about altered default rules.
+        // Cases of packets stand on networks that Azure would take; one is about altered default rules, one about an NSG
+        // where Azure enforces none (FW-1).
         if case["kind"].is_null() && id != "C147" {
             let odd: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
-            assert_eq!(odd, Vec::<String>::new(), "{id}");
+            match id {
+                "C166" => assert!(odd.len() == 1 && odd[0].contains(": NotEnforced: "), "{odd:?}"),
+                _ => assert_eq!(odd, Vec::<String>::new(), "{id}"),
+            }
         }
     }
     assert!(read > 100 && validated >= 12, "{read} read, {validated} validated");

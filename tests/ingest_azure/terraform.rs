@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::{load, places, read};
 
-const GROUP: &str = "/subscriptions/s1/resourceGroups/rg-a/providers/Microsoft.Network";
+pub(super) const GROUP: &str = "/subscriptions/s1/resourceGroups/rg-a/providers/Microsoft.Network";
 
 /// A resource of a state; `values` gets the group and the ID below it.
-fn resource(address: &str, id: &str, mut values: Value) -> Value {
+pub(super) fn resource(address: &str, id: &str, mut values: Value) -> Value {
     let kind = address.split('.').next().unwrap();
     values["resource_group_name"] = json!("rg-a");
     if !id.is_empty() {
@@ -20,7 +20,7 @@ fn resource(address: &str, id: &str, mut values: Value) -> Value {
     json!({ "address": address, "mode": "managed", "type": kind, "values": values })
 }
 
-fn state(resources: &[Value]) -> Value {
+pub(super) fn state(resources: &[Value]) -> Value {
     json!({ "format_version": "1.0", "terraform_version": "1.9.0",
         "values": { "root_module": { "resources": resources } } })
 }
@@ -34,7 +34,7 @@ fn rule(name: &str, more: &Value) -> Value {
     rule
 }
 
-fn vnet() -> Value {
+pub(super) fn vnet() -> Value {
     resource(
         "azurerm_virtual_network.v",
         "virtualNetworks/v",
@@ -197,7 +197,7 @@ fn json_9_a_balancer_and_an_account_are_read_from_their_pieces() {
 }
 
 /// A plan that creates these resources: each with its values, what is unknown of it, and its expressions.
-fn plan(resources: &[(&str, Value, Value, Value)]) -> Value {
+pub(super) fn plan(resources: &[(&str, Value, Value, Value)]) -> Value {
     let kind = |address: &str| address.split('.').next().unwrap().to_owned();
     let name = |address: &str| address.split(['.', '[']).nth(1).unwrap().to_owned();
     let planned: Vec<Value> =
@@ -227,11 +227,11 @@ fn side(document: &Value, side: Side) -> Loaded {
     from_documents_deployed(vec![document], None, &deployment).unwrap()
 }
 
-fn to(reference: &str) -> Value {
+pub(super) fn to(reference: &str) -> Value {
     json!({ "references": [format!("{reference}.id"), reference] })
 }
 
-type Planned = (&'static str, Value, Value, Value);
+pub(super) type Planned = (&'static str, Value, Value, Value);
 
 fn planned_network() -> Vec<Planned> {
     let unknown = json!({ "id": true });

@@ -9,7 +9,10 @@ use super::kind::Kind;
 use super::nic::NicDraft;
 use super::node::Node;
 use super::resolve::{Positions, Reader, positions};
-use super::{accounts, admin, balancer, endpoints, limits, nic, nsg, routing, topology, validate, vnet};
+use super::{
+    accounts, admin, balancer, cloud, endpoint_limits, endpoints, limits, nic, nsg, routing, settings,
+    topology, validate, vnet,
+};
 use crate::ingest::error::IngestError;
 use crate::model::finding::Finding;
 use crate::model::id::ResourceId;
@@ -31,6 +34,8 @@ pub(super) struct Nodes<'a> {
     pub nics: Vec<Node<'a>>,
     /// Of each interface.
     pub configurations: Vec<Vec<Node<'a>>>,
+    /// Of each private endpoint its own object, or where only its interface is known, that one.
+    pub private_endpoints: Vec<Node<'a>>,
     pub route_tables: Vec<Node<'a>>,
     /// Those that were exported.
     pub asgs: Vec<(ResourceId, Node<'a>)>,
@@ -84,6 +89,7 @@ pub(super) fn network<'a>(
         route_tables: route_tables.iter().map(|table| table.node).collect(),
         asgs: exported_asgs.iter().map(|asg| (asg.id.clone(), asg.node)).collect(),
         peerings: Vec::new(),
+        private_endpoints: endpoint_drafts.values().filter_map(EndpointDraft::node).collect(),
     };
     let mut reader = Reader::new(collection, findings, all, tags);
     let mut network = Network { asgs: asgs.into_iter().map(|id| Asg { id }).collect(), ..Network::default() };
@@ -114,6 +120,9 @@ pub(super) fn network<'a>(
     validate::check(&drafts, &network, &mut findings);
     topology::check(&network, &nodes, &mut findings);
     limits::check(&network, &drafts, &nodes, &mut findings);
+    endpoint_limits::check(&network, &drafts, &mut findings);
+    settings::check(&network, &drafts, &nodes, &mut findings);
+    cloud::check(tags, &drafts, &nodes, &mut findings);
     let nsg_places = drafts.iter().map(|draft| draft.node.place()).collect();
     network.nsgs = drafts.into_iter().map(nsg::NsgDraft::finish).collect();
     Ok(Assembled { network, findings: findings.finish(), nsg_places })

@@ -21,6 +21,13 @@ pub(super) struct EndpointDraft<'a> {
     pub nics: Vec<NicDraft<'a>>,
 }
 
+impl<'a> EndpointDraft<'a> {
+    /// Where messages about the endpoint point to.
+    pub(super) fn node(&self) -> Option<Node<'a>> {
+        self.resource.as_ref().or(self.nics.first().map(|nic| &nic.resource)).map(|resource| resource.node)
+    }
+}
+
 /// Reads a private endpoint.
 pub(super) fn private_endpoint<'a>(
     reader: &mut Reader<'a>,

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::tree::{Entry, Key, Tree, Unresolved, Value};
+use super::tree::{Entry, Key, MadeOf, Tree, Unresolved, Value};
 use crate::ingest::error::IngestError;
 use crate::model::id::ResourceId;
 
@@ -41,28 +41,7 @@ impl<'a> Node<'a> {
 
     /// File and JSON pointer: `web.json#/securityRules/3/priority`.
     pub(super) fn place(self) -> String {
-        if let Some(place) = self.tree.places.get(self.index as usize) {
-            return place.to_string();
-        }
-        let mut keys = Vec::new();
-        let mut index = self.index;
-        let mut place = loop {
-            if let Some(origin) = self.tree.origins.get(&index) {
-                break origin.to_string();
-            }
-            let entry = &self.tree.entries[index as usize];
-            match &entry.key {
-                Key::Root => break format!("{}#", self.tree.name),
-                Key::Member(name) => keys.push(name.replace('~', "~0").replace('/', "~1")),
-                Key::Item(position) => keys.push(position.to_string()),
-            }
-            index = entry.parent;
-        };
-        for key in keys.iter().rev() {
-            place.push('/');
-            place.push_str(key);
-        }
-        place
+        self.tree.place(self.index)
     }
 
     /// The name of the member that holds the value; of an item, the name of its list.
@@ -151,7 +130,7 @@ impl<'a> Node<'a> {
 
     /// Whether the value was made from a template.
     pub(super) fn is_of_template(self) -> bool {
-        !self.tree.places.is_empty()
+        self.tree.made_of == Some(MadeOf::Template)
     }
 
     /// The value as it stands.

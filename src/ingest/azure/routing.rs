@@ -45,7 +45,13 @@ fn destination(reader: &mut Reader<'_>, route: Node<'_>) -> Result<RouteDestinat
     };
     Ok(match terms::address(node, reader.tags, &mut reader.findings)? {
         AddressTerm::Prefix(prefix) => RouteDestination::Prefix(prefix),
-        AddressTerm::Tag(tag) => RouteDestination::Tag(tag),
+        AddressTerm::Tag(tag) => {
+            if tag.is_computed() {
+                let message = format!("a route does not take the tag `{tag}` (TAG-14)");
+                reader.findings.add(FindingCode::InvalidAddressPrefix, node, message);
+            }
+            RouteDestination::Tag(tag)
+        }
         AddressTerm::Invalid(text) => RouteDestination::Invalid(text),
         // `*` is a word of rules: a route for everything says `0.0.0.0/0`.
         AddressTerm::Any | AddressTerm::Asg(_) => {

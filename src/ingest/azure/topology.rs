@@ -1,5 +1,7 @@
-//! What Azure does not allow in a topology: overlaps, forbidden ranges, reserved addresses (TOP, PEER-6).
+//! What Azure does not allow in a topology: overlaps, forbidden ranges, reserved addresses (TOP, PEER-6), mixed SKUs
+//! (PIP-2).
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -8,8 +10,9 @@ use super::assemble::Nodes;
 use super::findings::Findings;
 use super::node::Node;
 use crate::model::finding::FindingCode;
-use crate::model::index::{NicIndex, Reference, VnetIndex};
-use crate::model::network::{Network, Vnet};
+use crate::model::id::ResourceId;
+use crate::model::index::{NicIndex, Reference, SubnetIndex, VnetIndex};
+use crate::model::network::{Network, PublicIpSku, Vnet};
 use crate::model::prefix::Prefix;
 
 /// Ranges that no address space may hold (TOP-6).
@@ -35,7 +38,16 @@ pub(super) fn check(network: &Network, nodes: &Nodes<'_>, findings: &mut Finding
     }
     for position in 0..network.nics.len() {
         check_addresses(network, NicIndex::new(position), &nodes.configurations[position], findings);
+        check_primary(network, NicIndex::new(position), nodes.nics[position], findings);
     }
+    for (endpoint, node) in network.private_endpoints.iter().zip(&nodes.private_endpoints) {
+        let Some(subnet) = endpoint.subnet.as_ref().and_then(Reference::here) else { continue };
+        endpoint
+            .addresses
+            .iter()
+            .for_each(|address| check_address(network, subnet, *address, *node, findings));
+    }
+    check_skus(network, nodes, findings);
 }
 
 fn overlap(one: Prefix, two: Prefix) -> bool {
@@ -61,12 +73,17 @@ fn check_space(vnet: &Vnet, node: Node<'_>, findings: &mut Findings) {
     }
 }
 
-/// Subnets lie inside their network and do not overlap (TOP-2).
+/// Subnets are of a size that Azure takes, lie inside their network and do not overlap (TOP-2).
 fn check_subnets(network: &Network, vnet: &Vnet, nodes: &Nodes<'_>, findings: &mut Findings) {
     let mut ranges: Vec<(Prefix, usize)> = Vec::new();
     for subnet in &vnet.subnets {
         for prefix in &network.subnets[subnet.get()].prefixes {
             ranges.push((*prefix, subnet.get()));
+            if !has_size_of_subnet(*prefix) {
+                let message =
+                    format!("prefix `{prefix}` is neither IPv4 of /2 to /29 nor IPv6 of /64 (TOP-2)");
+                report(findings, nodes.subnets[subnet.get()], message);
+            }
             if !vnet.address_space.iter().any(|range| range.contains(prefix)) {
                 let message = format!("prefix `{prefix}` is outside the network's address space (TOP-2)");
                 report(findings, nodes.subnets[subnet.get()], message);
@@ -89,18 +106,30 @@ fn check_subnets(network: &Network, vnet: &Vnet, nodes: &Nodes<'_>, findings: &m
     }
 }
 
-/// Peered networks do not overlap (PEER-6).
+fn has_size_of_subnet(prefix: Prefix) -> bool {
+    match prefix {
+        IpNet::V4(prefix) => (2..=29).contains(&prefix.prefix_len()),
+        IpNet::V6(prefix) => prefix.prefix_len() == 64,
+    }
+}
+
+/// Peered networks do not overlap (PEER-6). Of one that the inventory lacks, the peering tells the ranges.
 fn check_peerings(network: &Network, own: VnetIndex, nodes: &[Node<'_>], findings: &mut Findings) {
     let vnet = &network.vnets[own.get()];
     for (peering, node) in vnet.peerings.iter().zip(nodes) {
-        let Some(remote) = peering.remote.here() else { continue };
-        let remote = &network.vnets[remote.get()];
+        let (id, space) = match &peering.remote {
+            Reference::Here(remote) => {
+                let remote = &network.vnets[remote.get()];
+                (&remote.id, remote.address_space.as_slice())
+            }
+            Reference::Missing(id) => (id, peering.remote_address_space.as_deref().unwrap_or_default()),
+        };
         let pair = vnet.address_space.iter().find_map(|one| {
-            let two = remote.address_space.iter().find(|two| overlap(*one, **two))?;
+            let two = space.iter().find(|two| overlap(*one, **two))?;
             Some((one, two))
         });
         if let Some((one, two)) = pair {
-            let name = remote.id.name();
+            let name = id.name();
             let message = format!("`{one}` overlaps `{two}` of the peered network `{name}` (PEER-6)");
             report(findings, *node, message);
         }
@@ -111,22 +140,77 @@ fn check_peerings(network: &Network, own: VnetIndex, nodes: &[Node<'_>], finding
 fn check_addresses(network: &Network, nic: NicIndex, nodes: &[Node<'_>], findings: &mut Findings) {
     let nic = &network.nics[nic.get()];
     let Some(subnet) = nic.subnet.as_ref().and_then(Reference::here) else { return };
-    let subnet = &network.subnets[subnet.get()];
     for (configuration, node) in nic.ip_configurations.iter().zip(nodes) {
-        let Some(address) = configuration.address else { continue };
-        let place = node.member("privateIPAddress").unwrap_or(*node);
-        match subnet.prefixes.iter().find(|prefix| prefix.contains(&address)) {
-            None if subnet.prefixes.is_empty() => {}
-            None => {
-                let name = subnet.id.name();
-                report(findings, place, format!("`{address}` is not in subnet `{name}` (TOP-2)"));
+        // A configuration that names another subnet than the first is told of as such (TOP-4).
+        let elsewhere = |id: ResourceId| id != network.subnets[subnet.get()].id;
+        if node.reference_of("subnet").ok().flatten().is_some_and(|(id, _)| elsewhere(id)) {
+            continue;
+        }
+        if let Some(address) = configuration.address {
+            check_address(
+                network,
+                subnet,
+                address,
+                node.member("privateIPAddress").unwrap_or(*node),
+                findings,
+            );
+        }
+    }
+}
+
+fn check_address(
+    network: &Network,
+    subnet: SubnetIndex,
+    address: IpAddr,
+    node: Node<'_>,
+    findings: &mut Findings,
+) {
+    let subnet = &network.subnets[subnet.get()];
+    match subnet.prefixes.iter().find(|prefix| prefix.contains(&address)) {
+        None if subnet.prefixes.is_empty() => {}
+        None => {
+            let name = subnet.id.name();
+            report(findings, node, format!("`{address}` is not in subnet `{name}` (TOP-2)"));
+        }
+        Some(prefix) if is_reserved(*prefix, address) => {
+            let message =
+                format!("`{address}` is one of the addresses of `{prefix}` that Azure reserves (TOP-3)");
+            report(findings, node, message);
+        }
+        Some(_) => {}
+    }
+}
+
+/// Exactly one IP configuration of an interface is primary (TOP-4).
+fn check_primary(network: &Network, nic: NicIndex, node: Node<'_>, findings: &mut Findings) {
+    let configurations = &network.nics[nic.get()].ip_configurations;
+    let primary = configurations.iter().filter(|configuration| configuration.primary).count();
+    if configurations.len() > 1 && primary != 1 {
+        let message = format!(
+            "{primary} of its {} IP configurations are primary: expected 1 (TOP-4)",
+            configurations.len()
+        );
+        report(findings, node, message);
+    }
+}
+
+/// The public addresses of one machine are of one SKU (PIP-2). An interface that names no machine is taken for one of
+/// its own.
+fn check_skus(network: &Network, nodes: &Nodes<'_>, findings: &mut Findings) {
+    let mut first: HashMap<&ResourceId, PublicIpSku> = HashMap::new();
+    for (nic, nodes) in network.nics.iter().zip(&nodes.configurations) {
+        let machine = nic.machine.as_ref().unwrap_or(&nic.id);
+        for (configuration, node) in nic.ip_configurations.iter().zip(nodes) {
+            let public_ip = configuration.public_ip.as_ref().and_then(Reference::here);
+            let Some(sku) = public_ip.and_then(|one| network.public_ips[one.get()].sku) else { continue };
+            let other = *first.entry(machine).or_insert(sku);
+            if other != sku {
+                let message = format!(
+                    "the public address is of SKU `{sku:?}`, another one of `{}` is of `{other:?}` (PIP-2)",
+                    machine.name()
+                );
+                report(findings, node.member("publicIPAddress").unwrap_or(*node), message);
             }
-            Some(prefix) if is_reserved(*prefix, address) => {
-                let message =
-                    format!("`{address}` is one of the addresses of `{prefix}` that Azure reserves (TOP-3)");
-                report(findings, place, message);
-            }
-            Some(_) => {}
         }
     }
 }

@@ -22,11 +22,20 @@ pub(super) struct Tree {
     pub(super) entries: Vec<Entry>,
     /// Members whose object names them once more, earlier; they replaced the earlier one.
     pub(super) repeated: Vec<u32>,
-    /// The places of values that were translated from another document, by position.
-    pub(super) origins: HashMap<u32, Box<str>>,
-    /// Of a tree that was made from a template: where each value stands there. Empty for a parsed document, whose
-    /// values stand where they hang.
-    pub(super) places: Vec<Rc<str>>,
+    /// What the tree was made from, where that was another document.
+    pub(super) made_of: Option<MadeOf>,
+    /// Where values that were made from others stand in the document that those are in, by position. A value without a
+    /// place of its own stands below what it hangs on.
+    places: HashMap<u32, Rc<str>>,
+}
+
+/// Documents that become resources in ARM's shape before they are read.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum MadeOf {
+    /// A template (JSON-8).
+    Template,
+    /// Terraform's state or plan (JSON-9).
+    Terraform,
 }
 
 /// One value, and where it hangs.
@@ -84,9 +93,57 @@ impl Tree {
             name: name.to_owned(),
             entries: builder.entries,
             repeated: builder.repeated,
-            origins: HashMap::new(),
-            places: Vec::new(),
+            made_of: None,
+            places: HashMap::new(),
         })
+    }
+
+    /// A tree without values yet, for what is made from the document of this name.
+    pub(super) fn made(name: &str, of: MadeOf) -> Self {
+        Self {
+            name: name.to_owned(),
+            entries: Vec::new(),
+            repeated: Vec::new(),
+            made_of: Some(of),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Adds a value that hangs on `parent`, and returns its position; it is no part of its parent's value yet. With a
+    /// place of its own it and what hangs on it are told of as standing there.
+    ///
+    /// # Panics
+    ///
+    /// Panics beyond 4,294,967,295 values. INVARIANT: what makes trees stops far below.
+    pub(super) fn put(&mut self, parent: u32, key: Key, value: Value, place: Option<Rc<str>>) -> u32 {
+        let index = u32::try_from(self.entries.len()).expect("a tree holds fewer than 2^32 values");
+        self.entries.push(Entry { parent, key, value });
+        if let Some(place) = place {
+            self.places.insert(index, place);
+        }
+        index
+    }
+
+    /// File and JSON pointer of the value at a position.
+    pub(super) fn place(&self, mut index: u32) -> String {
+        let mut keys = Vec::new();
+        let mut place = loop {
+            if let Some(place) = self.places.get(&index) {
+                break place.to_string();
+            }
+            let entry = &self.entries[index as usize];
+            match &entry.key {
+                Key::Root => break format!("{}#", self.name),
+                Key::Member(name) => keys.push(name.replace('~', "~0").replace('/', "~1")),
+                Key::Item(position) => keys.push(position.to_string()),
+            }
+            index = entry.parent;
+        };
+        for key in keys.iter().rev() {
+            place.push('/');
+            place.push_str(key);
+        }
+        place
     }
 }
 
@@ -236,7 +293,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tree;
+    use super::{Key, MadeOf, Tree, Value};
 
     fn complaint(bytes: &[u8]) -> String {
         Tree::parse("a.json", bytes).err().expect("refused").to_string()
@@ -256,5 +313,20 @@ mod tests {
         assert!(complaint("[".repeat(10_000).as_bytes()).contains("nested more than 127 levels deep"));
         assert!(complaint(b"\"\xff\"").starts_with("a.json:1:"));
         assert!(Tree::parse("a.json", b"\xef\xbb\xbf{}\r\n").is_ok());
+    }
+
+    #[test]
+    fn a_made_value_stands_where_it_came_from_and_its_parts_below() {
+        let mut tree = Tree::made("a.json", MadeOf::Terraform);
+        let root = tree.put(0, Key::Root, Value::Null, None);
+        let moved = tree.put(root, Key::Member("id".into()), Value::Null, Some("a.json#/values/0".into()));
+        let part = tree.put(moved, Key::Item(2), Value::Null, None);
+        let apart = tree.put(moved, Key::Item(3), Value::Null, Some("a.json#/values/1".into()));
+        let beside = tree.put(root, Key::Member("a/b".into()), Value::Null, None);
+        let places = [root, moved, part, apart, beside].map(|index| tree.place(index));
+        assert_eq!(
+            places,
+            ["a.json#", "a.json#/values/0", "a.json#/values/0/2", "a.json#/values/1", "a.json#/a~1b"]
+        );
     }
 }

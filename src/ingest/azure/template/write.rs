@@ -1,6 +1,5 @@
 //! The tree that readers of resources get: values where the template has expressions, each with its place there.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::evaluate::{Scope, copies};
@@ -8,7 +7,7 @@ use super::expression::{Written, written};
 use super::uncounted;
 use super::value::{Data, Text, Unknown};
 use crate::ingest::azure::node::Node;
-use crate::ingest::azure::tree::{Entry, Key, Tree, Unresolved, Value};
+use crate::ingest::azure::tree::{Key, MadeOf, Tree, Unresolved, Value};
 use crate::ingest::error::IngestError;
 
 /// Values written for one template, beyond which it is refused.
@@ -34,14 +33,8 @@ struct Origin {
 impl Writer {
     /// A tree for the template of this name: a list of resources.
     pub(super) fn new(name: &str, place: &str) -> Self {
-        let root = Entry { parent: 0, key: Key::Root, value: Value::List(Vec::new()) };
-        let tree = Tree {
-            name: name.to_owned(),
-            entries: vec![root],
-            repeated: Vec::new(),
-            origins: HashMap::new(),
-            places: vec![place.into()],
-        };
+        let mut tree = Tree::made(name, MadeOf::Template);
+        tree.put(0, Key::Root, Value::List(Vec::new()), Some(place.into()));
         Self { tree }
     }
 
@@ -97,18 +90,15 @@ impl Writer {
     }
 
     fn put(&mut self, slot: Slot, value: Value, place: &Rc<str>, node: Node<'_>) -> Result<u32, IngestError> {
-        let position = self.tree.entries.len();
         let value = match value {
             // Azure takes a number for the text of a port.
             Value::Number(number) if self.is_port_range(&slot) => Value::Text(number.to_string().into()),
             other => other,
         };
-        if position >= MOST_VALUES {
+        if self.tree.entries.len() >= MOST_VALUES {
             return Err(node.error(format!("the template makes more than {MOST_VALUES} values")));
         }
-        self.tree.entries.push(Entry { parent: slot.parent, key: slot.key, value });
-        self.tree.places.push(Rc::clone(place));
-        Ok(u32::try_from(position).expect("the limit is far below 32 bits"))
+        Ok(self.tree.put(slot.parent, slot.key, value, Some(Rc::clone(place))))
     }
 
     /// Whether a text that stands for another may be taken as it is: as a name, or within an ID. The name of a SKU is

@@ -21,6 +21,7 @@ pub(super) struct Associations<'a> {
     open: Vec<(&'static Kind, String, Node<'a>)>,
 }
 
+#[derive(Clone)]
 struct Attached<'a> {
     member: &'static str,
     is_list: bool,
@@ -29,81 +30,83 @@ struct Attached<'a> {
     node: Node<'a>,
 }
 
+/// An attribute that is an ID, and the type of the resource that has it.
+type Id = (&'static str, &'static str);
+
 /// A type of association: what it attaches to, under which member, and what.
 struct Kind {
     name: &'static str,
-    /// The attribute with the ID of what is attached to, and its type.
-    to: (&'static str, &'static str),
+    to: Id,
     member: &'static str,
     is_list: bool,
-    /// The attribute with the ID of what is attached, and its type.
-    what: (&'static str, &'static str),
+    what: Id,
 }
 
+impl Kind {
+    /// An association of which a resource has one.
+    const fn one(name: &'static str, to: Id, member: &'static str, what: Id) -> Self {
+        Self { name, to, member, is_list: false, what }
+    }
+
+    /// An association of which a resource has any number.
+    const fn many(name: &'static str, to: Id, member: &'static str, what: Id) -> Self {
+        Self { name, to, member, is_list: true, what }
+    }
+}
+
+const ASG: Id = ("application_security_group_id", "azurerm_application_security_group");
+const NAT_GATEWAY: Id = ("nat_gateway_id", "azurerm_nat_gateway");
+const NIC: Id = ("network_interface_id", "azurerm_network_interface");
+const NSG: Id = ("network_security_group_id", "azurerm_network_security_group");
+const SUBNET: Id = ("subnet_id", "azurerm_subnet");
+
+/// Members of an interface that belong to one of its IP configurations.
+const POOLS: &str = "loadBalancerBackendAddressPools";
+const NAT_RULES: &str = "loadBalancerInboundNatRules";
+/// The member of an interface that belongs to all of its IP configurations.
+const GROUPS: &str = "applicationSecurityGroups";
+
 const KINDS: &[Kind] = &[
-    Kind {
-        name: "azurerm_subnet_network_security_group_association",
-        to: ("subnet_id", "azurerm_subnet"),
-        member: "networkSecurityGroup",
-        is_list: false,
-        what: ("network_security_group_id", "azurerm_network_security_group"),
-    },
-    Kind {
-        name: "azurerm_subnet_route_table_association",
-        to: ("subnet_id", "azurerm_subnet"),
-        member: "routeTable",
-        is_list: false,
-        what: ("route_table_id", "azurerm_route_table"),
-    },
-    Kind {
-        name: "azurerm_subnet_nat_gateway_association",
-        to: ("subnet_id", "azurerm_subnet"),
-        member: "natGateway",
-        is_list: false,
-        what: ("nat_gateway_id", "azurerm_nat_gateway"),
-    },
-    Kind {
-        name: "azurerm_network_interface_security_group_association",
-        to: ("network_interface_id", "azurerm_network_interface"),
-        member: "networkSecurityGroup",
-        is_list: false,
-        what: ("network_security_group_id", "azurerm_network_security_group"),
-    },
-    Kind {
-        name: "azurerm_network_interface_application_security_group_association",
-        to: ("network_interface_id", "azurerm_network_interface"),
-        member: "applicationSecurityGroups",
-        is_list: true,
-        what: ("application_security_group_id", "azurerm_application_security_group"),
-    },
-    Kind {
-        name: "azurerm_network_interface_backend_address_pool_association",
-        to: ("network_interface_id", "azurerm_network_interface"),
-        member: "loadBalancerBackendAddressPools",
-        is_list: true,
-        what: ("backend_address_pool_id", "azurerm_lb_backend_address_pool"),
-    },
-    Kind {
-        name: "azurerm_network_interface_nat_rule_association",
-        to: ("network_interface_id", "azurerm_network_interface"),
-        member: "loadBalancerInboundNatRules",
-        is_list: true,
-        what: ("nat_rule_id", "azurerm_lb_nat_rule"),
-    },
-    Kind {
-        name: "azurerm_nat_gateway_public_ip_association",
-        to: ("nat_gateway_id", "azurerm_nat_gateway"),
-        member: "publicIpAddresses",
-        is_list: true,
-        what: ("public_ip_address_id", "azurerm_public_ip"),
-    },
-    Kind {
-        name: "azurerm_nat_gateway_public_ip_prefix_association",
-        to: ("nat_gateway_id", "azurerm_nat_gateway"),
-        member: "publicIpPrefixes",
-        is_list: true,
-        what: ("public_ip_prefix_id", "azurerm_public_ip_prefix"),
-    },
+    Kind::one("azurerm_subnet_network_security_group_association", SUBNET, "networkSecurityGroup", NSG),
+    Kind::one(
+        "azurerm_subnet_route_table_association",
+        SUBNET,
+        "routeTable",
+        ("route_table_id", "azurerm_route_table"),
+    ),
+    Kind::one("azurerm_subnet_nat_gateway_association", SUBNET, "natGateway", NAT_GATEWAY),
+    Kind::one("azurerm_network_interface_security_group_association", NIC, "networkSecurityGroup", NSG),
+    Kind::many("azurerm_network_interface_application_security_group_association", NIC, GROUPS, ASG),
+    Kind::many(
+        "azurerm_network_interface_backend_address_pool_association",
+        NIC,
+        POOLS,
+        ("backend_address_pool_id", "azurerm_lb_backend_address_pool"),
+    ),
+    Kind::many(
+        "azurerm_network_interface_nat_rule_association",
+        NIC,
+        NAT_RULES,
+        ("nat_rule_id", "azurerm_lb_nat_rule"),
+    ),
+    Kind::many(
+        "azurerm_nat_gateway_public_ip_association",
+        NAT_GATEWAY,
+        "publicIpAddresses",
+        ("public_ip_address_id", "azurerm_public_ip"),
+    ),
+    Kind::many(
+        "azurerm_nat_gateway_public_ip_prefix_association",
+        NAT_GATEWAY,
+        "publicIpPrefixes",
+        ("public_ip_prefix_id", "azurerm_public_ip_prefix"),
+    ),
+    Kind::many(
+        "azurerm_private_endpoint_application_security_group_association",
+        ("private_endpoint_id", "azurerm_private_endpoint"),
+        GROUPS,
+        ASG,
+    ),
 ];
 
 /// The rules of an account's firewall as a resource of their own.
@@ -113,36 +116,37 @@ impl<'a> Associations<'a> {
     /// Takes in a resource if it is an association.
     pub(super) fn take(&mut self, ids: &Ids<'_, 'a>, item: &Item<'a>) -> Result<bool, IngestError> {
         let node = item.block.values;
-        let id = |attribute: &str, kind: &str| {
+        let id = |(attribute, kind): Id| {
             let found = ids.reference(item, item.block, attribute, &[kind])?;
             found.ok_or_else(|| node.lacks(attribute, "a resource ID"))
         };
         if item.kind() == ACCOUNT_RULES {
-            let (account, _) = id("storage_account_id", "azurerm_storage_account")?;
+            let (account, _) = id(("storage_account_id", "azurerm_storage_account"))?;
             let mut fields = Fields::new(ids, item, item.block);
             resources::network_rules(&mut fields)?;
             let draft = fields.finish();
-            let attached = Attached { member: "networkAcls", is_list: false, draft, node };
-            self.waiting.entry(account.to_ascii_lowercase()).or_default().push(attached);
+            self.wait(&account, Attached { member: "networkAcls", is_list: false, draft, node });
             return Ok(true);
         }
         let Some(kind) = KINDS.iter().find(|kind| kind.name == item.kind()) else { return Ok(false) };
-        let (mut to, _) = id(kind.to.0, kind.to.1)?;
-        let (what, place) = id(kind.what.0, kind.what.1)?;
+        let (mut to, _) = id(kind.to)?;
+        let (what, place) = id(kind.what)?;
         if !kind.is_list && ids::is_unknown(&to) {
             self.open.push((kind, to, node));
             return Ok(true);
         }
-        // Pools and rules belong to one configuration of the interface, groups to all of them.
-        if matches!(kind.member, "loadBalancerBackendAddressPools" | "loadBalancerInboundNatRules") {
+        if matches!(kind.member, POOLS | NAT_RULES) {
             let name = node.text_of("ip_configuration_name")?;
             let name = name.map_or_else(|| unknown(item, "ip_configuration_name"), str::to_owned);
             to = format!("{to}/ipConfigurations/{name}");
         }
         let draft = Draft::reference(&place, what);
-        let attached = Attached { member: kind.member, is_list: kind.is_list, draft, node };
-        self.waiting.entry(to.to_ascii_lowercase()).or_default().push(attached);
+        self.wait(&to, Attached { member: kind.member, is_list: kind.is_list, draft, node });
         Ok(true)
+    }
+
+    fn wait(&mut self, id: &str, attached: Attached<'a>) {
+        self.waiting.entry(id.to_ascii_lowercase()).or_default().push(attached);
     }
 
     /// Adds what is attached to the resource of this ID to its members, and to those of its IP configurations.
@@ -164,8 +168,7 @@ impl<'a> Associations<'a> {
             put(fields, own);
             return Ok(());
         }
-        let (groups, own): (Vec<_>, Vec<_>) =
-            own.into_iter().partition(|attached| attached.member == "applicationSecurityGroups");
+        let (groups, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|attached| attached.member == GROUPS);
         put(fields, own);
         let mut configurations = Vec::new();
         for block in fields.block.blocks("ip_configuration")? {
@@ -174,8 +177,7 @@ impl<'a> Associations<'a> {
             let name = block.values.text_of("name")?.unwrap_or_default();
             let key = format!("{id}/ipconfigurations/{}", name.to_ascii_lowercase());
             put(&mut inner, self.waiting.remove(&key).unwrap_or_default());
-            let again = groups.iter().map(Attached::again).collect();
-            put(&mut inner, again);
+            put(&mut inner, groups.clone());
             configurations.push(inner.finish());
         }
         fields.list("ipConfigurations", configurations);
@@ -199,21 +201,6 @@ impl<'a> Associations<'a> {
                 findings.add(FindingCode::MissingResource, association.node, message);
             }
         }
-    }
-}
-
-impl<'a> Attached<'a> {
-    /// The same group for another configuration.
-    fn again(&self) -> Self {
-        let id = match &self.draft.content {
-            super::draft::Content::Object(members) => members.iter().find_map(|(_, id)| match &id.content {
-                super::draft::Content::Text(id) => Some(id.clone()),
-                _ => None,
-            }),
-            _ => None,
-        };
-        let draft = Draft::reference(&self.draft.place, id.unwrap_or_default());
-        Self { member: self.member, is_list: self.is_list, draft, node: self.node }
     }
 }
 

@@ -1,17 +1,17 @@
 //! Values in ARM's shape that remember where they stood in Terraform's.
 
-use std::collections::HashMap;
-
 use crate::ingest::azure::node::Node;
-use crate::ingest::azure::tree::{Entry, Key, Tree, Value};
+use crate::ingest::azure::tree::{Key, MadeOf, Tree, Value};
 
 /// A value to be written, and the place that messages about it name.
+#[derive(Clone)]
 pub(super) struct Draft<'a> {
     pub place: String,
     pub content: Content<'a>,
 }
 
 /// What a draft holds.
+#[derive(Clone)]
 pub(super) enum Content<'a> {
     /// A value as it stands, with everything in it.
     Copy(Node<'a>),
@@ -36,28 +36,14 @@ impl<'a> Draft<'a> {
 
 /// Writes a list of resources as a document of this name.
 pub(super) fn tree(name: &str, resources: Vec<Draft<'_>>) -> Tree {
-    let mut tree = Tree {
-        name: name.to_owned(),
-        entries: Vec::new(),
-        repeated: Vec::new(),
-        origins: HashMap::new(),
-        places: Vec::new(),
-    };
+    let mut tree = Tree::made(name, MadeOf::Terraform);
     let root = Draft { place: format!("{name}#"), content: Content::List(resources) };
     write(&mut tree, 0, Key::Root, root);
     tree
 }
 
-fn put(tree: &mut Tree, parent: u32, key: Key) -> u32 {
-    let index = u32::try_from(tree.entries.len())
-        .expect("a translation is hardly larger than its document, whose values are counted");
-    tree.entries.push(Entry { parent, key, value: Value::Null });
-    index
-}
-
 fn write(tree: &mut Tree, parent: u32, key: Key, draft: Draft<'_>) -> u32 {
-    let index = put(tree, parent, key);
-    tree.origins.insert(index, draft.place.into());
+    let index = tree.put(parent, key, Value::Null, Some(draft.place.into()));
     let value = match draft.content {
         Content::Copy(node) => copied(tree, index, node),
         Content::Flag(flag) => Value::Bool(flag),
@@ -78,7 +64,7 @@ fn write(tree: &mut Tree, parent: u32, key: Key, draft: Draft<'_>) -> u32 {
 /// The value of `node`; its parts become parts of `index` and so are found below the same place.
 fn copied(tree: &mut Tree, index: u32, node: Node<'_>) -> Value {
     let mut part = |key, node| {
-        let part = put(tree, index, key);
+        let part = tree.put(index, key, Value::Null, None);
         let value = copied(tree, part, node);
         tree.entries[part as usize].value = value;
         part

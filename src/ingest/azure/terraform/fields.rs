@@ -1,7 +1,7 @@
 //! The members of an object in ARM's shape, made from attributes one by one.
 
 use super::draft::{Content, Draft};
-use super::ids::{Ids, drafts};
+use super::ids::{Ids, drafts, is_unknown};
 use super::plan::{Block, Item};
 use crate::ingest::azure::node::Node;
 use crate::ingest::error::IngestError;
@@ -106,12 +106,13 @@ impl<'f, 'p, 'a> Fields<'f, 'p, 'a> {
 
     /// Fails on an attribute that is known only after apply.
     pub(super) fn check_known(&self, attribute: &str) -> Result<(), IngestError> {
-        if self.block.is_unknown(attribute) {
-            let message =
-                format!("`{}`: {attribute} is known only after apply: expected a value", self.item.text);
-            return Err(IngestError::content(self.place(attribute), message));
-        }
-        Ok(())
+        if self.block.is_unknown(attribute) { Err(self.unknown(attribute, "a value")) } else { Ok(()) }
+    }
+
+    fn unknown(&self, attribute: &str, expected: &str) -> IngestError {
+        let message =
+            format!("`{}`: {attribute} is known only after apply: expected {expected}", self.item.text);
+        IngestError::content(self.place(attribute), message)
     }
 
     /// Takes yes or no under the first of its names over the years that is there; `yes` and `no` is what they become.
@@ -157,6 +158,38 @@ impl<'f, 'p, 'a> Fields<'f, 'p, 'a> {
         kinds: &[&str],
     ) -> Result<(), IngestError> {
         let found = self.ids.references(self.item, self.block, attribute, kinds)?;
+        self.list(member, drafts(found));
+        Ok(())
+    }
+
+    /// Sets a member to the ID that an attribute is. Which resource it is must be known: a list of those that a verdict
+    /// hangs on would lack it, and nothing would tell.
+    pub(super) fn known_id(
+        &mut self,
+        attribute: &str,
+        member: &'static str,
+        kinds: &[&str],
+    ) -> Result<(), IngestError> {
+        if let Some((id, place)) = self.ids.reference(self.item, self.block, attribute, kinds)? {
+            if is_unknown(&id) {
+                return Err(self.unknown(attribute, "a resource ID"));
+            }
+            self.put(member, Draft { place, content: Content::Text(id) });
+        }
+        Ok(())
+    }
+
+    /// As [`Fields::references`]; all of the resources must be known, as with [`Fields::known_id`].
+    pub(super) fn known_references(
+        &mut self,
+        attribute: &str,
+        member: &'static str,
+        kinds: &[&str],
+    ) -> Result<(), IngestError> {
+        let found = self.ids.references(self.item, self.block, attribute, kinds)?;
+        if found.iter().any(|(id, _)| is_unknown(id)) {
+            return Err(self.unknown(attribute, "resource IDs"));
+        }
         self.list(member, drafts(found));
         Ok(())
     }

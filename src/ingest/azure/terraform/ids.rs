@@ -21,7 +21,10 @@ pub(super) enum Shape {
 /// The shapes of the types that are read as resources or as parts of them.
 pub(super) fn shape(kind: &str) -> Option<Shape> {
     let named = |parent, attribute, segment| Shape::Named { parent, attribute, segment };
-    let of_balancer = |segment| Shape::Part { parent: "azurerm_lb", attribute: "loadbalancer_id", segment };
+    let part = |parent, attribute, segment| Shape::Part { parent, attribute, segment };
+    let of_balancer = |segment| part("azurerm_lb", "loadbalancer_id", segment);
+    let of_server = |segment| part("azurerm_mssql_server", "server_id", segment);
+    let of_manager = |segment| part("azurerm_network_manager", "network_manager_id", segment);
     Some(match kind {
         "azurerm_network_security_group" => Shape::Top("Microsoft.Network/networkSecurityGroups"),
         "azurerm_network_security_rule" => {
@@ -52,6 +55,27 @@ pub(super) fn shape(kind: &str) -> Option<Shape> {
         "azurerm_key_vault" => Shape::Top("Microsoft.KeyVault/vaults"),
         "azurerm_application_gateway" => Shape::Top("Microsoft.Network/applicationGateways"),
         "azurerm_bastion_host" => Shape::Top("Microsoft.Network/bastionHosts"),
+        "azurerm_private_link_service" => Shape::Top("Microsoft.Network/privateLinkServices"),
+        "azurerm_subnet_service_endpoint_storage_policy" => {
+            Shape::Top("Microsoft.Network/serviceEndpointPolicies")
+        }
+        "azurerm_mssql_server" => Shape::Top("Microsoft.Sql/servers"),
+        "azurerm_mssql_firewall_rule" => of_server("firewallRules"),
+        "azurerm_mssql_virtual_network_rule" => of_server("virtualNetworkRules"),
+        "azurerm_network_manager" => Shape::Top("Microsoft.Network/networkManagers"),
+        "azurerm_network_manager_network_group" => of_manager("networkGroups"),
+        "azurerm_network_manager_static_member" => {
+            part("azurerm_network_manager_network_group", "network_group_id", "staticMembers")
+        }
+        "azurerm_network_manager_security_admin_configuration" => of_manager("securityAdminConfigurations"),
+        "azurerm_network_manager_admin_rule_collection" => part(
+            "azurerm_network_manager_security_admin_configuration",
+            "security_admin_configuration_id",
+            "ruleCollections",
+        ),
+        "azurerm_network_manager_admin_rule" => {
+            part("azurerm_network_manager_admin_rule_collection", "admin_rule_collection_id", "rules")
+        }
         _ => return None,
     })
 }

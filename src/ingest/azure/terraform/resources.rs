@@ -3,17 +3,18 @@
 use super::draft::{Content, Draft};
 use super::fields::Fields;
 use super::ids::unknown;
+use super::managers;
 use crate::ingest::azure::node::Node;
 use crate::ingest::error::IngestError;
 
-type Done = Result<(), IngestError>;
+pub(super) type Done = Result<(), IngestError>;
 
 const ASG: &[&str] = &["azurerm_application_security_group"];
 const NSG: &[&str] = &["azurerm_network_security_group"];
 const POOL: &[&str] = &["azurerm_lb_backend_address_pool"];
 const PUBLIC_IP: &[&str] = &["azurerm_public_ip"];
 const SUBNET: &[&str] = &["azurerm_subnet"];
-const VNET: &[&str] = &["azurerm_virtual_network"];
+pub(super) const VNET: &[&str] = &["azurerm_virtual_network"];
 
 /// Sets the members of a resource of a type that has a shape of IDs. `own_parts` tells whether a part of this resource
 /// is a resource of its own: then that one counts, and what the parent's attributes say of it is a copy.
@@ -58,6 +59,17 @@ pub(super) fn fill(fields: &mut Fields<'_, '_, '_>, id: &str, own_parts: &dyn Fn
             inner.reference("subnet_id", "subnet", SUBNET)?;
             inner.reference("public_ip_address_id", "publicIPAddress", PUBLIC_IP)
         }),
+        "azurerm_private_link_service" => private_link_service(fields),
+        "azurerm_subnet_service_endpoint_storage_policy" => endpoint_policy(fields),
+        "azurerm_mssql_server" => public_access(fields),
+        "azurerm_mssql_firewall_rule" => {
+            fields.known("start_ip_address", "startIpAddress")?;
+            fields.known("end_ip_address", "endIpAddress")
+        }
+        "azurerm_mssql_virtual_network_rule" => {
+            fields.known_id("subnet_id", "virtualNetworkSubnetId", SUBNET)
+        }
+        kind if kind.starts_with("azurerm_network_manager") => managers::fill(fields),
         // An application security group or a pool is its ID; what else it holds stands at others.
         _ => Ok(()),
     }
@@ -405,8 +417,39 @@ fn connection(fields: &mut Fields<'_, '_, '_>) -> Done {
     fields.reference("local_network_gateway_id", "localNetworkGateway2", &["azurerm_local_network_gateway"])
 }
 
+fn private_link_service(fields: &mut Fields<'_, '_, '_>) -> Done {
+    fields.each("nat_ip_configuration", "ipConfigurations", |inner| {
+        inner.open("name", "name");
+        inner.open("private_ip_address", "privateIPAddress");
+        inner.reference("subnet_id", "subnet", SUBNET)
+    })?;
+    // A frontend is a part of its balancer and no resource of its own: before apply there is no telling which it is.
+    fields.references(
+        "load_balancer_frontend_ip_configuration_ids",
+        "loadBalancerFrontendIpConfigurations",
+        &["frontend"],
+    )
+}
+
+fn endpoint_policy(fields: &mut Fields<'_, '_, '_>) -> Done {
+    fields.each("definition", "serviceEndpointPolicyDefinitions", |inner| {
+        inner.open("name", "name");
+        inner.known("service_resources", "serviceResources")?;
+        inner.copy("service", "service")?;
+        if inner.block.values.member("service").is_none() {
+            // What the provider takes where nothing is said.
+            inner.text("service", "Microsoft.Storage".to_owned());
+        }
+        Ok(())
+    })
+}
+
+fn public_access(fields: &mut Fields<'_, '_, '_>) -> Done {
+    fields.flag(&["public_network_access_enabled"], "publicNetworkAccess", "Enabled", "Disabled")
+}
+
 fn account(fields: &mut Fields<'_, '_, '_>, rules: &str) -> Done {
-    fields.flag(&["public_network_access_enabled"], "publicNetworkAccess", "Enabled", "Disabled")?;
+    public_access(fields)?;
     for block in fields.block.blocks(rules)? {
         let rules = fields.nested(block, network_rules)?;
         fields.put("networkAcls", rules);
@@ -431,7 +474,7 @@ pub(super) fn network_rules(fields: &mut Fields<'_, '_, '_>) -> Done {
         ranges.push(Draft { place: range.place(), content });
     }
     fields.list("ipRules", ranges);
-    fields.references("virtual_network_subnet_ids", "virtualNetworkRules", SUBNET)?;
+    fields.known_references("virtual_network_subnet_ids", "virtualNetworkRules", SUBNET)?;
     fields.each("private_link_access", "resourceAccessRules", |inner| {
         inner.copy("endpoint_resource_id", "resourceId")
     })
