@@ -91,6 +91,8 @@ codes! {
     IncompleteList,
     /// A JSON object names a member twice: the last one counts.
     DuplicateMember,
+    /// Exports of effective rules that differ in what `Internet` stands for: the newest counts (TAG-20); a warning.
+    DifferingInternet,
     /// An expression of a template that has no value here: what hangs on it is undetermined (JSON-8).
     UnknownValue,
 }
@@ -109,6 +111,7 @@ impl FindingCode {
                 | Self::UnknownKind
                 | Self::CloudMismatch
                 | Self::DuplicateMember
+                | Self::DifferingInternet
         )
     }
 }

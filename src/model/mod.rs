@@ -11,6 +11,7 @@ pub mod id;
 pub mod index;
 pub mod network;
 pub mod nsg;
+pub mod observed;
 pub mod prefix;
 pub mod record;
 pub mod routing;

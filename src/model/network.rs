@@ -8,6 +8,7 @@ use super::index::{
     Reference, RouteTableIndex, ServiceAccountIndex, SubnetIndex, VnetIndex,
 };
 use super::nsg::Nsg;
+use super::observed::ObservedInternet;
 use super::prefix::Prefix;
 use super::routing::{Connection, Gateway, LocalGateway, NatGateway, RouteTable};
 use super::services::{
@@ -63,6 +64,8 @@ pub struct Network {
     pub service_accounts: Vec<ServiceAccount>,
     /// What the machines behind forwarding interfaces do, as the user stated it.
     pub appliances: Vec<Appliance>,
+    /// What `Internet` stands for by an export of effective rules, where one is among the exports (TAG-20).
+    pub observed_internet: Option<ObservedInternet>,
 }
 
 /// A virtual network (JSON-4).

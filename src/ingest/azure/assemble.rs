@@ -9,7 +9,9 @@ use super::kind::Kind;
 use super::nic::NicDraft;
 use super::node::Node;
 use super::resolve::{Positions, Reader, positions};
-use super::{accounts, admin, balancer, endpoints, limits, nic, nsg, routing, topology, validate, vnet};
+use super::{
+    accounts, admin, balancer, endpoints, internet, limits, nic, nsg, routing, topology, validate, vnet,
+};
 use crate::ingest::error::IngestError;
 use crate::model::finding::Finding;
 use crate::model::id::ResourceId;
@@ -102,7 +104,9 @@ pub(super) fn network<'a>(
     for (resource, name) in nsgs.into_iter().zip(names) {
         drafts.push(nsg::read(&mut reader, resource, name)?);
     }
+    let effective = std::mem::take(&mut reader.collection.effective_rules);
     let mut findings = reader.finish();
+    network.observed_internet = internet::observed(&effective, &mut findings)?;
     validate::check(&drafts, &network, &mut findings);
     topology::check(&network, &nodes, &mut findings);
     limits::check(&network, &drafts, &nodes, &mut findings);

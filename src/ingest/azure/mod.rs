@@ -13,6 +13,7 @@ mod collect;
 mod documents;
 mod endpoints;
 mod findings;
+mod internet;
 mod kind;
 mod limits;
 mod nic;
