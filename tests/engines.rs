@@ -6,6 +6,7 @@ mod engine;
 mod r#gen;
 mod oracle;
 
+use nsgsim::model::assumptions::{Assumptions, Choice};
 use nsgsim::model::flow::Origin;
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::network::Network;
@@ -15,7 +16,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::FileFailurePersistence;
 
-use crate::engine::ENGINES;
+use crate::engine::{ENGINES, Judging};
 use crate::r#gen::Tape;
 
 /// A second in nanoseconds.
@@ -39,11 +40,19 @@ fn told(answer: &Answer) -> (VerdictKind, Option<Verdict>, Vec<nsgsim::model::ve
     }
 }
 
+/// One other choice for one clause.
+fn another_choice(tape: &mut Tape) -> Judging {
+    let decided = Assumptions::default();
+    let alternatives: Vec<Choice> = decided.alternatives().collect();
+    let choice = alternatives[tape.below(alternatives.len())];
+    Judging { assumptions: decided.with(choice), weighing: false }
+}
+
 /// Packets and their replies, a change of a rule in the midst.
-fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
+fn journeys(tape: &mut Tape, judging: Judging) -> Result<(), TestCaseError> {
     let (network, tags) = (r#gen::network(tape), r#gen::tags());
     let mut engines: Vec<_> =
-        ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags))).collect();
+        ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags, judging))).collect();
     let mut time_ns = 86_400 * S;
     let mut network: Network = network;
     let mut history = Vec::new();
@@ -62,10 +71,11 @@ fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
                 prop_assert_eq!(
                     told(answer),
                     told(expected),
-                    "{} differs from the oracle ({:?}, {:?})\nafter {:#?}\nnetwork: {:#?}",
+                    "{} differs from the oracle ({:?}, {:?})\nunder {:?}\nafter {:#?}\nnetwork: {:#?}",
                     name,
                     answer.verdict,
                     expected.verdict,
+                    judging.assumptions.overridden().next(),
                     history,
                     network
                 );
@@ -85,9 +95,10 @@ fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
 }
 
 /// Single packets at single interfaces, ports not given included.
-fn at_interfaces(tape: &mut Tape) -> Result<(), TestCaseError> {
+fn at_interfaces(tape: &mut Tape, judging: Judging) -> Result<(), TestCaseError> {
     let (network, tags) = (r#gen::network(tape), r#gen::tags());
-    let engines: Vec<_> = ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags))).collect();
+    let engines: Vec<_> =
+        ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags, judging))).collect();
     for _ in 0..12 {
         let (_, mut packet, _) = r#gen::packet(tape, &network);
         let nic = NicIndex::new(tape.below(network.nics.len()));
@@ -101,10 +112,11 @@ fn at_interfaces(tape: &mut Tape) -> Result<(), TestCaseError> {
             prop_assert_eq!(
                 told(&answer),
                 told(&expected),
-                "{} differs from the oracle ({:?}, {:?})\nat {:?} {:?}: {:?}\nnetwork: {:#?}",
+                "{} differs from the oracle ({:?}, {:?})\nunder {:?}\nat {:?} {:?}: {:?}\nnetwork: {:#?}",
                 name,
                 answer.verdict,
                 expected.verdict,
+                judging.assumptions.overridden().next(),
                 nic,
                 direction,
                 packet,
@@ -120,12 +132,24 @@ proptest! {
 
     #[test]
     fn engines_take_the_oracles_journeys(mut tape in r#gen::tape()) {
-        journeys(&mut tape)?;
+        journeys(&mut tape, Judging::default())?;
     }
 
     #[test]
     fn engines_name_the_oracles_rule_at_an_interface(mut tape in r#gen::tape()) {
-        at_interfaces(&mut tape)?;
+        at_interfaces(&mut tape, Judging::default())?;
+    }
+
+    #[test]
+    fn engines_take_the_oracles_journeys_under_other_choices(mut tape in r#gen::tape()) {
+        let judging = another_choice(&mut tape);
+        journeys(&mut tape, judging)?;
+    }
+
+    #[test]
+    fn engines_name_the_oracles_rule_under_other_choices(mut tape in r#gen::tape()) {
+        let judging = another_choice(&mut tape);
+        at_interfaces(&mut tape, judging)?;
     }
 
     #[test]

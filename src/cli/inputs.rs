@@ -106,7 +106,8 @@ fn compile(
     if reading.strict && rejected > 0 {
         return Err(CliError::Strict(counted(rejected as u64, "finding")));
     }
-    let options = CompileOptions { partial_inventory: reading.partial_inventory };
+    let options =
+        CompileOptions { partial_inventory: reading.partial_inventory, ..CompileOptions::default() };
     let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
     let digest = format!("blake3:{}", loaded.digest.to_hex());
     let inputs = Inputs::new(Some(digest), tags.source.clone());

@@ -4,6 +4,7 @@
 //! for people; a value is checked where it enters and trusted from there on.
 
 pub mod answered;
+pub mod assumptions;
 pub mod finding;
 pub mod flow;
 pub mod flow_log;

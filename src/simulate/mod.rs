@@ -5,10 +5,13 @@
 
 pub mod ends;
 pub mod journey;
+mod matters;
 mod plan;
 pub mod simulator;
 pub mod state;
 mod walk;
+pub mod weighing;
 
 pub use ends::{Ends, OutOfScope};
 pub use simulator::{Judged, Simulator, SimulatorOptions};
+pub use weighing::Weighing;
