@@ -7,7 +7,7 @@ mod r#gen;
 mod oracle;
 
 use nsgsim::model::assumptions::{Assumptions, Choice};
-use nsgsim::model::flow::Origin;
+use nsgsim::model::flow::{Origin, Packet};
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::Direction;
@@ -17,7 +17,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::FileFailurePersistence;
 
 use crate::engine::{ENGINES, Judging};
-use crate::r#gen::Tape;
+use crate::r#gen::{Tape, contested};
 
 /// A second in nanoseconds.
 const S: u64 = 1_000_000_000;
@@ -48,16 +48,25 @@ fn another_choice(tape: &mut Tape) -> Judging {
     Judging { assumptions: decided.with(choice), weighing: false }
 }
 
+/// Where networks and packets are drawn from.
+struct Drawn {
+    network: fn(&mut Tape) -> Network,
+    packet: fn(&mut Tape, &Network) -> (Origin, Packet, u64),
+}
+
+const PLAIN: Drawn = Drawn { network: r#gen::network, packet: r#gen::packet };
+const CONTESTED: Drawn = Drawn { network: contested::network, packet: contested::packet };
+
 /// Packets and their replies, a change of a rule in the midst.
-fn journeys(tape: &mut Tape, judging: Judging) -> Result<(), TestCaseError> {
-    let (network, tags) = (r#gen::network(tape), r#gen::tags());
+fn journeys(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(), TestCaseError> {
+    let (network, tags) = ((drawn.network)(tape), r#gen::tags());
     let mut engines: Vec<_> =
         ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags, judging))).collect();
     let mut time_ns = 86_400 * S;
     let mut network: Network = network;
     let mut history = Vec::new();
     for number in 0..6 {
-        let (origin, packet, seconds) = r#gen::packet(tape, &network);
+        let (origin, packet, seconds) = (drawn.packet)(tape, &network);
         time_ns += seconds * S;
         let (back_from, back) = r#gen::reply(&network, origin, &packet);
         for (origin, packet) in [(origin, packet), (back_from, back)] {
@@ -95,12 +104,12 @@ fn journeys(tape: &mut Tape, judging: Judging) -> Result<(), TestCaseError> {
 }
 
 /// Single packets at single interfaces, ports not given included.
-fn at_interfaces(tape: &mut Tape, judging: Judging) -> Result<(), TestCaseError> {
-    let (network, tags) = (r#gen::network(tape), r#gen::tags());
+fn at_interfaces(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(), TestCaseError> {
+    let (network, tags) = ((drawn.network)(tape), r#gen::tags());
     let engines: Vec<_> =
         ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags, judging))).collect();
     for _ in 0..12 {
-        let (_, mut packet, _) = r#gen::packet(tape, &network);
+        let (_, mut packet, _) = (drawn.packet)(tape, &network);
         let nic = NicIndex::new(tape.below(network.nics.len()));
         let direction = if tape.below(2) == 0 { Direction::Inbound } else { Direction::Outbound };
         if packet.five_tuple.protocol.has_ports() && tape.below(8) == 7 {
@@ -132,24 +141,24 @@ proptest! {
 
     #[test]
     fn engines_take_the_oracles_journeys(mut tape in r#gen::tape()) {
-        journeys(&mut tape, Judging::default())?;
+        journeys(&mut tape, &PLAIN, Judging::default())?;
     }
 
     #[test]
     fn engines_name_the_oracles_rule_at_an_interface(mut tape in r#gen::tape()) {
-        at_interfaces(&mut tape, Judging::default())?;
+        at_interfaces(&mut tape, &PLAIN, Judging::default())?;
     }
 
     #[test]
     fn engines_take_the_oracles_journeys_under_other_choices(mut tape in r#gen::tape()) {
         let judging = another_choice(&mut tape);
-        journeys(&mut tape, judging)?;
+        journeys(&mut tape, &CONTESTED, judging)?;
     }
 
     #[test]
     fn engines_name_the_oracles_rule_under_other_choices(mut tape in r#gen::tape()) {
         let judging = another_choice(&mut tape);
-        at_interfaces(&mut tape, judging)?;
+        at_interfaces(&mut tape, &CONTESTED, judging)?;
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::arguments::{ReadingArgs, TagsArgs};
 use crate::compile::network::{CompileOptions, CompiledNetwork};
 use crate::ingest::azure::{self, Deployment, Side, tags};
 use crate::ingest::source;
+use crate::model::assumptions::{Assumptions, Clause};
 use crate::model::finding::Finding;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, VnetIndex};
@@ -106,12 +107,32 @@ fn compile(
     if reading.strict && rejected > 0 {
         return Err(CliError::Strict(counted(rejected as u64, "finding")));
     }
-    let options =
-        CompileOptions { partial_inventory: reading.partial_inventory, ..CompileOptions::default() };
+    let assumptions = reading.assumptions()?;
+    if !quiet {
+        tell_internet(&loaded.network, assumptions);
+    }
+    let options = CompileOptions {
+        partial_inventory: reading.partial_inventory,
+        assumptions,
+        ..CompileOptions::default()
+    };
     let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
     let digest = format!("blake3:{}", loaded.digest.to_hex());
-    let inputs = Inputs::new(Some(digest), tags.source.clone());
+    let inputs = Inputs::new(Some(digest), tags.source.clone()).of(&compiled.network, assumptions);
     Ok(Loaded { compiled: Arc::new(compiled), inputs })
+}
+
+/// Names the list of `Internet`, where an export brought one (TAG-20).
+fn tell_internet(network: &Network, assumptions: Assumptions) {
+    let Some(observed) = &network.observed_internet else { return };
+    let date = observed.date.as_ref().map(|date| format!(", of {date}")).unwrap_or_default();
+    eprintln!("note: the list of Internet is that of {}{date}", observed.source);
+    let assumed = assumptions.of(Clause::Tag20);
+    // The known lists differ in IPv4 alone.
+    let void = observed.covers_family_of([0; 4].into());
+    if void && assumptions.overridden().any(|choice| choice == assumed) {
+        eprintln!("warning: {assumed} has no effect: the list of the export goes first");
+    }
 }
 
 fn show(findings: &[Finding]) {

@@ -234,7 +234,7 @@ impl CompiledNetwork {
         u64::from(minutes) * 60_000_000_000
     }
 
-    /// The class of an address.
+    /// The class of an address; without tables all addresses are of one.
     #[must_use]
     pub fn cell(&self, address: IpAddr) -> Cell {
         self.cells.find(address)

@@ -239,5 +239,13 @@ pub fn of_missing_subnet(list: &AddressSet, subnet: &ResourceId) -> Surroundings
 
 /// What a public address that Azure picks may be. The platform's address is in `Internet` (TAG-10) but never picked.
 fn outside(internet: &AddressField) -> Arc<AddressSet> {
-    Arc::new(internet.widest().difference(&AddressSet::from_prefixes([fixed(PLATFORM)])))
+    let widest = internet.widest();
+    let families = ["0.0.0.0/0", "::/0"].map(|family| {
+        let family = AddressSet::from_prefixes([fixed(family)]);
+        let outside = widest.intersection(&family);
+        // A default route that a gateway learned connects everything: what Azure picks is a public address all the same.
+        if outside.is_empty() { internet_base().intersection(&family) } else { outside }
+    });
+    let [v4, v6] = &families;
+    Arc::new(v4.union(v6).difference(&AddressSet::from_prefixes([fixed(PLATFORM)])))
 }

@@ -94,8 +94,8 @@ macro_rules! decisions {
 
 decisions! {
     nsg_10 Nsg10 "NSG-10" "the ports of a rule against packets that carry none" PortlessPackets {
-        FullRangeOnly "full-range-only" "they match only where both port fields hold every port",
-        Ignored "ignored" "the port fields of a rule do not count for them",
+        FullRangeOnly "full-range-only" "a rule matches them only where both its port fields hold every port",
+        Ignored "ignored" "a rule matches them whatever its port fields hold",
     }
     nsg_12 Nsg12 "NSG-12" "a user's 0.0.0.0/0 against IPv6" AllOfIpv4 {
         Ipv4 "ipv4" "it holds IPv4 addresses alone",
@@ -106,7 +106,7 @@ decisions! {
         ApplianceOnly "appliance-only" "those to an appliance",
         None "none" "none",
     }
-    tag_20 Tag20 "TAG-20" "the list of Internet, where no export of effective rules brings one" InternetList {
+    tag_20 Tag20 "TAG-20" "which of the known lists of Internet counts" InternetList {
         June2017 "2017-06" "the list of TAG-10",
         September2017 "2017-09" "25.25.0.0/16 belongs to it too",
         Year2020 "2020" "25.25.0.0/16 belongs to it too, 21.0.0.0/8, 22.0.0.0/8, 20.176.0.0/13, 52.132.0.0/14 and 129.75.0.0/16 do not",

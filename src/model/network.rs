@@ -164,7 +164,7 @@ pub struct Peering {
     pub remote_address_space: Option<Vec<Prefix>>,
     /// The remote ranges count as `VirtualNetwork` here (PEER-3).
     pub allow_virtual_network_access: bool,
-    /// Without effect on verdicts (PEER-4).
+    /// Without effect on verdicts, unless another is assumed (PEER-4).
     pub allow_forwarded_traffic: bool,
     /// The remote side may use this network's gateway.
     pub allow_gateway_transit: bool,

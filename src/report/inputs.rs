@@ -1,8 +1,21 @@
 //! What a result was made from: hashes, the tag file's state, the program's version.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use crate::model::assumptions::{Assumptions, Choice, Clause};
+use crate::model::network::Network;
 use crate::model::tag::TagSource;
+
+/// The list of `Internet` that a result was made with (TAG-20).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct InternetSource {
+    /// The export that observed it: file and JSON pointer; `TAG-20` for one of the lists that this clause knows.
+    pub source: String,
+    /// Its day, `2026-11-20`, or as exactly as the clause tells it, `2017-06`; nothing for an export that names none.
+    pub date: Option<String>,
+}
 
 /// What a result was made from.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -15,6 +28,15 @@ pub struct Inputs {
     pub candidate: Option<String>,
     /// State of the service tags; nothing for a run without them.
     pub tags: Option<TagSource>,
+    /// The list of `Internet`; nothing for a result about no network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internet: Option<InternetSource>,
+    /// That of the candidate, where it is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate_internet: Option<InternetSource>,
+    /// The choices that were taken in place of this project's decisions, by clause.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub assumptions: BTreeMap<&'static str, &'static str>,
     /// The program's version.
     pub version: &'static str,
 }
@@ -23,7 +45,29 @@ impl Inputs {
     /// The inputs of a result about one network.
     #[must_use]
     pub fn new(network: Option<String>, tags: Option<TagSource>) -> Self {
-        Self { network, candidate: None, tags, version: env!("CARGO_PKG_VERSION") }
+        Self { network, tags, version: env!("CARGO_PKG_VERSION"), ..Self::default() }
+    }
+
+    /// These, of a result about a network under assumptions.
+    #[must_use]
+    pub fn of(self, network: &Network, assumptions: Assumptions) -> Self {
+        let internet = match &network.observed_internet {
+            Some(observed) => InternetSource { source: observed.source.clone(), date: observed.date.clone() },
+            None => {
+                let date = assumptions.of(Clause::Tag20).word().to_owned();
+                InternetSource { source: Clause::Tag20.number().to_owned(), date: Some(date) }
+            }
+        };
+        let assumptions =
+            assumptions.overridden().map(|choice: Choice| (choice.clause().number(), choice.word()));
+        Self { internet: Some(internet), assumptions: assumptions.collect(), ..self }
+    }
+
+    /// These, of a result about a candidate as well.
+    #[must_use]
+    pub fn with_candidate(self, candidate: Self) -> Self {
+        let internet = candidate.internet.filter(|internet| self.internet.as_ref() != Some(internet));
+        Self { candidate: candidate.network, candidate_internet: internet, ..self }
     }
 
     /// The tag state in a few words.

@@ -328,7 +328,7 @@ impl<'n> Names<'n> {
             Note::Decision { choice, verdict } => (
                 choice.clause().number(),
                 format!(
-                    "{} is this project's decision: under `{choice}` ({}) the verdict is {verdict}",
+                    "this project's decision about {}: under `{choice}` ({}) the verdict is {verdict}",
                     choice.clause().open(),
                     choice.meaning()
                 ),

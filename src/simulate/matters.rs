@@ -9,7 +9,7 @@ use crate::compile::network::CompiledNetwork;
 use crate::compile::places::frontend_places;
 use crate::compile::surroundings::{differs_between_lists, fixed};
 use crate::model::assumptions::Clause;
-use crate::model::flow::Packet;
+use crate::model::flow::{Packet, Port};
 use crate::model::index::Reference;
 use crate::model::network::{Network, Peering};
 use crate::model::prefix::PortRange;
@@ -84,8 +84,8 @@ pub(super) fn to_packet(clause: Clause, compiled: &CompiledNetwork, packet: &Pac
     let network = &*compiled.network;
     let tuple = &packet.five_tuple;
     match clause {
-        // Probes are TCP, and nothing turns one protocol into another.
-        Clause::Nsg10 => !tuple.protocol.has_ports(),
+        // Probes are TCP, and nothing takes a packet's ports away.
+        Clause::Nsg10 => tuple.source_port == Port::None,
         // Nothing but a load balancer's probe is of another family than the packet (TOP-9).
         Clause::Nsg12 => tuple.source.is_ipv6() || !network.load_balancers.is_empty(),
         Clause::Tag20 => {

@@ -114,9 +114,9 @@ impl Weighing {
                 alternative.wake(&self.decided);
             }
             alternative.compiled = OnceCell::new();
-            if alternative.simulator.is_some() {
-                let changed = alternative.compiled(&compiled);
-                alternative.simulator.as_mut().expect("it is awake").change(changed);
+            if let Some(mut simulator) = alternative.simulator.take() {
+                simulator.change(alternative.compiled(&compiled));
+                alternative.simulator = Some(simulator);
             }
         }
         self.decided.change(compiled);

@@ -11,9 +11,11 @@ use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::VerdictKind::{Allow, Deny};
 use nsgsim::model::verdict::{Answer, Note, VerdictKind};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::FileFailurePersistence;
 
-use super::{MIN, PING, r#gen, two};
+use super::r#gen::{self, contested};
+use super::{MIN, PING, two};
 use crate::build::{Build, icmp, rule, tcp};
 use crate::engine::{ENGINES, Engine, Judging};
 
@@ -159,29 +161,59 @@ fn config() -> ProptestConfig {
     }
 }
 
+/// Drawn networks are of use here only if decisions matter in them: those of many clauses come up.
+#[test]
+fn drawn_packets_hang_on_decisions_of_many_clauses() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut clauses = std::collections::BTreeMap::new();
+    for _ in 0..200 {
+        let tape = r#gen::tape().new_tree(&mut runner).expect("tapes are always drawn");
+        let mut tape = tape.current();
+        let network = contested::network(&mut tape);
+        let mut oracle = crate::oracle::Oracle::new(network.clone(), r#gen::tags()).weighing();
+        for number in 0..5 {
+            let (origin, packet, _) = contested::packet(&mut tape, &network);
+            let (back_from, back) = r#gen::reply(&network, origin, &packet);
+            for (minutes, origin, packet) in [(0, origin, packet), (5, back_from, back)] {
+                let time_ns = MIN + (number * 10 + minutes) * MIN;
+                for note in oracle.path(origin, &packet, time_ns, None).notes {
+                    if let Note::Decision { choice, .. } = note {
+                        *clauses.entry(choice.clause()).or_insert(0) += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{clauses:?}");
+    assert!(clauses.len() >= 5, "{clauses:?}");
+}
+
 proptest! {
     #![proptest_config(config())]
 
     /// The oracle judges under every choice from the first packet on; what the simulator leaves out must not show.
     #[test]
     fn decisions_are_those_of_the_oracle(mut tape in r#gen::tape()) {
-        let (network, tags) = (r#gen::network(&mut tape), r#gen::tags());
+        let (network, tags) = (contested::network(&mut tape), r#gen::tags());
         let judging = Judging { weighing: true, ..Judging::default() };
         let of = |wanted: &str| {
             let (_, make) = ENGINES.iter().find(|(name, _)| *name == wanted).unwrap();
             make(network.clone(), &tags, judging)
         };
         let (mut oracle, mut compiled): (Box<dyn Engine>, Box<dyn Engine>) = (of("oracle"), of("compiled"));
-        let mut time_ns = MIN;
+        let (mut time_ns, mut history) = (MIN, Vec::new());
         for number in 0..5 {
-            let (origin, packet, seconds) = r#gen::packet(&mut tape, &network);
+            let (origin, packet, seconds) = contested::packet(&mut tape, &network);
             time_ns += seconds * 1_000_000_000;
             let (back_from, back) = r#gen::reply(&network, origin, &packet);
             for (origin, packet) in [(origin, packet), (back_from, back)] {
+                history.push((time_ns, origin, packet));
                 let expected = oracle.path(origin, &packet, time_ns, None);
                 let found = compiled.path(origin, &packet, time_ns, None);
                 prop_assert_eq!(
-                    decisions(&found), decisions(&expected), "{:?} {:?}\nnetwork: {:#?}", origin, packet, network
+                    decisions(&found), decisions(&expected),
+                    "{:?} {:?}: {:?}, the oracle {:?}\nafter {:?}\nnetwork: {:#?}",
+                    origin, packet, found.verdict, expected.verdict, history, network
                 );
             }
             if number == 2 && !network.nsgs.is_empty() {

@@ -4,6 +4,8 @@
 //! for the plainest choice. So a failing case shrinks towards a plain network and few packets. Uniformly random
 //! addresses would hardly ever meet a rule: the pool holds what the networks are made of, and the neighbours.
 
+pub(crate) mod contested;
+
 use std::net::IpAddr;
 
 use nsgsim::model::flow::{FiveTuple, Fragment, Icmp, Origin, Packet, Port, TcpFlags};

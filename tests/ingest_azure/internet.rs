@@ -13,14 +13,14 @@ fn in_effect(expanded: &[&str]) -> Value {
         "networkSecurityGroup": reference("networkSecurityGroups/nsg-app"),
         "association": { "networkInterface": reference("networkInterfaces/web-nic") },
         "effectiveSecurityRules": [
-            rule("VirtualNetwork", json!(["10.20.0.0/16", "168.63.129.16/32"])),
-            rule("Internet", json!(expanded)),
-            rule("0.0.0.0/0", Value::Null)
+            rule("VirtualNetwork", &json!(["10.20.0.0/16", "168.63.129.16/32"])),
+            rule("Internet", &json!(expanded)),
+            rule("0.0.0.0/0", &Value::Null)
         ]
     })
 }
 
-fn rule(destination: &str, expanded: Value) -> Value {
+fn rule(destination: &str, expanded: &Value) -> Value {
     json!({
         "name": "defaultSecurityRules/AllowInternetOutBound", "protocol": "All", "access": "Allow",
         "priority": 65001, "direction": "Outbound",

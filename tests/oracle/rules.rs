@@ -170,8 +170,10 @@ impl RuleAt<'_> {
 
     /// Whether a term holds a public address that Azure picks; `None` where it depends on the address.
     fn hidden_source(&self, term: &AddressTerm) -> Option<bool> {
+        if self.is_any(term) {
+            return Some(true);
+        }
         let tag = match term {
-            term if self.is_any(term) => return Some(true),
             AddressTerm::Any => return Some(true),
             AddressTerm::Asg(Reference::Here(_)) => return Some(false),
             AddressTerm::Asg(Reference::Missing(_)) | AddressTerm::Invalid(_) => return None,
@@ -229,7 +231,7 @@ impl RuleAt<'_> {
             return Ok(terms.iter().any(|term| self.hidden_source(term) == Some(true)));
         }
         any_of(terms.iter().map(|term| match term {
-            term if self.is_any(term) => Ok(true),
+            _ if self.is_any(term) => Ok(true),
             AddressTerm::Any => Ok(true),
             AddressTerm::Prefix(prefix) => Ok(prefix.contains(&address)),
             AddressTerm::Tag(tag) => self.tag(tag, end, address),
@@ -302,15 +304,14 @@ impl RuleAt<'_> {
         if end == End::Source && self.any_source_port {
             return Ok(true);
         }
-        // NSG-10.
-        let portless = !self.seen.tuple.protocol.has_ports();
-        if portless && self.view.assumptions.nsg_10 == PortlessPackets::Ignored {
-            return Ok(true);
-        }
         let (terms, port) = match end {
             End::Source => (&self.rule.source_ports, self.seen.tuple.source_port),
             End::Destination => (&self.rule.destination_ports, self.seen.tuple.destination_port),
         };
+        // NSG-10.
+        if port == Port::None && self.view.assumptions.nsg_10 == PortlessPackets::Ignored {
+            return Ok(true);
+        }
         let invalid = terms.iter().filter_map(|term| match term {
             PortTerm::Invalid(text) => Some(self.invalid(text)),
             PortTerm::Range(_) => None,
