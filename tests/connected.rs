@@ -286,3 +286,17 @@ fn both_directions_of_a_flow_that_was_seen_outside_are_one_flow() {
     assert_eq!((hits.packets, hits.flows), (3, 1));
     assert_eq!(totals.tally.deciders.len(), 1, "the reply counts with what let the request in");
 }
+
+/// A rule for probes once matched every packet whose source Azure picks, where a learned default route connects all.
+#[test]
+fn sim_10_behind_a_learned_default_route_azure_still_picks_a_public_address() {
+    let mut network = two_networks();
+    // From n1 to n2's public address and back in, under a source that nobody knows.
+    let public_ip = network.public_ip("p", "203.0.113.4", Some(PublicIpSku::Standard));
+    network.nics[1].ip_configurations[0].public_ip = Some(Reference::Here(public_ip));
+    network.nsgs[0].rules[0] = rule("in 100 deny * AzureLoadBalancer * -> * *");
+    let learned = gateway(&mut network, "gw-b", Reference::Here(VnetIndex::new(1)));
+    network.gateways[learned.get()].learned_routes = vec!["0.0.0.0/0".parse().expect("a range")];
+    // VirtualNetwork is everything there (TAG-8), so the default rule admits it.
+    all_say(&network, n1(), &tcp("10.0.0.4:1000", "203.0.113.4:80"), ALLOW);
+}

@@ -1,6 +1,6 @@
 //! Networks and packets in which the decisions of this project matter more often than in those that are drawn plainly.
 
-use nsgsim::model::flow::{Icmp, Origin, Packet, Port};
+use nsgsim::model::flow::{Fragment, Icmp, Origin, Packet, Port};
 use nsgsim::model::index::{Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::network::{Network, PrivateEndpointPolicies, ServiceEndpoint};
 use nsgsim::model::routing::{Gateway, NextHop};
@@ -130,6 +130,8 @@ pub(crate) fn packet(tape: &mut Tape, network: &Network) -> (Origin, Packet, u64
             (tuple.protocol, tuple.source_port, tuple.destination_port) =
                 (Protocol::ICMP, Port::None, Port::None);
             (packet.icmp, packet.tcp) = (Some(Icmp::Echo { identifier: 1, request: true }), None);
+            // Which of two denials goes first, that of a fragment or that of a ping, no clause says (OUT-3).
+            packet.fragment = Fragment::Whole;
         }
     }
     (origin, packet, seconds)
