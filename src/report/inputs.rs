@@ -80,3 +80,40 @@ impl Inputs {
         format!("service tags of {cloud}{date}{change}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Inputs, InternetSource};
+    use crate::model::assumptions::Assumptions;
+    use crate::model::network::Network;
+    use crate::model::observed::ObservedInternet;
+
+    /// The inputs of a result about a network whose exports bring this list of `Internet`, or none.
+    fn made_with(source: Option<&str>) -> Inputs {
+        let observed = |source: &str| ObservedInternet {
+            prefixes: Vec::new(),
+            source: source.to_owned(),
+            date: Some("2026-11-20".to_owned()),
+        };
+        let network = Network { observed_internet: source.map(observed), ..Network::default() };
+        let assumed = Assumptions::default().with("NSG-10=ignored".parse().unwrap());
+        Inputs::new(None, None).of(&network, assumed)
+    }
+
+    #[test]
+    fn the_list_of_internet_is_named_with_its_day_and_what_was_assumed_by_clause() {
+        let named = |source: &str, date: &str| {
+            Some(InternetSource { source: source.to_owned(), date: Some(date.to_owned()) })
+        };
+        assert_eq!(made_with(None).internet, named("TAG-20", "2017-06"));
+        assert_eq!(made_with(Some("a.json#/0")).internet, named("a.json#/0", "2026-11-20"));
+        assert_eq!(made_with(None).assumptions.into_iter().collect::<Vec<_>>(), [("NSG-10", "ignored")]);
+    }
+
+    #[test]
+    fn the_candidates_list_is_named_only_where_it_is_another() {
+        let beside = |candidate| made_with(None).with_candidate(made_with(candidate)).candidate_internet;
+        assert_eq!(beside(None), None);
+        assert_eq!(beside(Some("b.json#/0")).map(|internet| internet.source), Some("b.json#/0".to_owned()));
+    }
+}
