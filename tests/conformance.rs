@@ -27,7 +27,7 @@ use crate::case::{
     Case, cases_in, change, deployment_of, errors_of, expected_errors, findings_of, load, other_warnings,
     tags_and_findings, tags_of,
 };
-use crate::engine::{ENGINES, Engine, Make};
+use crate::engine::{ENGINES, Engine, Judging, Make};
 use crate::spelling::{differences, direction, nic, origin, packet, spell, spell_route, target};
 
 #[test]
@@ -105,7 +105,8 @@ fn packets(case: &Case, make: Make) -> Result<(), String> {
     let deployment = deployment_of(&case.content);
     let read = |inventory: &Value| load(inventory, Some(&tags), &deployment).map(|loaded| loaded.network);
     let mut network = read(&inventory)?;
-    let mut engine = make(network.clone(), &tags);
+    let judging = Judging { weighing: true, ..Judging::default() };
+    let mut engine = make(network.clone(), &tags, judging);
     for step in case.content["steps"].as_array().ok_or("the case has no steps")? {
         if let Some(wanted) = step.get("change") {
             change(&mut inventory, wanted)?;

@@ -22,7 +22,7 @@ use nsgsim::replay::run::{Replay, ReplayOptions};
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 
 use crate::build::{Build, icmp, id, packet, route, rule, tcp, tcp_flags};
-use crate::engine::ENGINES;
+use crate::engine::{ENGINES, Judging};
 
 const ALLOW: VerdictKind = VerdictKind::Allow;
 const DENY: VerdictKind = VerdictKind::Deny;
@@ -71,7 +71,7 @@ fn connect(network: &mut Network) {
 #[track_caller]
 fn all_say(network: &Network, origin: Origin, packet: &Packet, expected: VerdictKind) {
     for (name, make) in ENGINES {
-        let mut engine = make(network.clone(), &TagCatalog::default());
+        let mut engine = make(network.clone(), &TagCatalog::default(), Judging::default());
         let answer = engine.path(origin, packet, 1_000_000_000, None);
         assert_eq!(answer.verdict.kind(), expected, "{name}: {:?}", answer.verdict);
     }
@@ -154,7 +154,7 @@ fn adm_2_admin_rules_come_before_the_groups_at_a_single_interface_too() {
     });
     let ssh = tcp("10.0.0.9:1", "10.0.0.4:22");
     for (name, make) in ENGINES {
-        let engine = make(network.clone(), &TagCatalog::default());
+        let engine = make(network.clone(), &TagCatalog::default(), Judging::default());
         let inbound = engine.ip_flow(NicIndex::new(0), Direction::Inbound, &ssh);
         let by_admin_rule = matches!(inbound.verdict, Verdict::Deny(Reason::AdminRule(_)));
         assert!(by_admin_rule, "{name}: {:?}", inbound.verdict);
@@ -210,11 +210,7 @@ fn simulator(network: Network) -> Simulator {
 }
 
 fn compiled(network: Network) -> Arc<CompiledNetwork> {
-    Arc::new(CompiledNetwork::new(
-        Arc::new(network),
-        Arc::default(),
-        CompileOptions { partial_inventory: false },
-    ))
+    Arc::new(CompiledNetwork::new(Arc::new(network), Arc::default(), CompileOptions::default()))
 }
 
 /// Networks `a` and `b` with one range, each with an interface 10.0.0.4; the second one's NSG denies all.
@@ -289,4 +285,18 @@ fn both_directions_of_a_flow_that_was_seen_outside_are_one_flow() {
     let hits = totals.tally.verdicts[&ALLOW];
     assert_eq!((hits.packets, hits.flows), (3, 1));
     assert_eq!(totals.tally.deciders.len(), 1, "the reply counts with what let the request in");
+}
+
+/// A rule for probes once matched every packet whose source Azure picks, where a learned default route connects all.
+#[test]
+fn sim_10_behind_a_learned_default_route_azure_still_picks_a_public_address() {
+    let mut network = two_networks();
+    // From n1 to n2's public address and back in, under a source that nobody knows.
+    let public_ip = network.public_ip("p", "203.0.113.4", Some(PublicIpSku::Standard));
+    network.nics[1].ip_configurations[0].public_ip = Some(Reference::Here(public_ip));
+    network.nsgs[0].rules[0] = rule("in 100 deny * AzureLoadBalancer * -> * *");
+    let learned = gateway(&mut network, "gw-b", Reference::Here(VnetIndex::new(1)));
+    network.gateways[learned.get()].learned_routes = vec!["0.0.0.0/0".parse().expect("a range")];
+    // VirtualNetwork is everything there (TAG-8), so the default rule admits it.
+    all_say(&network, n1(), &tcp("10.0.0.4:1000", "203.0.113.4:80"), ALLOW);
 }

@@ -6,7 +6,8 @@ mod engine;
 mod r#gen;
 mod oracle;
 
-use nsgsim::model::flow::Origin;
+use nsgsim::model::assumptions::{Assumptions, Choice};
+use nsgsim::model::flow::{Origin, Packet};
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::Direction;
@@ -15,8 +16,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::FileFailurePersistence;
 
-use crate::engine::ENGINES;
-use crate::r#gen::Tape;
+use crate::engine::{ENGINES, Judging};
+use crate::r#gen::{Tape, contested};
 
 /// A second in nanoseconds.
 const S: u64 = 1_000_000_000;
@@ -39,16 +40,33 @@ fn told(answer: &Answer) -> (VerdictKind, Option<Verdict>, Vec<nsgsim::model::ve
     }
 }
 
+/// One other choice for one clause.
+fn another_choice(tape: &mut Tape) -> Judging {
+    let decided = Assumptions::default();
+    let alternatives: Vec<Choice> = decided.alternatives().collect();
+    let choice = alternatives[tape.below(alternatives.len())];
+    Judging { assumptions: decided.with(choice), weighing: false }
+}
+
+/// Where networks and packets are drawn from.
+struct Drawn {
+    network: fn(&mut Tape) -> Network,
+    packet: fn(&mut Tape, &Network) -> (Origin, Packet, u64),
+}
+
+const PLAIN: Drawn = Drawn { network: r#gen::network, packet: r#gen::packet };
+const CONTESTED: Drawn = Drawn { network: contested::network, packet: contested::packet };
+
 /// Packets and their replies, a change of a rule in the midst.
-fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
-    let (network, tags) = (r#gen::network(tape), r#gen::tags());
+fn journeys(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(), TestCaseError> {
+    let (network, tags) = ((drawn.network)(tape), r#gen::tags());
     let mut engines: Vec<_> =
-        ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags))).collect();
+        ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags, judging))).collect();
     let mut time_ns = 86_400 * S;
     let mut network: Network = network;
     let mut history = Vec::new();
     for number in 0..6 {
-        let (mut origin, mut packet, seconds) = r#gen::packet(tape, &network);
+        let (mut origin, mut packet, seconds) = (drawn.packet)(tape, &network);
         time_ns += seconds * S;
         // Now and then a packet of an earlier flow, or the same once more.
         if !history.is_empty() && tape.below(4) == 3 {
@@ -66,10 +84,11 @@ fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
                 prop_assert_eq!(
                     told(answer),
                     told(expected),
-                    "{} differs from the oracle ({:?}, {:?})\nafter {:#?}\nnetwork: {:#?}",
+                    "{} differs from the oracle ({:?}, {:?})\nunder {:?}\nafter {:#?}\nnetwork: {:#?}",
                     name,
                     answer.verdict,
                     expected.verdict,
+                    judging.assumptions.overridden().next(),
                     history,
                     network
                 );
@@ -89,11 +108,12 @@ fn journeys(tape: &mut Tape) -> Result<(), TestCaseError> {
 }
 
 /// Single packets at single interfaces, ports not given included.
-fn at_interfaces(tape: &mut Tape) -> Result<(), TestCaseError> {
-    let (network, tags) = (r#gen::network(tape), r#gen::tags());
-    let engines: Vec<_> = ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags))).collect();
+fn at_interfaces(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(), TestCaseError> {
+    let (network, tags) = ((drawn.network)(tape), r#gen::tags());
+    let engines: Vec<_> =
+        ENGINES.iter().map(|(name, make)| (*name, make(network.clone(), &tags, judging))).collect();
     for _ in 0..12 {
-        let (_, mut packet, _) = r#gen::packet(tape, &network);
+        let (_, mut packet, _) = (drawn.packet)(tape, &network);
         let nic = NicIndex::new(tape.below(network.nics.len()));
         let direction = if tape.below(2) == 0 { Direction::Inbound } else { Direction::Outbound };
         if packet.five_tuple.protocol.has_ports() && tape.below(8) == 7 {
@@ -105,10 +125,11 @@ fn at_interfaces(tape: &mut Tape) -> Result<(), TestCaseError> {
             prop_assert_eq!(
                 told(&answer),
                 told(&expected),
-                "{} differs from the oracle ({:?}, {:?})\nat {:?} {:?}: {:?}\nnetwork: {:#?}",
+                "{} differs from the oracle ({:?}, {:?})\nunder {:?}\nat {:?} {:?}: {:?}\nnetwork: {:#?}",
                 name,
                 answer.verdict,
                 expected.verdict,
+                judging.assumptions.overridden().next(),
                 nic,
                 direction,
                 packet,
@@ -124,12 +145,24 @@ proptest! {
 
     #[test]
     fn engines_take_the_oracles_journeys(mut tape in r#gen::tape()) {
-        journeys(&mut tape)?;
+        journeys(&mut tape, &PLAIN, Judging::default())?;
     }
 
     #[test]
     fn engines_name_the_oracles_rule_at_an_interface(mut tape in r#gen::tape()) {
-        at_interfaces(&mut tape)?;
+        at_interfaces(&mut tape, &PLAIN, Judging::default())?;
+    }
+
+    #[test]
+    fn engines_take_the_oracles_journeys_under_other_choices(mut tape in r#gen::tape()) {
+        let judging = another_choice(&mut tape);
+        journeys(&mut tape, &CONTESTED, judging)?;
+    }
+
+    #[test]
+    fn engines_name_the_oracles_rule_under_other_choices(mut tape in r#gen::tape()) {
+        let judging = another_choice(&mut tape);
+        at_interfaces(&mut tape, &CONTESTED, judging)?;
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that finds its input broken fails the test")]
 
+#[path = "ingest_azure/internet.rs"]
+mod internet;
 #[path = "ingest_azure/network.rs"]
 mod network;
 #[path = "ingest_azure/refused.rs"]

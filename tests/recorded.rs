@@ -29,7 +29,7 @@ use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::{Answer, StepAnswer, VerdictKind};
 use serde_json::{Value, json};
 
-use crate::engine::ENGINES;
+use crate::engine::{ENGINES, Judging};
 
 /// Answers that hang on what their recording does not hold: its name, the number of the query in it, and what is
 /// missing.
@@ -473,7 +473,10 @@ fn ip_flow_verify_answers_as_the_service_did() {
         let nic = target(network, question).ok_or("no interface")?;
         let (packet, direction) = packet(question);
         for (name, make) in ENGINES {
-            let found = spelt(network, &make(network.clone(), &tags).ip_flow(nic, direction, &packet));
+            let found = spelt(
+                network,
+                &make(network.clone(), &tags, Judging::default()).ip_flow(nic, direction, &packet),
+            );
             if found.0 != expected.0 || !found.1.eq_ignore_ascii_case(&expected.1) {
                 return Err(format!("{name}: expected {expected:?}, found {found:?}"));
             }

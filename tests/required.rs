@@ -5,6 +5,7 @@
 
 use nsgsim::analyze::findings;
 use nsgsim::ingest::azure::{Document, from_documents, tags};
+use nsgsim::model::assumptions::Assumptions;
 use nsgsim::model::finding::{Finding, FindingCode};
 use nsgsim::model::tag::TagCatalog;
 use serde_json::{Value, json};
@@ -66,7 +67,7 @@ fn network(subnet: &str, rules: &[&str]) -> Value {
 fn found(inventory: &Value, tags: &TagCatalog) -> Vec<Finding> {
     let document = Document { name: "a.json".to_owned(), bytes: serde_json::to_vec(inventory).unwrap() };
     let loaded = from_documents(vec![document], Some(tags)).unwrap_or_else(|error| panic!("{error}"));
-    findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places)
+    findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places, Assumptions::default())
 }
 
 /// The rows that are reported with a code, sorted.

@@ -136,7 +136,11 @@ pub fn bench(compiled: &Arc<CompiledNetwork>, options: &BenchOptions) -> Option<
     }
     let compile_s = rounds(|| {
         let (network, tags) = (Arc::clone(&compiled.network), Arc::clone(&compiled.tags));
-        let options = CompileOptions { partial_inventory: compiled.partial_inventory };
+        let options = CompileOptions {
+            partial_inventory: compiled.partial_inventory,
+            assumptions: compiled.assumptions,
+            ..CompileOptions::default()
+        };
         let begin = Instant::now();
         let again = black_box(CompiledNetwork::new(network, tags, options));
         let elapsed = begin.elapsed();

@@ -2,6 +2,7 @@
 //! are resolved.
 
 use super::required;
+use crate::model::assumptions::Assumptions;
 use crate::model::finding::Finding;
 use crate::model::network::Network;
 use crate::model::tag::TagCatalog;
@@ -11,9 +12,15 @@ use crate::model::tag::TagCatalog;
 ///
 /// Without a catalogue nothing is known of tags that files define; what hangs on them is told as undecided.
 #[must_use]
-pub fn all(read: Vec<Finding>, network: &Network, tags: &TagCatalog, nsg_places: &[String]) -> Vec<Finding> {
+pub fn all(
+    read: Vec<Finding>,
+    network: &Network,
+    tags: &TagCatalog,
+    nsg_places: &[String],
+    assumptions: Assumptions,
+) -> Vec<Finding> {
     let mut findings = read;
-    findings.extend(required::check(network, tags, nsg_places));
+    findings.extend(required::check(network, tags, nsg_places, assumptions));
     findings.sort();
     findings.dedup();
     findings

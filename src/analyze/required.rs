@@ -21,7 +21,8 @@ use super::cover::{self, Fate, Question, Region};
 use crate::compile::address_set::AddressSet;
 use crate::compile::field::{AddressDoubt, AddressField, Doubt};
 use crate::compile::resolve::{ResolvedRule, Resolver, fixed_tag};
-use crate::compile::surroundings::{self, Surroundings};
+use crate::compile::surroundings::{self, Surroundings, internet_list};
+use crate::model::assumptions::Assumptions;
 use crate::model::finding::{Finding, FindingCode};
 use crate::model::id::ResourceId;
 use crate::model::index::{NsgIndex, Reference, SubnetIndex};
@@ -104,8 +105,15 @@ enum Answer {
 /// Checks the NSGs of special subnets. `places` tells where each NSG stands in the input, in the order of
 /// [`Network::nsgs`].
 #[must_use]
-pub fn check(network: &Network, tags: &TagCatalog, places: &[String]) -> Vec<Finding> {
-    let mut checker = Checker { network, resolver: Resolver::new(network, tags), tags };
+pub fn check(
+    network: &Network,
+    tags: &TagCatalog,
+    places: &[String],
+    assumptions: Assumptions,
+) -> Vec<Finding> {
+    let resolver = Resolver::new(network, tags, assumptions);
+    let internet = internet_list(network, assumptions);
+    let mut checker = Checker { network, resolver, tags, assumptions, internet };
     let mut findings = Vec::new();
     for site in sites(network) {
         let around = checker.around(&site);
@@ -224,13 +232,17 @@ struct Checker<'n> {
     network: &'n Network,
     resolver: Resolver<'n>,
     tags: &'n TagCatalog,
+    assumptions: Assumptions,
+    internet: AddressSet,
 }
 
 impl Checker<'_> {
     fn around(&self, site: &Site) -> Surroundings {
         match site.here {
-            Some(subnet) => surroundings::of_subnet(self.network, self.tags, subnet),
-            None => surroundings::of_missing_subnet(&site.subnet),
+            Some(subnet) => {
+                surroundings::of_subnet(self.network, self.tags, self.assumptions, &self.internet, subnet)
+            }
+            None => surroundings::of_missing_subnet(&self.internet, &site.subnet),
         }
     }
 

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::{CliError, inputs};
 use crate::ingest::azure::Deployment;
+use crate::model::assumptions::{Assumptions, Choice};
 use crate::model::network::Network;
 use crate::model::rule::Direction;
 use crate::replay::ledger::Ledger;
@@ -39,8 +40,28 @@ pub(super) struct ReadingArgs {
     /// The export may lack machines: an address that nobody has is undetermined, not denied
     #[arg(long)]
     pub(super) partial_inventory: bool,
+    /// Take another choice where a clause leaves one, such as NSG-10=ignored; `nsgsim help assumptions` lists them
+    #[arg(long = "assume", value_name = "CLAUSE=CHOICE")]
+    assume: Vec<Choice>,
     #[command(flatten)]
     pub(super) deployment: DeploymentArgs,
+}
+
+impl ReadingArgs {
+    /// What is taken for true where a clause leaves a choice.
+    pub(super) fn assumptions(&self) -> Result<Assumptions, CliError> {
+        let mut assumptions = Assumptions::default();
+        for (position, choice) in self.assume.iter().enumerate() {
+            let mut earlier = self.assume[..position].iter();
+            if let Some(other) = earlier.find(|one| one.clause() == choice.clause() && *one != choice) {
+                return Err(CliError::usage(format!(
+                    "--assume: `{other}` and `{choice}` exclude each other"
+                )));
+            }
+            assumptions = assumptions.with(*choice);
+        }
+        Ok(assumptions)
+    }
 }
 
 /// What templates do not say themselves.

@@ -1,13 +1,14 @@
-//! `nsgsim help`: a command's help, or the reason codes.
+//! `nsgsim help`: a command's help, the reason codes, or the assumptions.
 
 use super::{CliError, Status, output};
+use crate::model::assumptions::Clause;
 use crate::model::finding::FindingCode;
 use crate::model::verdict::ReasonCode;
 
-/// Show help for a command, or `codes`: what the reason codes mean
+/// Show help for a command, for `codes` (what the reason codes mean) or for `assumptions` (the choices of --assume)
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// A command with its own commands, or `codes`
+    /// A command with its own commands, `codes` or `assumptions`
     topic: Vec<String>,
 }
 
@@ -16,6 +17,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     command.build();
     let text = if args.topic == ["codes"] {
         codes()
+    } else if args.topic == ["assumptions"] {
+        assumptions()
     } else {
         let mut known = &mut command;
         for topic in &args.topic {
@@ -27,6 +30,21 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     };
     output::write(None, &text)?;
     Ok(Status::Clean)
+}
+
+/// The clauses that leave a choice, and what Azure does under each.
+fn assumptions() -> String {
+    let mut text =
+        "Assumptions: choices of --assume CLAUSE=CHOICE, where Azure's documentation is silent or \
+                    contradicts itself.\nThe first of each clause is this project's decision.\n"
+            .to_owned();
+    for clause in Clause::ALL {
+        text.push_str(&format!("\n{}  {}\n", clause.number(), clause.open()));
+        for choice in clause.choices() {
+            text.push_str(&format!("  {:<18} {}\n", choice.word(), choice.meaning()));
+        }
+    }
+    text
 }
 
 fn codes() -> String {

@@ -26,7 +26,7 @@ use crate::report::explain::Explanation;
 use crate::report::inputs::Inputs;
 use crate::report::names::Names;
 use crate::report::next_hop::NextHopReport;
-use crate::simulate::{Ends, Simulator, SimulatorOptions};
+use crate::simulate::{Ends, SimulatorOptions, Weighing};
 
 /// One packet, every step, and why
 ///
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         vnet: args.vnet.as_deref().map(|text| inputs::one_vnet(&compiled.network, text)).transpose()?,
         ..SimulatorOptions::default()
     };
-    let mut simulator = Simulator::new(Arc::clone(compiled), options);
+    let mut simulator = Weighing::new(Arc::clone(compiled), options);
     if args.mode == Mode::NextHop {
         return next_hop(args, &simulator, &from, destination, loaded.inputs);
     }
@@ -163,7 +163,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
 /// an answer.
 fn next_hop(
     args: &Args,
-    simulator: &Simulator,
+    simulator: &Weighing,
     from: &End,
     destination: IpAddr,
     inputs: Inputs,
@@ -249,11 +249,7 @@ impl End {
         }
         let network = &compiled.network;
         if name.eq_ignore_ascii_case(TagName::INTERNET) {
-            // 198.51.100.0/24 has always been Internet (TAG-20), and belongs to nobody.
-            let (v4, v6) = ("198.51.100.10", "2001:db8::10");
-            let mut addresses: Vec<IpAddr> =
-                [v4, v6].map(|fixed| fixed.parse().expect("a fixed address is well-formed")).to_vec();
-            debug_assert!(addresses.iter().all(|address| internet_base().contains(*address)));
+            let mut addresses = on_the_internet(compiled);
             if prefer_v6 {
                 addresses.reverse();
             }
@@ -295,6 +291,19 @@ impl End {
             "`{text}`: neither an address, an interface, a machine, a private endpoint, a load balancer, a public address, `Internet` nor a known service tag"
         )))
     }
+}
+
+/// An address of each family for `Internet`: one that has always been in it (TAG-20) and belongs to nobody, or the first
+/// of a list that lacks it.
+fn on_the_internet(compiled: &CompiledNetwork) -> Vec<IpAddr> {
+    let listed = compiled.internet.prefixes();
+    let address = |usual: &str| {
+        let usual: IpAddr = usual.parse().expect("a fixed address is well-formed");
+        let mut of_family = listed.iter().map(|prefix| prefix.addr());
+        let first = of_family.find(|address| address.is_ipv4() == usual.is_ipv4());
+        if compiled.internet.contains(usual) { Some(usual) } else { first }
+    };
+    ["198.51.100.10", "2001:db8::10"].into_iter().filter_map(address).collect()
 }
 
 /// The address of a load balancer's frontend, by the load balancer's name or ID if it has one frontend, or by the

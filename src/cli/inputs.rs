@@ -12,6 +12,7 @@ use crate::compile::network::{CompileOptions, CompiledNetwork};
 use crate::ingest::azure::{self, Deployment, Side, tags};
 use crate::ingest::facts::Facts;
 use crate::ingest::source;
+use crate::model::assumptions::{Assumptions, Clause};
 use crate::model::finding::Finding;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, VnetIndex};
@@ -130,7 +131,9 @@ fn compile(
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
-    let findings = findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places);
+    let assumptions = reading.assumptions()?;
+    let (read, places) = (loaded.findings, &loaded.nsg_places);
+    let findings = findings::all(read, &loaded.network, tags, places, assumptions);
     if !quiet || reading.strict {
         show(&findings);
     }
@@ -138,12 +141,33 @@ fn compile(
     if reading.strict && rejected > 0 {
         return Err(CliError::Strict(counted(rejected as u64, "finding")));
     }
-    let options = CompileOptions { partial_inventory: reading.partial_inventory };
+    if !quiet {
+        tell_internet(&loaded.network, assumptions);
+    }
+    let options = CompileOptions {
+        partial_inventory: reading.partial_inventory,
+        assumptions,
+        ..CompileOptions::default()
+    };
     let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
     let shown = |digest: blake3::Hash| format!("blake3:{}", digest.to_hex());
-    let mut inputs = Inputs::new(Some(shown(loaded.digest)), tags.source.clone());
+    let inputs = Inputs::new(Some(shown(loaded.digest)), tags.source.clone());
+    let mut inputs = inputs.of(&compiled.network, assumptions);
     inputs.facts = facts.map(|facts| shown(facts.digest));
     Ok(Loaded { compiled: Arc::new(compiled), inputs })
+}
+
+/// Names the list of `Internet`, where an export brought one (TAG-20).
+fn tell_internet(network: &Network, assumptions: Assumptions) {
+    let Some(observed) = &network.observed_internet else { return };
+    let date = observed.date.as_ref().map(|date| format!(", of {date}")).unwrap_or_default();
+    eprintln!("note: the list of Internet is that of {}{date}", observed.source);
+    let assumed = assumptions.of(Clause::Tag20);
+    // The known lists differ in IPv4 alone.
+    let void = observed.covers_family_of([0; 4].into());
+    if void && assumptions.overridden().any(|choice| choice == assumed) {
+        eprintln!("warning: {assumed} has no effect: the list of the export goes first");
+    }
 }
 
 fn show(findings: &[Finding]) {

@@ -71,8 +71,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let comparison = whatif.finish();
     traffic.finish(quiet);
 
-    let mut made_from = base.inputs.clone();
-    made_from.candidate = candidate.inputs.network;
+    let made_from = base.inputs.clone().with_candidate(candidate.inputs.clone());
     let report = WhatIfReport {
         base: &base.compiled.network,
         candidate: &candidate.compiled.network,

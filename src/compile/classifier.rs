@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::address_set::AddressSet;
 use super::cells::{Cell, Cells};
 use super::paged::{PagePool, PagedMap};
-use super::ports::{PLACES, PortSet, PortTable, ProtocolSet};
+use super::ports::{NO_PORT, PLACES, PortSet, PortTable, ProtocolSet};
 use super::sweep::{Vectors, sweep};
 use crate::model::prefix::PortRange;
 use crate::model::rule::Protocol;
@@ -232,10 +232,16 @@ fn addresses(
 fn ports(pools: &mut Pools, entries: &[Entry], field: impl Fn(&Entry) -> &PortSet) -> (PortTable, Vectors) {
     let places = |entry| -> Vec<Range<u32>> {
         let set = field(entry);
+        let range = |range: &PortRange| u32::from(range.first())..u32::from(range.last()) + 1;
+        let mut places: Vec<Range<u32>> = set.ranges().iter().map(range).collect();
         // The place of a packet without ports lies behind the last port (NSG-10).
-        let no_port = u32::from(set.is_all());
-        let range = |range: &PortRange| u32::from(range.first())..u32::from(range.last()) + 1 + no_port;
-        set.ranges().iter().map(range).collect()
+        if set.contains(None) {
+            match places.last_mut() {
+                Some(last) if last.end == NO_PORT => last.end = PLACES,
+                _ => places.push(NO_PORT..PLACES),
+            }
+        }
+        places
     };
     let ranges: Vec<Vec<Range<u32>>> = entries.iter().map(places).collect();
     let (runs, vectors) = sweep(PLACES, ranges.iter().map(Vec::as_slice));

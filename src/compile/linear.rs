@@ -168,7 +168,7 @@ impl Context<'_> {
         let port = if source { self.packet.source_port } else { self.packet.destination_port };
         let known = match port {
             Port::Number(number) => field.known.contains(Some(number)),
-            Port::None => field.known.is_all(),
+            Port::None => field.known.contains(None),
             Port::NotGiven if field.known.is_all() => true,
             Port::NotGiven => {
                 let question = Unknown::PortMatches { rule: self.place, source };

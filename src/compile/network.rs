@@ -15,8 +15,9 @@ use super::policy::{Policy, RuleOwner};
 use super::ports::PortSet;
 use super::resolve::{IPV6_PROBES, LICENSING, METADATA, Resolver};
 use super::routes::SubnetRoutes;
-use super::surroundings::{self, PLATFORM, Surroundings, fixed, internet_base};
+use super::surroundings::{self, PLATFORM, Surroundings, fixed, internet_base, internet_list};
 use super::ties::Ties;
+use crate::model::assumptions::{Assumptions, EndpointAdminRules, IdleTime};
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, Reference, SubnetIndex};
 use crate::model::network::{Network, Subnet};
@@ -76,6 +77,12 @@ pub struct CompiledNetwork {
     pub routes: Vec<SubnetRoutes>,
     /// What each gateway is known to lead to.
     pub behind_gateway: Vec<AddressSet>,
+    /// What it takes for true where a clause leaves a choice.
+    pub assumptions: Assumptions,
+    /// The list of `Internet` before connected space is taken out of it (TAG-20).
+    pub internet: AddressSet,
+    /// There are no tables: only [`Engine::Linear`](super::policy::Engine::Linear) answers, and addresses have no classes.
+    pub linear_only: bool,
     /// Nobody having an address means that the export lacks its owner (`--partial-inventory`).
     pub partial_inventory: bool,
     nic_layers: Vec<[Vec<LayerPolicy>; 2]>,
@@ -92,17 +99,23 @@ pub struct CompiledNetwork {
 pub struct CompileOptions {
     /// See [`CompiledNetwork::partial_inventory`].
     pub partial_inventory: bool,
+    /// What is taken for true where a clause leaves a choice.
+    pub assumptions: Assumptions,
+    /// Leave the tables out, which take most of the time: for a few packets the linear engine answers as fast.
+    pub linear_only: bool,
 }
 
 impl CompiledNetwork {
     /// Compiles a network.
     #[must_use]
     pub fn new(network: Arc<Network>, tags: Arc<TagCatalog>, options: CompileOptions) -> Self {
+        let assumptions = options.assumptions;
+        let internet = internet_list(&network, assumptions);
         let places = Places::new(&network);
         let balancers = Balancers::new(&network, &places);
         let ties = Ties::new(&network, &places, &balancers);
         let routes: Vec<_> = (0..network.subnets.len())
-            .map(|position| SubnetRoutes::new(&network, &tags, SubnetIndex::new(position)))
+            .map(|position| SubnetRoutes::new(&network, &tags, assumptions, SubnetIndex::new(position)))
             .collect();
         let behind_gateway: Vec<_> = (0..network.gateways.len())
             .map(|position| {
@@ -114,7 +127,7 @@ impl CompiledNetwork {
             })
             .collect();
 
-        let mut builder = PolicyBuilder::new(&network, &tags);
+        let mut builder = PolicyBuilder::new(&network, &tags, assumptions, &internet);
         let subnet_layers: Vec<_> = (0..network.subnets.len())
             .map(|position| builder.subnet_layers(SubnetIndex::new(position)))
             .collect();
@@ -130,36 +143,17 @@ impl CompiledNetwork {
             (0..network.nics.len()).map(|position| builder.nic_admin(NicIndex::new(position))).collect();
         let (mut policies, mut admin_policies) = (builder.policies, builder.admin_policies);
 
-        // Whatever tells two addresses apart goes into the cells: what rules name, and what topology names.
-        let entries: Vec<Vec<_>> =
-            policies.iter().chain(&admin_policies).map(|policy| policy.entries().collect()).collect();
-        let mut topology: Vec<AddressSet> = vec![internet_base()];
-        let mut cut = |prefix: Prefix| topology.push(AddressSet::from_prefixes([prefix]));
-        network.vnets.iter().flat_map(|vnet| &vnet.address_space).copied().for_each(&mut cut);
-        let peerings = network.vnets.iter().flat_map(|vnet| &vnet.peerings);
-        peerings
-            .filter_map(|peering| peering.remote_address_space.as_ref())
-            .flatten()
-            .copied()
-            .for_each(&mut cut);
-        network.subnets.iter().flat_map(|subnet| &subnet.prefixes).copied().for_each(&mut cut);
-        routes.iter().flat_map(|table| &table.routes).map(|route| route.prefix).for_each(&mut cut);
-        places.addresses().map(host).for_each(&mut cut);
-        PLATFORM_ADDRESSES
-            .iter()
-            .chain(&MULTICAST)
-            .chain(&[IPV6_PROBES])
-            .copied()
-            .map(fixed)
-            .for_each(&mut cut);
-        let sets = entries.iter().flatten().flat_map(|(_, _, entry)| [&*entry.source, &*entry.destination]);
-        let endpoints = routes.iter().map(|table| &*table.service_endpoints.known);
-        let cells = Cells::build(sets.chain(endpoints).chain(&behind_gateway).chain(&topology));
-
-        let mut pools = Pools::default();
-        for (policy, entries) in policies.iter_mut().chain(&mut admin_policies).zip(entries) {
-            policy.compile(&cells, &mut pools, entries);
-        }
+        let (cells, shared_bytes) = if options.linear_only {
+            (Cells::build(std::iter::empty()), 0)
+        } else {
+            let topology = Topology {
+                routes: &routes,
+                places: &places,
+                internet: &internet,
+                behind_gateway: &behind_gateway,
+            };
+            tables(&network, &topology, &mut policies, &mut admin_policies)
+        };
         Self {
             network,
             tags,
@@ -171,13 +165,16 @@ impl CompiledNetwork {
             ties,
             routes,
             behind_gateway,
+            assumptions,
+            internet,
+            linear_only: options.linear_only,
             partial_inventory: options.partial_inventory,
             nic_layers,
             subnet_layers,
             endpoint_layers,
             nic_admin,
             subnet_admin,
-            shared_bytes: pools.memory_bytes(),
+            shared_bytes,
         }
     }
 
@@ -197,12 +194,21 @@ impl CompiledNetwork {
         &layers[slot(direction)]
     }
 
-    /// The security admin rules in front of an interface's NSGs (ADM-2): none at private endpoints (ADM-10).
+    /// The security admin rules in front of an interface's NSGs (ADM-2): none at private endpoints, unless it is assumed
+    /// that those of their networks act there (ADM-10).
     #[must_use]
     pub fn admin(&self, interface: Interface, direction: Direction) -> &[ManagerLists] {
         let layers = match interface {
             Interface::Nic(nic) => &self.nic_admin[nic.get()],
             Interface::Unlisted(subnet) => &self.subnet_admin[subnet.get()],
+            Interface::Endpoint(endpoint)
+                if self.assumptions.adm_10 == EndpointAdminRules::EndpointToo
+                    && direction == Direction::Inbound =>
+            {
+                let subnet = &self.network.private_endpoints[endpoint.get()].subnet;
+                let Some(subnet) = subnet.as_ref().and_then(Reference::here) else { return &[] };
+                &self.subnet_admin[subnet.get()]
+            }
             Interface::Endpoint(_) | Interface::Service(_) => return &[],
         };
         &layers[slot(direction)].managers
@@ -211,7 +217,10 @@ impl CompiledNetwork {
     /// How long a flow at this interface lives without a packet, in nanoseconds (STATE-6).
     #[must_use]
     pub fn idle_timeout_ns(&self, interface: Interface) -> u64 {
-        const DEFAULT_MIN: u32 = 4;
+        let default_min = match self.assumptions.state_6 {
+            IdleTime::FourMinutes => 4,
+            IdleTime::ThirtyMinutes => 30,
+        };
         let subnet = match interface {
             Interface::Nic(nic) => self.network.subnet_of(nic),
             Interface::Unlisted(subnet) => Some(subnet),
@@ -221,11 +230,11 @@ impl CompiledNetwork {
             Interface::Service(_) => None,
         };
         let vnet = subnet.map(|subnet| &self.network.vnets[self.network.subnets[subnet.get()].vnet.get()]);
-        let minutes = vnet.and_then(|vnet| vnet.flow_timeout_min).unwrap_or(DEFAULT_MIN);
+        let minutes = vnet.and_then(|vnet| vnet.flow_timeout_min).unwrap_or(default_min);
         u64::from(minutes) * 60_000_000_000
     }
 
-    /// The class of an address.
+    /// The class of an address; without tables all addresses are of one.
     #[must_use]
     pub fn cell(&self, address: IpAddr) -> Cell {
         self.cells.find(address)
@@ -239,6 +248,50 @@ impl CompiledNetwork {
     }
 }
 
+/// What topology tells apart.
+struct Topology<'c> {
+    routes: &'c [SubnetRoutes],
+    places: &'c Places,
+    internet: &'c AddressSet,
+    behind_gateway: &'c [AddressSet],
+}
+
+/// The address classes, and the tables of all policies, which are compiled with them; also the bytes that the tables
+/// share.
+fn tables(
+    network: &Network,
+    topology: &Topology<'_>,
+    policies: &mut [Policy],
+    admin_policies: &mut [Policy],
+) -> (Cells, usize) {
+    let Topology { routes, places, internet, behind_gateway } = *topology;
+    // Whatever tells two addresses apart goes into the cells: what rules name, and what topology names.
+    let entries: Vec<Vec<_>> =
+        policies.iter().chain(&*admin_policies).map(|policy| policy.entries().collect()).collect();
+    let mut topology: Vec<AddressSet> = vec![internet_base(), internet.clone()];
+    let mut cut = |prefix: Prefix| topology.push(AddressSet::from_prefixes([prefix]));
+    network.vnets.iter().flat_map(|vnet| &vnet.address_space).copied().for_each(&mut cut);
+    let peerings = network.vnets.iter().flat_map(|vnet| &vnet.peerings);
+    peerings
+        .filter_map(|peering| peering.remote_address_space.as_ref())
+        .flatten()
+        .copied()
+        .for_each(&mut cut);
+    network.subnets.iter().flat_map(|subnet| &subnet.prefixes).copied().for_each(&mut cut);
+    routes.iter().flat_map(|table| &table.routes).map(|route| route.prefix).for_each(&mut cut);
+    places.addresses().map(host).for_each(&mut cut);
+    PLATFORM_ADDRESSES.iter().chain(&MULTICAST).chain(&[IPV6_PROBES]).copied().map(fixed).for_each(&mut cut);
+    let sets = entries.iter().flatten().flat_map(|(_, _, entry)| [&*entry.source, &*entry.destination]);
+    let endpoints = routes.iter().map(|table| &*table.service_endpoints.known);
+    let cells = Cells::build(sets.chain(endpoints).chain(behind_gateway).chain(&topology));
+
+    let mut pools = Pools::default();
+    for (policy, entries) in policies.iter_mut().chain(admin_policies).zip(entries) {
+        policy.compile(&cells, &mut pools, entries);
+    }
+    (cells, pools.memory_bytes())
+}
+
 fn slot(direction: Direction) -> usize {
     match direction {
         Direction::Inbound => 0,
@@ -250,6 +303,8 @@ fn slot(direction: Direction) -> usize {
 struct PolicyBuilder<'n> {
     network: &'n Network,
     tags: &'n TagCatalog,
+    assumptions: Assumptions,
+    internet: &'n AddressSet,
     resolver: Resolver<'n>,
     policies: Vec<Policy>,
     admin_policies: Vec<Policy>,
@@ -262,11 +317,18 @@ struct PolicyBuilder<'n> {
 }
 
 impl<'n> PolicyBuilder<'n> {
-    fn new(network: &'n Network, tags: &'n TagCatalog) -> Self {
+    fn new(
+        network: &'n Network,
+        tags: &'n TagCatalog,
+        assumptions: Assumptions,
+        internet: &'n AddressSet,
+    ) -> Self {
         Self {
             network,
             tags,
-            resolver: Resolver::new(network, tags),
+            assumptions,
+            internet,
+            resolver: Resolver::new(network, tags, assumptions),
             policies: Vec::new(),
             admin_policies: Vec::new(),
             made: HashMap::new(),
@@ -412,7 +474,8 @@ impl<'n> PolicyBuilder<'n> {
         if let Some(known) = self.of_subnet.get(&subnet) {
             return *known;
         }
-        let around = surroundings::of_subnet(self.network, self.tags, subnet);
+        let around =
+            surroundings::of_subnet(self.network, self.tags, self.assumptions, self.internet, subnet);
         let shared = self.surroundings.iter().position(|other| {
             around.is_certain()
                 && other.is_certain()
@@ -430,7 +493,7 @@ impl<'n> PolicyBuilder<'n> {
 
     fn around_missing(&mut self, subnet: &ResourceId) -> usize {
         *self.of_missing.entry(subnet.clone()).or_insert_with(|| {
-            self.surroundings.push(surroundings::of_missing_subnet(subnet));
+            self.surroundings.push(surroundings::of_missing_subnet(self.internet, subnet));
             self.surroundings.len() - 1
         })
     }

@@ -11,13 +11,15 @@ use crate::model::rule::{Protocol, ProtocolMatch};
 pub struct PortSet {
     /// Sorted, with a gap between any two.
     ranges: Vec<PortRange>,
+    /// A packet without ports fits.
+    portless: bool,
 }
 
 impl PortSet {
     /// Every port: `*`.
     #[must_use]
     pub fn all() -> Self {
-        Self { ranges: vec![PortRange::ALL] }
+        Self { ranges: vec![PortRange::ALL], portless: true }
     }
 
     /// The ports that are in any of the ranges.
@@ -36,7 +38,15 @@ impl PortSet {
                 _ => ranges.push(range),
             }
         }
-        Self { ranges }
+        // Nothing but the whole range stands for a packet without ports (NSG-10).
+        let portless = ranges == [PortRange::ALL];
+        Self { ranges, portless }
+    }
+
+    /// The same ports, in a field that does not count for packets without any (NSG-10, `ignored`).
+    #[must_use]
+    pub fn with_portless(self) -> Self {
+        Self { portless: true, ..self }
     }
 
     /// Whether this is the whole range, however it was written.
@@ -45,12 +55,13 @@ impl PortSet {
         self.ranges == [PortRange::ALL]
     }
 
-    /// Whether a packet with this port fits; one that carries none fits the whole range only (NSG-10).
+    /// Whether a packet with this port fits; one that carries none fits the whole range only (NSG-10),
+    /// or what was made [with it](Self::with_portless).
     #[must_use]
     pub fn contains(&self, port: Option<u16>) -> bool {
         match port {
             Some(port) => self.ranges.iter().any(|range| range.contains(port)),
-            None => self.is_all(),
+            None => self.portless,
         }
     }
 
@@ -59,7 +70,7 @@ impl PortSet {
     pub fn within(&self, range: PortRange) -> Self {
         let cut =
             |own: &PortRange| PortRange::new(own.first().max(range.first()), own.last().min(range.last()));
-        Self { ranges: self.ranges.iter().filter_map(cut).collect() }
+        Self::from_ranges(self.ranges.iter().filter_map(cut))
     }
 
     /// The ports as ranges, sorted, with a gap between any two.
@@ -179,6 +190,14 @@ mod tests {
         assert!(PortSet::all().contains(None));
         assert!(!set(&["0-65534"]).contains(None));
         assert!(!PortSet::default().contains(None));
+    }
+
+    /// NSG-10, `ignored`.
+    #[test]
+    fn a_field_that_does_not_count_fits_a_packet_without_ports() {
+        let narrow = set(&["80"]).with_portless();
+        assert!(narrow.contains(None) && narrow.contains(Some(80)) && !narrow.contains(Some(81)));
+        assert!(!narrow.is_all());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::address_set::AddressSet;
 use super::field::{AddressDoubt, AddressField, Doubt};
 use super::ports::{PortSet, ProtocolSet};
 use super::surroundings::{PLATFORM, Surroundings, fixed};
+use crate::model::assumptions::{AllOfIpv4, Assumptions, PortlessPackets};
 use crate::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::network::Network;
 use crate::model::prefix::{PortRange, host};
@@ -77,6 +78,7 @@ pub struct PortField {
 pub struct Resolver<'n> {
     network: &'n Network,
     tags: &'n TagCatalog,
+    assumptions: Assumptions,
     tag_sets: HashMap<TagName, Arc<AddressSet>>,
     members: Vec<Vec<Member>>,
     asg_fields: HashMap<(AsgIndex, Option<Vec<VnetIndex>>), AddressField>,
@@ -88,10 +90,11 @@ pub struct Resolver<'n> {
 impl<'n> Resolver<'n> {
     /// A resolver for one network under one catalogue of tags.
     #[must_use]
-    pub fn new(network: &'n Network, tags: &'n TagCatalog) -> Self {
+    pub fn new(network: &'n Network, tags: &'n TagCatalog, assumptions: Assumptions) -> Self {
         Self {
             network,
             tags,
+            assumptions,
             tag_sets: HashMap::new(),
             members: members(network),
             asg_fields: HashMap::new(),
@@ -133,6 +136,7 @@ impl<'n> Resolver<'n> {
                 ProtocolMatch::Any | ProtocolMatch::Is(_) => None,
             },
         };
+        let portless = self.assumptions.nsg_10;
         let ports = |terms: &[PortTerm]| {
             let ranges = terms.iter().filter_map(|term| match term {
                 PortTerm::Range(range) => Some(*range),
@@ -142,7 +146,13 @@ impl<'n> Resolver<'n> {
                 PortTerm::Range(_) => None,
                 PortTerm::Invalid(text) => Some(invalid(text)),
             });
-            PortField { known: PortSet::from_ranges(ranges), doubt }
+            let known = PortSet::from_ranges(ranges);
+            // NSG-10.
+            let known = match portless {
+                PortlessPackets::FullRangeOnly => known,
+                PortlessPackets::Ignored => known.with_portless(),
+            };
+            PortField { known, doubt }
         };
         let (platform, ordinary): (Vec<_>, Vec<_>) =
             rule.destination.iter().cloned().partition(|term| platform_service(term).is_some());
@@ -186,6 +196,12 @@ impl<'n> Resolver<'n> {
         let mut written = Vec::new();
         for term in terms {
             match term {
+                // NSG-12.
+                AddressTerm::Prefix(prefix)
+                    if self.assumptions.nsg_12 == AllOfIpv4::Any && *prefix == fixed("0.0.0.0/0") =>
+                {
+                    parts.push(Arc::clone(&self.all));
+                }
                 AddressTerm::Any => parts.push(Arc::clone(&self.all)),
                 AddressTerm::Prefix(_) => written.push(term.clone()),
                 AddressTerm::Asg(Reference::Here(asg)) => {

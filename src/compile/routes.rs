@@ -7,6 +7,7 @@ use super::address_set::AddressSet;
 use super::field::{AddressDoubt, AddressField, Doubt};
 use super::peerings::{self, Learned};
 use super::surroundings::{fixed, internet_base};
+use crate::model::assumptions::{Assumptions, EndpointOverride, LearnedDefault, LongerUserRoute};
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::network::{Network, ServiceEndpoint};
@@ -93,6 +94,8 @@ pub struct SubnetRoutes {
     pub service_endpoints: AddressField,
     /// The prefixes of those ranges as their tags list them, and whether they are those of storage.
     service_prefixes: Vec<(Prefix, bool)>,
+    /// What beats such a prefix (ROUTE-8).
+    longer_user_route: LongerUserRoute,
     /// The addresses of private endpoints in reach that have a route of their own (PE-6), as far as the subnet's table
     /// does not take it away (PE-7).
     private_endpoints: Vec<IpAddr>,
@@ -101,7 +104,7 @@ pub struct SubnetRoutes {
 impl SubnetRoutes {
     /// The effective routes of a subnet.
     #[must_use]
-    pub fn new(network: &Network, tags: &TagCatalog, index: SubnetIndex) -> Self {
+    pub fn new(network: &Network, tags: &TagCatalog, assumptions: Assumptions, index: SubnetIndex) -> Self {
         let subnet = &network.subnets[index.get()];
         let (user, unknown_table) = user_routes(network, tags, index);
         let user_default = user.iter().any(|route| route.prefix == fixed("0.0.0.0/0"));
@@ -125,7 +128,8 @@ impl SubnetRoutes {
                 }
             }
         }
-        let gateway_default = gateway.iter().any(|route| route.prefix == fixed("0.0.0.0/0"));
+        let gateway_default = assumptions.route_4 == LearnedDefault::Removes
+            && gateway.iter().any(|route| route.prefix == fixed("0.0.0.0/0"));
         let (system, unknown_peering) = system_routes(network, subnet.vnet, user_default || gateway_default);
         let (preferred, system): (Vec<_>, Vec<_>) =
             system.into_iter().partition(EffectiveRoute::is_preferred);
@@ -141,7 +145,7 @@ impl SubnetRoutes {
             if loses { &mut overridden } else { &mut routes }.push(route);
         }
         let (service_endpoints, service_prefixes) = endpoint_ranges(tags, &subnet.service_endpoints);
-        let private_endpoints = private_endpoints(network, subnet.vnet, &routes);
+        let private_endpoints = private_endpoints(network, assumptions, subnet.vnet, &routes);
         Self {
             routes,
             overridden,
@@ -150,6 +154,7 @@ impl SubnetRoutes {
             unknown_peering,
             service_endpoints,
             service_prefixes,
+            longer_user_route: assumptions.route_8,
             private_endpoints,
         }
     }
@@ -180,11 +185,20 @@ impl SubnetRoutes {
             })
     }
 
-    /// The prefix of the service endpoint's route that holds an address, the longest one, and whether it is storage's.
+    /// The prefix of the service endpoint's route that a packet takes, the longest that holds its destination, and whether
+    /// it is storage's (ROUTE-8).
     #[must_use]
     pub fn service_prefix(&self, destination: IpAddr) -> Option<(Prefix, bool)> {
         let holding = self.service_prefixes.iter().filter(|(prefix, _)| prefix.contains(&destination));
-        holding.max_by_key(|(prefix, storage)| (prefix.prefix_len(), *storage)).copied()
+        let longest = holding.max_by_key(|(prefix, storage)| (prefix.prefix_len(), *storage)).copied();
+        longest.filter(|(prefix, _)| {
+            let beats = |route: &EffectiveRoute| {
+                route.source == RouteSource::User
+                    && route.prefix.contains(&destination)
+                    && route.prefix.prefix_len() > prefix.prefix_len()
+            };
+            self.longer_user_route == LongerUserRoute::EndpointWins || !self.routes.iter().any(beats)
+        })
     }
 
     /// Whether a longer route that a gateway may have learned would change where a packet to `destination` goes (ROUTE-5
@@ -216,7 +230,12 @@ impl SubnetRoutes {
 
 /// The addresses of private endpoints in a network and in those peered with it (PE-6), less those whose route the user's
 /// table takes away (PE-7).
-fn private_endpoints(network: &Network, vnet: VnetIndex, routes: &[EffectiveRoute]) -> Vec<IpAddr> {
+fn private_endpoints(
+    network: &Network,
+    assumptions: Assumptions,
+    vnet: VnetIndex,
+    routes: &[EffectiveRoute],
+) -> Vec<IpAddr> {
     let near: Vec<VnetIndex> = std::iter::once(vnet)
         .chain(peerings::connected(network, vnet).filter_map(|peering| peering.remote))
         .collect();
@@ -232,7 +251,11 @@ fn private_endpoints(network: &Network, vnet: VnetIndex, routes: &[EffectiveRout
         addresses.extend(endpoint.addresses.iter().copied().filter(|address| {
             let range = space.iter().filter(|range| range.contains(address)).map(Prefix::prefix_len).max();
             !routes.iter().any(|route| {
-                let long_enough = range.is_some_and(|range| route.prefix.prefix_len() >= range);
+                let length = route.prefix.prefix_len();
+                let long_enough = range.is_some_and(|range| match assumptions.pe_7 {
+                    EndpointOverride::AtLeastAsLong => length >= range,
+                    EndpointOverride::AtMostAsLong => length <= range,
+                });
                 route.source == RouteSource::User
                     && route.prefix.contains(address)
                     && (route.prefix == host(*address) || (follows_tables && long_enough))

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use super::address_set::AddressSet;
 use super::field::{AddressDoubt, AddressField, Doubt};
 use super::peerings::{self, Learned};
+use crate::model::assumptions::{Assumptions, InternetList, RoutesAround};
 use crate::model::id::ResourceId;
 use crate::model::index::{Reference, SubnetIndex, VnetIndex};
 use crate::model::network::Network;
@@ -67,6 +68,37 @@ pub fn internet_base() -> AddressSet {
     AddressSet::from_prefixes([fixed("0.0.0.0/0"), fixed("2000::/3")]).difference(&never)
 }
 
+/// What came back into `Internet` by September 2017 (TAG-20).
+const BACK_BY_2017_09: [&str; 1] = ["25.25.0.0/16"];
+
+/// What had left `Internet` by 2020 (TAG-20).
+const GONE_BY_2020: [&str; 5] =
+    ["21.0.0.0/8", "22.0.0.0/8", "20.176.0.0/13", "52.132.0.0/14", "129.75.0.0/16"];
+
+/// The list of `Internet` that counts for a network, before connected space is taken out of it (TAG-20): what an export
+/// observed, in the families that it speaks of, and otherwise the list of the day that is assumed.
+#[must_use]
+pub fn internet_list(network: &Network, assumptions: Assumptions) -> AddressSet {
+    let set = |texts: &[&str]| AddressSet::from_prefixes(texts.iter().map(|text| fixed(text)));
+    let of_2017_09 = || internet_base().union(&set(&BACK_BY_2017_09));
+    let list = match assumptions.tag_20 {
+        InternetList::June2017 => internet_base(),
+        InternetList::September2017 => of_2017_09(),
+        InternetList::Year2020 => of_2017_09().difference(&set(&GONE_BY_2020)),
+    };
+    let Some(observed) = &network.observed_internet else { return list };
+    let spoken_of = ["0.0.0.0/0", "::/0"].map(fixed).into_iter();
+    let spoken_of = spoken_of.filter(|family| observed.covers_family_of(family.addr()));
+    list.difference(&AddressSet::from_prefixes(spoken_of))
+        .union(&AddressSet::from_prefixes(observed.prefixes.iter().copied()))
+}
+
+/// Whether an address is in some of the lists that TAG-20 knows and not in others.
+#[must_use]
+pub fn differs_between_lists(address: IpAddr) -> bool {
+    BACK_BY_2017_09.iter().chain(&GONE_BY_2020).any(|range| fixed(range).contains(&address))
+}
+
 /// Ranges that no network can have (TOP-6).
 const FORBIDDEN: [&str; 5] =
     ["224.0.0.0/4", "255.255.255.255/32", "127.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32"];
@@ -84,9 +116,15 @@ pub fn may_be_in_a_network(address: IpAddr) -> bool {
     SPACE.contains(address)
 }
 
-/// Surroundings of a subnet of the inventory.
+/// Surroundings of a subnet of the inventory. `list` is that of [`internet_list`].
 #[must_use]
-pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> Surroundings {
+pub fn of_subnet(
+    network: &Network,
+    tags: &TagCatalog,
+    assumptions: Assumptions,
+    list: &AddressSet,
+    subnet: SubnetIndex,
+) -> Surroundings {
     let subnet = &network.subnets[subnet.get()];
     let mut connected =
         AddressSet::from_prefixes(network.vnets[subnet.vnet.get()].address_space.iter().copied());
@@ -114,11 +152,17 @@ pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> S
     virtual_network.insert(fixed(PLATFORM));
     let mut route_doubts = Vec::new();
     match &subnet.route_table {
+        _ if assumptions.tag_9 == RoutesAround::None => {}
         None => {}
         Some(Reference::Missing(table)) => route_doubts.push(connected_doubt(table.to_string())),
         Some(Reference::Here(table)) => {
             for route in &network.route_tables[table.get()].routes {
                 match route.next_hop {
+                    NextHop::VirtualNetworkGateway | NextHop::VnetLocal
+                        if assumptions.tag_9 == RoutesAround::ApplianceOnly =>
+                    {
+                        continue;
+                    }
                     NextHop::VirtualAppliance(_) | NextHop::VirtualNetworkGateway | NextHop::VnetLocal => {}
                     NextHop::Internet | NextHop::None => continue,
                     NextHop::Other(ref word) => {
@@ -141,7 +185,7 @@ pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> S
         }
     }
 
-    let rest = Arc::new(internet_base().difference(&connected));
+    let rest = Arc::new(list.difference(&connected));
     let doubtful = |about: Doubt, scope: &Arc<AddressSet>, negated| AddressDoubt {
         scope: Arc::clone(scope),
         about,
@@ -174,13 +218,13 @@ pub fn of_subnet(network: &Network, tags: &TagCatalog, subnet: SubnetIndex) -> S
 }
 
 /// Surroundings of an interface whose subnet the inventory lacks: the platform's address is in `VirtualNetwork`,
-/// all else is open.
+/// all else is open. `list` is that of [`internet_list`].
 #[must_use]
-pub fn of_missing_subnet(subnet: &ResourceId) -> Surroundings {
+pub fn of_missing_subnet(list: &AddressSet, subnet: &ResourceId) -> Surroundings {
     let about = Doubt::Connected { subnet: subnet.clone(), missing: subnet.to_string() };
     let internet = AddressField {
         known: Arc::new(AddressSet::empty()),
-        doubts: vec![AddressDoubt { scope: Arc::new(internet_base()), about: about.clone(), negated: true }],
+        doubts: vec![AddressDoubt { scope: Arc::new(list.clone()), about: about.clone(), negated: true }],
     };
     Surroundings {
         virtual_network: AddressField {
@@ -195,5 +239,13 @@ pub fn of_missing_subnet(subnet: &ResourceId) -> Surroundings {
 
 /// What a public address that Azure picks may be. The platform's address is in `Internet` (TAG-10) but never picked.
 fn outside(internet: &AddressField) -> Arc<AddressSet> {
-    Arc::new(internet.widest().difference(&AddressSet::from_prefixes([fixed(PLATFORM)])))
+    let widest = internet.widest();
+    let families = ["0.0.0.0/0", "::/0"].map(|family| {
+        let family = AddressSet::from_prefixes([fixed(family)]);
+        let outside = widest.intersection(&family);
+        // A default route that a gateway learned connects everything: what Azure picks is a public address all the same.
+        if outside.is_empty() { internet_base().intersection(&family) } else { outside }
+    });
+    let [v4, v6] = &families;
+    Arc::new(v4.union(v6).difference(&AddressSet::from_prefixes([fixed(PLATFORM)])))
 }

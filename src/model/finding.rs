@@ -95,6 +95,8 @@ codes! {
     IncompleteList,
     /// A JSON object names a member twice: the last one counts.
     DuplicateMember,
+    /// Exports of effective rules that differ in what `Internet` stands for: the newest counts (TAG-20); a warning.
+    DifferingInternet,
     /// A value that a template's expression or Terraform's document does not have: what hangs on it is undetermined
     /// (JSON-8, JSON-9).
     UnknownValue,
@@ -121,6 +123,7 @@ impl FindingCode {
                 | Self::DuplicateMember
                 | Self::NotEnforced
                 | Self::UnsupportedSetting
+                | Self::DifferingInternet
         )
     }
 }

@@ -4,6 +4,7 @@
 //! for people; a value is checked where it enters and trusted from there on.
 
 pub mod answered;
+pub mod assumptions;
 pub mod finding;
 pub mod flow;
 pub mod flow_log;
@@ -11,6 +12,7 @@ pub mod id;
 pub mod index;
 pub mod network;
 pub mod nsg;
+pub mod observed;
 pub mod prefix;
 pub mod record;
 pub mod routing;

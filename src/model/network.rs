@@ -8,6 +8,7 @@ use super::index::{
     PublicIpIndex, Reference, RouteTableIndex, ServiceAccountIndex, SubnetIndex, VnetIndex,
 };
 use super::nsg::Nsg;
+use super::observed::ObservedInternet;
 use super::prefix::Prefix;
 use super::routing::{Connection, Gateway, LocalGateway, NatGateway, RouteTable};
 use super::services::{
@@ -72,6 +73,8 @@ pub struct Network {
     /// Who calls services under an identity that their firewalls know, as the user stated it: interfaces in the order of
     /// their indices, then addresses.
     pub callers: Vec<Caller>,
+    /// What `Internet` stands for by an export of effective rules, where one is among the exports (TAG-20).
+    pub observed_internet: Option<ObservedInternet>,
 }
 
 /// A virtual network (JSON-4).
@@ -170,7 +173,7 @@ pub struct Peering {
     pub remote_address_space: Option<Vec<Prefix>>,
     /// The remote ranges count as `VirtualNetwork` here (PEER-3).
     pub allow_virtual_network_access: bool,
-    /// Without effect on verdicts (PEER-4).
+    /// Without effect on verdicts, unless another is assumed (PEER-4).
     pub allow_forwarded_traffic: bool,
     /// The remote side may use this network's gateway.
     pub allow_gateway_transit: bool,

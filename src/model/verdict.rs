@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use super::assumptions::Choice;
 use super::flow::FiveTuple;
 use super::id::ResourceId;
 use super::index::{
@@ -291,6 +292,8 @@ pub enum BalancerFault {
     NoHealthyBackend,
     /// A backend that calls its own frontend is chosen itself (LB-9).
     Hairpin,
+    /// No NSG stands before the backend; only where internal load balancers are assumed to be closed then (EVAL-11).
+    NoSecurityGroup,
 }
 
 impl BalancerFault {
@@ -301,6 +304,7 @@ impl BalancerFault {
             Self::NoRule => "noRule",
             Self::NoHealthyBackend => "noHealthyBackend",
             Self::Hairpin => "hairpin",
+            Self::NoSecurityGroup => "noSecurityGroup",
         }
     }
 }
@@ -730,6 +734,13 @@ pub enum Note {
     },
     /// Something was unknown, and every answer to it gives the same verdict.
     DidNotMatter(Unknown),
+    /// Under another choice that a clause leaves the verdict would be another (SIM-5).
+    Decision {
+        /// The other choice.
+        choice: Choice,
+        /// The verdict under it.
+        verdict: VerdictKind,
+    },
     /// The packet was seen behind a translation, and the interface has no public address of its own.
     NoPublicAddress {
         /// The interface.

@@ -12,7 +12,7 @@ use crate::model::network::Network;
 use crate::model::rule::{Access, Direction, Rule};
 use crate::model::services::AdminAction;
 use crate::model::verdict::{
-    Answer, BackendAnswer, Layer, NextHopKind, Reason, RouteSource, RouteStep, Snat, Step, StepAnswer,
+    Answer, BackendAnswer, Layer, NextHopKind, Note, Reason, RouteSource, RouteStep, Snat, Step, StepAnswer,
     Unknown, Verdict, VerdictKind,
 };
 
@@ -145,6 +145,11 @@ struct TranslationJson {
 struct NoteJson {
     clause: &'static str,
     text: String,
+    /// For a decision of this project: the other choice, and the verdict under it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choice: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<VerdictKind>,
 }
 
 impl Explanation<'_> {
@@ -191,7 +196,11 @@ impl Explanation<'_> {
                 .iter()
                 .map(|note| {
                     let (clause, text) = names.note(note);
-                    NoteJson { clause, text }
+                    let (choice, verdict) = match note {
+                        Note::Decision { choice, verdict } => (Some(choice.word()), Some(*verdict)),
+                        _ => (None, None),
+                    };
+                    NoteJson { clause, text, choice, verdict }
                 })
                 .collect(),
             inputs: self.inputs,

@@ -325,6 +325,14 @@ impl<'n> Names<'n> {
                 ("SIM-7", format!("nothing in the network has the address {address}"))
             }
             Note::DidNotMatter(unknown) => ("SIM-5", format!("did not matter: {}", self.unknown(unknown))),
+            Note::Decision { choice, verdict } => (
+                choice.clause().number(),
+                format!(
+                    "this project's decision about {}: under `{choice}` ({}) the verdict is {verdict}",
+                    choice.clause().open(),
+                    choice.meaning()
+                ),
+            ),
             Note::NoPublicAddress { nic } => (
                 "PIP-1",
                 format!(

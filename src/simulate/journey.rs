@@ -14,7 +14,7 @@ use crate::compile::balancers::LeavesBy;
 use crate::compile::network::CompiledNetwork;
 use crate::compile::places::FrontendPlace;
 use crate::model::id::ResourceId;
-use crate::model::index::{NicIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex};
+use crate::model::index::{LoadBalancerIndex, NicIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex};
 use crate::model::rule::Direction;
 use crate::model::verdict::{FirewallRule, Interface, NextHopKind, Note, Reason, RouteStep, Snat, Unknown};
 
@@ -88,7 +88,7 @@ impl Stage {
             },
             Self::Filter(filter) => match &filter.gate {
                 Gate::Unknown(question) => vec![question],
-                Gate::Open | Gate::Closed(_) => Vec::new(),
+                Gate::Open | Gate::Closed(_) | Gate::ClosedInside(_) => Vec::new(),
             },
             Self::Balance(balance) => balance.onward().flat_map(Journey::questions).collect(),
             Self::Route(_)
@@ -224,6 +224,8 @@ pub enum Gate {
     Open,
     /// A Standard public address.
     Closed(PublicIpIndex),
+    /// An internal Standard load balancer, where it is assumed to be closed too (EVAL-11).
+    ClosedInside(LoadBalancerIndex),
     /// The inventory does not tell.
     Unknown(Unknown),
 }

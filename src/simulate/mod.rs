@@ -5,11 +5,14 @@
 
 pub mod ends;
 pub mod journey;
+mod matters;
 mod plan;
 mod replies;
 pub mod simulator;
 pub mod state;
 mod walk;
+pub mod weighing;
 
 pub use ends::{Ends, OutOfScope};
 pub use simulator::{Judged, Simulator, SimulatorOptions};
+pub use weighing::Weighing;

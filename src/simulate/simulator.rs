@@ -89,6 +89,14 @@ impl Simulator {
         }
     }
 
+    /// The same open flows under another reading of the same network, which need not have tables.
+    #[must_use]
+    pub(super) fn fork(&self, compiled: Arc<CompiledNetwork>) -> Self {
+        let options = SimulatorOptions { engine: Engine::Linear, ..self.options };
+        let (flows, fragments) = (self.flows.clone(), self.fragments.clone());
+        Self { flows, fragments, ..Self::new(compiled, options) }
+    }
+
     /// The network that it judges by.
     #[must_use]
     pub fn compiled(&self) -> &Arc<CompiledNetwork> {
@@ -231,7 +239,7 @@ impl Simulator {
         };
         let plan = Arc::new(plan);
         // A plan that names an address of the packet is not another packet's of the same classes.
-        if plan.is_shared() {
+        if plan.is_shared() && !self.compiled.linear_only {
             if self.plans.len() >= self.options.most_plans {
                 self.plans.clear();
             }

@@ -136,7 +136,7 @@ impl FlowRecord {
 }
 
 /// The records of all interfaces, bounded in number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FlowTable {
     records: HashMap<FlowKey, FlowRecord, foldhash::fast::FixedState>,
     most: usize,
@@ -250,7 +250,7 @@ impl FlowTable {
 type Datagram = (Ends, FiveTuple, u32);
 
 /// What became of the first fragments of datagrams: later ones follow them (STATE-11).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fragments<V> {
     first: HashMap<Datagram, (u64, V), foldhash::fast::FixedState>,
     most: usize,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nsgsim::analyze::findings;
 use nsgsim::ingest::azure::tags;
 use nsgsim::ingest::azure::{Deployment, Document, Loaded, from_documents_deployed};
+use nsgsim::model::assumptions::Assumptions;
 use nsgsim::model::finding::{Finding, FindingCode};
 use nsgsim::model::tag::TagCatalog;
 use serde_json::{Value, json};
@@ -150,7 +151,7 @@ fn set(inventory: &mut Value, change: &Value) -> Result<(), String> {
 
 /// All that is found about an inventory.
 pub(crate) fn findings_of(loaded: Loaded, tags: &TagCatalog) -> Vec<Finding> {
-    findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places)
+    findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places, Assumptions::default())
 }
 
 /// What the validator found, as `expectErrors` spells it: the codes of NSG-21 that Azure refuses.

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::compile::policy;
+use nsgsim::model::assumptions::Assumptions;
 use nsgsim::model::flow::{Fragment, Origin, Packet};
 use nsgsim::model::index::{NicIndex, Reference, ServiceAccountIndex, VnetIndex};
 use nsgsim::model::network::Network;
 use nsgsim::model::record::{Content, Location, Record};
 use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::{Answer, RouteStep, Unknown};
+use nsgsim::model::verdict::{Answer, Note, RouteStep, Unknown};
 use nsgsim::replay::run::{Replay, ReplayOptions};
-use nsgsim::simulate::{Ends, Simulator, SimulatorOptions};
+use nsgsim::simulate::{Ends, Simulator, SimulatorOptions, Weighing};
 
 use crate::oracle::Oracle;
 
@@ -36,15 +37,27 @@ pub(crate) trait Engine {
     fn change(&mut self, network: Network);
 }
 
+/// How an evaluator judges.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Judging {
+    /// What is taken for true where a clause leaves a choice.
+    pub(crate) assumptions: Assumptions,
+    /// Answers say which decisions they hang on (SIM-5), for which every packet is judged many times.
+    pub(crate) weighing: bool,
+}
+
 /// Makes an evaluator for a network.
-pub(crate) type Make = fn(Network, &TagCatalog) -> Box<dyn Engine>;
+pub(crate) type Make = fn(Network, &TagCatalog, Judging) -> Box<dyn Engine>;
 
 /// The evaluators by name.
 pub(crate) const ENGINES: &[(&str, Make)] = &[
-    ("oracle", |network, tags| Box::new(Oracle::new(network, tags.clone()))),
-    ("linear", |network, tags| Box::new(Simulated::new(network, tags, policy::Engine::Linear))),
-    ("compiled", |network, tags| Box::new(Simulated::new(network, tags, policy::Engine::Compiled))),
-    ("replay", |network, tags| Box::new(Replayed::new(network, tags))),
+    ("oracle", |network, tags, judging| {
+        let oracle = Oracle::new(network, tags.clone()).assuming(judging.assumptions);
+        Box::new(if judging.weighing { oracle.weighing() } else { oracle })
+    }),
+    ("linear", |network, tags, judging| simulated(network, tags, judging, policy::Engine::Linear)),
+    ("compiled", |network, tags, judging| simulated(network, tags, judging, policy::Engine::Compiled)),
+    ("replay", |network, tags, judging| Box::new(Replayed::new(network, tags, judging))),
 ];
 
 impl Engine for Oracle {
@@ -72,16 +85,26 @@ impl Engine for Oracle {
 }
 
 /// The program's own simulator with one of its engines.
-pub(crate) struct Simulated {
-    simulator: Simulator,
+struct Simulated<S> {
+    simulator: S,
     tags: Arc<TagCatalog>,
+    assumptions: Assumptions,
 }
 
-impl Simulated {
-    pub(crate) fn new(network: Network, tags: &TagCatalog, engine: policy::Engine) -> Self {
-        let tags = Arc::new(tags.clone());
-        let options = SimulatorOptions { engine, ..SimulatorOptions::default() };
-        Self { simulator: Simulator::new(compile(network, &tags), options), tags }
+fn simulated(
+    network: Network,
+    tags: &TagCatalog,
+    judging: Judging,
+    engine: policy::Engine,
+) -> Box<dyn Engine> {
+    let tags = Arc::new(tags.clone());
+    let assumptions = judging.assumptions;
+    let options = SimulatorOptions { engine, ..SimulatorOptions::default() };
+    let compiled = compile(network, &tags, assumptions);
+    if judging.weighing {
+        Box::new(Simulated { simulator: Weighing::new(compiled, options), tags, assumptions })
+    } else {
+        Box::new(Simulated { simulator: Simulator::new(compiled, options), tags, assumptions })
     }
 }
 
@@ -117,51 +140,73 @@ fn vnet_of(network: &Network, address: IpAddr) -> Option<VnetIndex> {
     owner.or_else(|| network.vnets.iter().position(holds).map(VnetIndex::new))
 }
 
-fn compile(network: Network, tags: &Arc<TagCatalog>) -> Arc<CompiledNetwork> {
-    Arc::new(CompiledNetwork::new(Arc::new(network), Arc::clone(tags), CompileOptions::default()))
+fn compile(network: Network, tags: &Arc<TagCatalog>, assumptions: Assumptions) -> Arc<CompiledNetwork> {
+    let options = CompileOptions { assumptions, ..CompileOptions::default() };
+    Arc::new(CompiledNetwork::new(Arc::new(network), Arc::clone(tags), options))
 }
 
-impl Engine for Simulated {
-    fn path(
-        &mut self,
-        origin: Origin,
-        packet: &Packet,
-        time_ns: u64,
-        target: Option<ServiceAccountIndex>,
-    ) -> Answer {
-        let ends = ends(&self.simulator.compiled().network, origin, packet, target);
-        self.simulator.path(ends, packet, time_ns)
-    }
+/// What simulators with and without notes on decisions have in common.
+macro_rules! simulated_by {
+    ($simulator:ty) => {
+        impl Engine for Simulated<$simulator> {
+            fn path(
+                &mut self,
+                origin: Origin,
+                packet: &Packet,
+                time_ns: u64,
+                target: Option<ServiceAccountIndex>,
+            ) -> Answer {
+                let ends = ends(&self.simulator.compiled().network, origin, packet, target);
+                self.simulator.path(ends, packet, time_ns)
+            }
 
-    fn next_hop(&self, nic: NicIndex, destination: IpAddr) -> Result<Option<RouteStep>, Unknown> {
-        self.simulator.next_hop(nic, destination)
-    }
+            fn next_hop(&self, nic: NicIndex, destination: IpAddr) -> Result<Option<RouteStep>, Unknown> {
+                self.simulator.next_hop(nic, destination)
+            }
 
-    fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
-        self.simulator.ip_flow(nic, direction, packet)
-    }
+            fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
+                self.simulator.ip_flow(nic, direction, packet)
+            }
 
-    fn change(&mut self, network: Network) {
-        self.simulator.change(compile(network, &self.tags));
-    }
+            fn change(&mut self, network: Network) {
+                self.simulator.change(compile(network, &self.tags, self.assumptions));
+            }
+        }
+    };
 }
+
+simulated_by!(Simulator);
+simulated_by!(Weighing);
 
 /// The whole replay: packets are injected after decoding, their start given; single interfaces are asked through `--at`.
 pub(crate) struct Replayed {
     compiled: Arc<CompiledNetwork>,
     /// Taken when the replay ends, which checks that its ledger adds up.
     replay: Option<Replay>,
+    /// A replay pays for no notes on decisions: what wants them asks beside it.
+    weighing: Option<Weighing>,
     tags: Arc<TagCatalog>,
+    assumptions: Assumptions,
     records: u64,
 }
 
 impl Replayed {
-    fn new(network: Network, tags: &TagCatalog) -> Self {
+    fn new(network: Network, tags: &TagCatalog, judging: Judging) -> Self {
         let tags = Arc::new(tags.clone());
-        let compiled = compile(network, &tags);
+        let assumptions = judging.assumptions;
+        let compiled = compile(network, &tags, assumptions);
         let replay = Some(Replay::new(Arc::clone(&compiled), ReplayOptions::default()));
-        Self { compiled, replay, tags, records: 0 }
+        let weighing = || Weighing::new(Arc::clone(&compiled), SimulatorOptions::default());
+        let weighing = judging.weighing.then(weighing);
+        Self { compiled, replay, weighing, tags, assumptions, records: 0 }
     }
+}
+
+/// A replay's answer with the notes on decisions that were asked for beside it.
+fn with_decisions(mut answer: Answer, asked: Option<Answer>) -> Answer {
+    let notes = asked.into_iter().flat_map(|asked| asked.notes);
+    answer.notes.extend(notes.filter(|note| matches!(note, Note::Decision { .. })));
+    answer
 }
 
 fn record(number: u64, time_ns: u64, packet: &Packet) -> Record {
@@ -184,16 +229,19 @@ impl Engine for Replayed {
         self.records += 1;
         let ends = ends(&self.compiled.network, origin, packet, target);
         let replay = self.replay.as_mut().expect("the replay goes on until it is dropped");
-        replay.feed_from(ends, &record(self.records, time_ns, packet), packet)
+        let answer = replay.feed_from(ends, &record(self.records, time_ns, packet), packet);
+        let asked = self.weighing.as_mut().map(|weighing| weighing.path(ends, packet, time_ns));
+        with_decisions(answer, asked)
     }
 
     fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
         let stateless = SimulatorOptions { stateful: false, ..SimulatorOptions::default() };
         let mut simulator = Simulator::new(Arc::clone(&self.compiled), stateless);
         let asked = simulator.ip_flow(nic, direction, packet);
+        let weighed = self.weighing.as_ref().map(|weighing| weighing.ip_flow(nic, direction, packet));
         let Ok(judged) = simulator.at(nic, packet, 0) else {
             // A capture at the interface holds no such packet.
-            return asked;
+            return with_decisions(asked, weighed);
         };
         let options =
             ReplayOptions { simulator: stateless, at: Some(nic), records: true, ..Default::default() };
@@ -210,11 +258,15 @@ impl Engine for Replayed {
         let whole = packet.fragment == Fragment::Whole;
         // What an interface sends to itself is in no capture of it (EVAL-9).
         let to_itself = own(packet.five_tuple.source) && own(packet.five_tuple.destination);
-        if shown == direction && whole && !to_itself { judged.answer } else { asked }
+        let answer = if shown == direction && whole && !to_itself { judged.answer } else { asked };
+        with_decisions(answer, weighed)
     }
 
     fn change(&mut self, network: Network) {
-        self.compiled = compile(network, &self.tags);
+        self.compiled = compile(network, &self.tags, self.assumptions);
+        if let Some(weighing) = &mut self.weighing {
+            weighing.change(Arc::clone(&self.compiled));
+        }
         let replay = self.replay.as_mut().expect("the replay goes on until it is dropped");
         replay.change(&self.compiled);
     }

@@ -5,6 +5,7 @@
 //! addresses would hardly ever meet a rule: the pool holds what the networks are made of, and the neighbours.
 
 mod balancers;
+pub(crate) mod contested;
 mod endpoints;
 mod managers;
 mod packets;

@@ -1,5 +1,6 @@
 //! Which security admin rule an interface answers with, ahead of its NSGs (ADM).
 
+use nsgsim::model::assumptions::{EndpointAdminRules, SeveralManagers};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::prefix::PortRange;
@@ -58,6 +59,9 @@ impl Walk<'_> {
             Interface::Nic(nic) => self.place_of(nic),
             Interface::Unlisted(subnet) => Ok(subnet),
             // ADM-10.
+            Interface::Endpoint(_) if self.view.assumptions.adm_10 == EndpointAdminRules::EndpointToo => {
+                self.surroundings(interface)
+            }
             Interface::Endpoint(_) | Interface::Service(_) => return Ok(false),
         };
         let position = match self.view.ask_admin_rules(direction, place, seen)? {
@@ -167,6 +171,10 @@ impl<'a> View<'a> {
         order.sort_by_key(|manager| (self.scope(&managers[*manager]), *manager));
         let on_intent_policy_network = self.has_intent_policy_services(vnet);
         let setting = if on_intent_policy_network { self.setting(&order, vnet)? } else { Setting::All };
+        if self.assumptions.adm_7 == SeveralManagers::HighestOnly {
+            order.retain(|manager| !self.managed_list(*manager, vnet, direction, setting).is_empty());
+            order = self.highest(&order)?.into_iter().collect();
+        }
         let mut winner: Option<(usize, AdminRulePosition)> = None;
         for manager in order {
             if let Some((best, _)) = winner
@@ -196,6 +204,24 @@ impl<'a> View<'a> {
             };
         }
         Ok(winner.map_or(ListAnswer::Nothing, |(_, position)| ListAnswer::Rule(position)))
+    }
+
+    /// ADM-7, where the others do not count: the manager that goes first.
+    fn highest(&self, order: &[usize]) -> Asked<Option<usize>> {
+        let managers = &self.network.network_managers;
+        let Some((first, others)) = order.split_first() else { return Ok(None) };
+        let mut highest = *first;
+        for next in others {
+            if !self.scope(&managers[highest]).ties_with(self.scope(&managers[*next])) {
+                break;
+            }
+            let (first, second) = (managers[highest].id.clone(), managers[*next].id.clone());
+            if self.world.ask(Unknown::ManagerGoesFirst { first, second })? {
+                break;
+            }
+            highest = *next;
+        }
+        Ok(Some(highest))
     }
 
     /// ADM-7: management groups by their depth, the highest of several; then subscriptions.

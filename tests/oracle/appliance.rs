@@ -49,6 +49,9 @@ impl Walk<'_> {
             self.must_let_through(Feature::UnknownRoute, table)?;
             return Ok(self.allowed());
         };
+        if let Some(at) = self.view.network_of_next_hop(via.vnet, address).filter(|at| *at != via.vnet) {
+            self.over_peering(via.interface, via.vnet, &Reference::Here(at), packet)?;
+        }
         match self.view.next_hop_near(via.vnet, address) {
             Some(NextHop::Nic(nic)) => self.at_next_hop(nic, via, packet),
             Some(NextHop::Frontend(frontend, vnet)) => {
@@ -154,10 +157,15 @@ impl Walk<'_> {
 impl<'a> View<'a> {
     /// ROUTE-12: who has this address in the network itself, or in one that is directly peered with it.
     fn next_hop_near(&self, own: VnetIndex, address: IpAddr) -> Option<NextHop> {
+        self.network_of_next_hop(own, address).and_then(|vnet| self.next_hop_in(vnet, address))
+    }
+
+    /// The first of these networks in which somebody has the address.
+    fn network_of_next_hop(&self, own: VnetIndex, address: IpAddr) -> Option<VnetIndex> {
         let peerings = self.network.vnets[own.get()].peerings.iter();
         let peers =
             peerings.filter(|peering| self.is_up(own, peering)).filter_map(|peering| peering.remote.here());
-        std::iter::once(own).chain(peers).find_map(|vnet| self.next_hop_in(vnet, address))
+        std::iter::once(own).chain(peers).find(|vnet| self.next_hop_in(*vnet, address).is_some())
     }
 
     fn next_hop_in(&self, vnet: VnetIndex, address: IpAddr) -> Option<NextHop> {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use nsgsim::model::assumptions::{FloatingDestination, InternalBalancer};
 use nsgsim::model::flow::{FiveTuple, Packet, Port};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{LoadBalancerIndex, PublicIpIndex, Reference, VnetIndex};
@@ -143,6 +144,7 @@ impl<'a> Walk<'a> {
         let view = self.view;
         let (balancer, frontend) = (view.balancer(at), view.frontend(at));
         let reach = view.reach_of(frontend);
+        let keeps = view.assumptions.lb_5 == FloatingDestination::Frontend;
         for rule in &balancer.nat_rules {
             if rule.frontend.as_ref() != Some(&frontend.id) || !nat_rule_takes(rule, tuple) {
                 continue;
@@ -150,7 +152,7 @@ impl<'a> Walk<'a> {
             let backends = view.nat_targets(balancer, rule, reach);
             if !backends.is_empty() {
                 let port = Some(rule.backend_port).filter(|port| *port != 0);
-                return Ok(Some(Target { backends, port, floating: rule.floating_ip, probe: None }));
+                return Ok(Some(Target { backends, port, floating: rule.floating_ip && keeps, probe: None }));
             }
         }
         for rule in &balancer.rules {
@@ -161,7 +163,7 @@ impl<'a> Walk<'a> {
             return Ok(Some(Target {
                 backends: view.pool_members(balancer, &rule.pools, reach),
                 port,
-                floating: rule.floating_ip,
+                floating: rule.floating_ip && keeps,
                 probe: rule.probe.as_ref(),
             }));
         }
@@ -253,13 +255,16 @@ impl<'a> Walk<'a> {
         let seen = Seen { tuple: way.rewrite(address, seen.tuple), ..*seen };
         let packet = quoting(packet, called.0, seen.tuple.destination);
         self.translation.destination = Some((seen.tuple.destination, seen.tuple.destination_port.number()));
-        let door = self.door_of_frontend(side, called);
+        let door = self.door_of_frontend(way.frontend, side, called);
         self.arrive(nic, &packet, &seen, &door)
     }
 
     /// How a packet comes to a backend: OUT-5 for the flow, EVAL-11 for the gate.
-    fn door_of_frontend(&self, side: Side, (address, port): (IpAddr, Port)) -> Door {
+    fn door_of_frontend(&self, at: FrontendAt, side: Side, (address, port): (IpAddr, Port)) -> Door {
+        let closed =
+            self.view.assumptions.eval_11 == InternalBalancer::Closed && self.view.balancer(at).standard;
         let (public, gate) = match side {
+            Side::Internal if closed => (false, Gate::Inside(at.balancer)),
             Side::Internal => (false, Gate::Open),
             Side::Public(public_ip) => (true, Gate::Of(public_ip)),
         };

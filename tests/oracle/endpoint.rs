@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use nsgsim::model::assumptions::{EndpointAdminRules, EndpointOverride};
 use nsgsim::model::flow::Packet;
 use nsgsim::model::index::{PrivateEndpointIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::network::PrivateEndpointPolicies;
@@ -34,7 +35,9 @@ impl<'a> Walk<'a> {
         if is_unsupported(&packet.five_tuple) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
         }
-        if !self.passes_unfiltered(interface) {
+        // ADM-10.
+        let asks_admin_rules = self.view.assumptions.adm_10 == EndpointAdminRules::EndpointToo;
+        if asks_admin_rules || !self.passes_unfiltered(interface) {
             self.at_interface(interface, direction, packet, seen, &Door::inside())?;
         }
         let service = connection.and_then(|connection| connection.service.as_ref());
@@ -124,6 +127,10 @@ impl View<'_> {
             matches!(policies, PrivateEndpointPolicies::Enabled | PrivateEndpointPolicies::RouteTableEnabled);
         let space = &self.network.vnets[self.vnet_of(subnet).get()].address_space;
         let mut ranges = space.iter().filter(|range| range.contains(&address));
-        by_policy && ranges.any(|range| length >= range.prefix_len())
+        by_policy
+            && ranges.any(|range| match self.assumptions.pe_7 {
+                EndpointOverride::AtLeastAsLong => length >= range.prefix_len(),
+                EndpointOverride::AtMostAsLong => length <= range.prefix_len(),
+            })
     }
 }

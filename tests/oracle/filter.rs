@@ -1,19 +1,17 @@
 //! What one interface says to a packet: its record of the flow, or else admin rules, the gate and the NSGs (EVAL).
 
+use nsgsim::model::assumptions::{IdleTime, RevokedReplies};
 use nsgsim::model::flow::{Fragment, Packet};
 use nsgsim::model::id::ResourceId;
-use nsgsim::model::index::{NicIndex, NsgIndex, PublicIpIndex, Reference, SubnetIndex};
+use nsgsim::model::index::{LoadBalancerIndex, NicIndex, NsgIndex, PublicIpIndex, Reference, SubnetIndex};
 use nsgsim::model::network::{Network, PublicIpSku};
 use nsgsim::model::rule::{Access, Direction};
 use nsgsim::model::services::AdminAction;
-use nsgsim::model::verdict::{Interface, Layer, Reason, RuleHit, StepAnswer, Unknown};
+use nsgsim::model::verdict::{BalancerFault, Interface, Layer, Reason, RuleHit, StepAnswer, Unknown};
 
 use super::journey::{End, Stop, Walk, deny};
 use super::rules::{NsgAnswer, Seen, Surroundings};
 use super::state::{Entrance, FlowKey, Record, Slot};
-
-/// The idle time of a network that sets none, in minutes (STATE-6).
-const DEFAULT_IDLE_MIN: u32 = 4;
 
 /// How a packet comes to an interface.
 #[derive(Clone, Debug)]
@@ -30,6 +28,8 @@ pub(crate) enum Gate {
     Of(PublicIpIndex),
     /// It hangs on this resource.
     Unknown(ResourceId),
+    /// An internal Standard load balancer, where that is assumed to be closed.
+    Inside(LoadBalancerIndex),
 }
 
 impl Door {
@@ -77,7 +77,9 @@ impl<'a> Walk<'a> {
                     self.records.insert(self.slot(interface, key), record.clone());
                 }
                 // STATE-5.
-                if let Some(reason) = record.revoked_by {
+                let passes =
+                    self.view.assumptions.state_5 == RevokedReplies::Allowed && direction != record.direction;
+                if let Some(reason) = record.revoked_by.filter(|_| !passes) {
                     let (direction, answer) = match reason {
                         Reason::SecurityRule(hit) => (hit.direction, StepAnswer::Rule(hit)),
                         Reason::AdminRule(hit) => {
@@ -166,7 +168,11 @@ impl<'a> Walk<'a> {
             let vnet = self.view.vnet_of(subnet);
             self.view.network.vnets[vnet.get()].flow_timeout_min
         });
-        let expired = record.is_expired(self.now_ns, set.unwrap_or(DEFAULT_IDLE_MIN));
+        let unset = match self.view.assumptions.state_6 {
+            IdleTime::FourMinutes => 4,
+            IdleTime::ThirtyMinutes => 30,
+        };
+        let expired = record.is_expired(self.now_ns, set.unwrap_or(unset));
         let open = match record.doubt.take() {
             _ if expired => false,
             None => true,
@@ -220,6 +226,10 @@ impl<'a> Walk<'a> {
         let public_ip = match gate {
             Gate::Open => return Ok(()),
             Gate::Unknown(id) => return self.missing_must_allow(id),
+            Gate::Inside(balancer) => {
+                let fault = BalancerFault::NoSecurityGroup;
+                return deny(Reason::LoadBalancer { balancer: *balancer, fault });
+            }
             Gate::Of(public_ip) => *public_ip,
         };
         let address = &network.public_ips[public_ip.get()];

@@ -63,6 +63,7 @@ impl Walk<'_> {
         let spokes = (0..view.network.vnets.len()).map(VnetIndex::new);
         for spoke in spokes.filter(|spoke| view.gateways_for(*spoke).contains(&gateway)) {
             if has(spoke) {
+                self.over_peering(None, vnet, &Reference::Here(spoke), packet)?;
                 return self.deliver(spoke, Some(vnet), packet, &seen);
             }
         }
@@ -114,6 +115,7 @@ impl Walk<'_> {
         let seen = Seen::of(packet);
         // PE-6.
         if let Hop::Endpoint(endpoint) = route.hop {
+            self.over_peering_to_endpoint(None, vnet, endpoint, packet)?;
             return self.arrive_at_endpoint(endpoint, packet, &seen).map(Some);
         }
         if route.source != RouteSource::User {

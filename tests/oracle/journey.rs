@@ -281,6 +281,9 @@ impl<'a> Walk<'a> {
         self.take(sender.interface, &route);
         let seen = Seen::of(packet);
         let own = self.view.vnet_of(sender.subnet);
+        if let Hop::Peer(remote) = &route.hop {
+            self.over_peering(Some(sender.interface), own, remote, packet)?;
+        }
         match &route.hop {
             Hop::Local(vnet) => self.deliver(*vnet, None, packet, &seen),
             Hop::Peer(Reference::Here(vnet)) => self.deliver(*vnet, Some(own), packet, &seen),
@@ -298,7 +301,10 @@ impl<'a> Walk<'a> {
                 self.send_to_next_hop(&via, *address, packet)
             }
             Hop::Internet => self.leave_to_internet(sender, packet),
-            Hop::Endpoint(endpoint) => self.arrive_at_endpoint(*endpoint, packet, &seen),
+            Hop::Endpoint(endpoint) => {
+                self.over_peering_to_endpoint(Some(sender.interface), own, *endpoint, packet)?;
+                self.arrive_at_endpoint(*endpoint, packet, &seen)
+            }
             Hop::Service(service) => {
                 self.endpoint_policies(sender.subnet, service, to)?;
                 self.at_service(Client::Subnet(sender.subnet), &seen)

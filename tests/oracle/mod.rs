@@ -24,6 +24,7 @@ mod gateway;
 mod journey;
 mod outbound;
 mod outside;
+mod peering;
 mod platform;
 mod private_link;
 mod route;
@@ -38,6 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use nsgsim::model::assumptions::{Assumptions, Choice};
 use nsgsim::model::flow::{Fragment, Origin, Packet};
 use nsgsim::model::index::{
     NicIndex, NsgIndex, PrivateEndpointIndex, Reference, ServiceAccountIndex, SubnetIndex,
@@ -65,15 +67,38 @@ const REASSEMBLY_NS: u64 = 30_000_000_000;
 pub(crate) struct Oracle {
     network: Network,
     tags: TagCatalog,
+    assumptions: Assumptions,
     partial_inventory: bool,
     records: Records,
     first_fragments: BTreeMap<Datagram, (u64, Answer)>,
+    /// The same packets under each other choice of one clause (SIM-5); empty where nobody asks.
+    alternatives: Vec<(Choice, Self)>,
 }
 
 impl Oracle {
     pub(crate) fn new(network: Network, tags: TagCatalog) -> Self {
         let (records, first_fragments) = (Records::new(), BTreeMap::new());
-        Self { network, tags, partial_inventory: false, records, first_fragments }
+        let assumptions = Assumptions::default();
+        let alternatives = Vec::new();
+        Self { network, tags, assumptions, partial_inventory: false, records, first_fragments, alternatives }
+    }
+
+    /// Other choices are taken where a clause leaves one.
+    pub(crate) fn assuming(mut self, assumptions: Assumptions) -> Self {
+        self.assumptions = assumptions;
+        self
+    }
+
+    /// Answers say which decisions they hang on (SIM-5). To be called last, before the first packet.
+    pub(crate) fn weighing(mut self) -> Self {
+        let under = |choice| {
+            let assumptions = self.assumptions.with(choice);
+            let mut other = Self::new(self.network.clone(), self.tags.clone()).assuming(assumptions);
+            other.partial_inventory = self.partial_inventory;
+            (choice, other)
+        };
+        self.alternatives = self.assumptions.alternatives().map(under).collect();
+        self
     }
 
     /// The inventory is said to hold a part of the network only (`--partial-inventory`).
@@ -95,6 +120,21 @@ impl Oracle {
         time_ns: u64,
         target: Option<ServiceAccountIndex>,
     ) -> Answer {
+        let answer = self.path_as_decided(origin, packet, time_ns, target);
+        let mut others = Vec::new();
+        for (choice, other) in &mut self.alternatives {
+            others.push((*choice, other.path(origin, packet, time_ns, target)));
+        }
+        weighed(answer, &others)
+    }
+
+    fn path_as_decided(
+        &mut self,
+        origin: Origin,
+        packet: &Packet,
+        time_ns: u64,
+        target: Option<ServiceAccountIndex>,
+    ) -> Answer {
         let tuple = &packet.five_tuple;
         let datagram = |identification| {
             (format!("{origin:?}"), tuple.source, tuple.destination, tuple.protocol, identification)
@@ -107,7 +147,7 @@ impl Oracle {
             return answer.clone();
         }
         let found = worlds(|world| {
-            let mut walk = self.walk(View { network: &self.network, tags: &self.tags, world }, time_ns);
+            let mut walk = self.walk(self.view(world), time_ns);
             walk.target = target;
             let end = walk.run(origin, packet)?;
             Ok((Leaf::new(end, &walk), walk.records))
@@ -129,13 +169,16 @@ impl Oracle {
 
     /// Admin rules and NSGs of one NIC in one direction, without state, routes or platform (SIM-6, `ipFlow`).
     pub(crate) fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
-        self.filters_of(Interface::Nic(nic), direction, packet)
+        let answer = self.filters_of(Interface::Nic(nic), direction, packet);
+        let other = |(choice, other): &(Choice, Self)| (*choice, other.ip_flow(nic, direction, packet));
+        let others: Vec<_> = self.alternatives.iter().map(other).collect();
+        weighed(answer, &others)
     }
 
     fn filters_of(&self, interface: Interface, direction: Direction, packet: &Packet) -> Answer {
         let seen = Seen::of(packet);
         settle(worlds(|world| {
-            let mut walk = self.walk(View { network: &self.network, tags: &self.tags, world }, 0);
+            let mut walk = self.walk(self.view(world), 0);
             let end = match walk.filters(interface, direction, &seen, &Gate::Open) {
                 Ok(()) => walk.allowed(),
                 Err(Stop::End(end)) => end,
@@ -148,7 +191,7 @@ impl Oracle {
     /// The route that a NIC takes to an address (SIM-6, `nextHop`); the question where one is open.
     pub(crate) fn next_hop(&self, nic: NicIndex, to: IpAddr) -> Asked<Option<RouteStep>> {
         let world = world::World::default();
-        let mut walk = self.walk(View { network: &self.network, tags: &self.tags, world: &world }, 0);
+        let mut walk = self.walk(self.view(&world), 0);
         let Some(subnet) = self.network.subnet_of(nic) else { return Ok(None) };
         let route = walk.view.route(subnet, to)?;
         Ok(route.and_then(|route| {
@@ -160,6 +203,9 @@ impl Oracle {
     /// The network changes: open flows go on (STATE-4), but those under an NSG that flushes and whose rules changed
     /// are evaluated again (STATE-5). Of an NSG that starts to flush too (NSG-20).
     pub(crate) fn change(&mut self, network: Network) {
+        for (_, other) in &mut self.alternatives {
+            other.change(network.clone());
+        }
         let old = std::mem::replace(&mut self.network, network);
         let records = std::mem::take(&mut self.records);
         for ((id, key), mut record) in records {
@@ -203,6 +249,10 @@ impl Oracle {
         own.into_iter().chain(of_subnet).filter_map(Reference::here).collect()
     }
 
+    fn view<'a>(&'a self, world: &'a world::World) -> View<'a> {
+        View { network: &self.network, tags: &self.tags, assumptions: self.assumptions, world }
+    }
+
     fn walk<'a>(&'a self, view: View<'a>, now_ns: u64) -> Walk<'a> {
         Walk {
             view,
@@ -222,6 +272,17 @@ impl Oracle {
             backends: Vec::new(),
         }
     }
+}
+
+/// SIM-5: an answer with a note for each choice under which the verdict is another.
+fn weighed(mut answer: Answer, others: &[(Choice, Answer)]) -> Answer {
+    for (choice, other) in others {
+        let verdict = other.verdict.kind();
+        if verdict != answer.verdict.kind() {
+            answer.notes.push(Note::Decision { choice: *choice, verdict });
+        }
+    }
+    answer
 }
 
 /// NSG-20: whether a change makes the flows under this NSG be evaluated again.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use nsgsim::model::assumptions::FirstWayOut;
 use nsgsim::model::flow::{Fragment, Icmp, Packet, Port};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{PublicIpIndex, Reference};
@@ -56,6 +57,11 @@ impl Walk<'_> {
         if let Some(came_in_by) = sender.came_in_by.as_ref().filter(|by| **by != Entrance::Nothing) {
             return Ok(self.leave_as_it_came(came_in_by, packet));
         }
+        if self.view.assumptions.out_1 == FirstWayOut::Instance
+            && let Some(left) = self.leave_by_own_address(sender, packet)
+        {
+            return Ok(left);
+        }
         let subnet = &network.subnets[sender.subnet.get()];
         if let Some(gateway) = &subnet.nat_gateway {
             return self.leave_by_nat_gateway(
@@ -78,9 +84,8 @@ impl Walk<'_> {
             self.must_hold(Unknown::ForeignSourceLeaves { nic })?;
             return Ok(None);
         };
-        if let Some(public_ip) = &self.view.configuration(own).public_ip {
-            let address = public_ip.here().and_then(|at| network.public_ips[at.get()].address);
-            return Ok(self.leave_by(Snat::InstancePublicIp, address, packet));
+        if let Some(left) = self.leave_by_own_address(sender, packet) {
+            return Ok(left);
         }
         if let Some(left) = self.leave_by_balancer(sender, own, packet)? {
             return Ok(left);
@@ -92,6 +97,16 @@ impl Walk<'_> {
         self.translation.snat = Some(snat);
         self.translation.source = source;
         source.map(|source| (source, packet.five_tuple.source_port))
+    }
+
+    /// PIP-1: by the public address of the sending configuration, if it has one.
+    fn leave_by_own_address(&mut self, sender: &Sender, packet: &Packet) -> Option<Left> {
+        let nic = sender.interface.nic()?;
+        let own = self.view.configurations(|own| own.address == Some(packet.five_tuple.source));
+        let own = own.into_iter().find(|at| at.nic == nic)?;
+        let public_ip = self.view.configuration(own).public_ip.as_ref()?;
+        let address = public_ip.here().and_then(|at| self.view.network.public_ips[at.get()].address);
+        Some(self.leave_by(Snat::InstancePublicIp, address, packet))
     }
 
     /// OUT-5.

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
+use nsgsim::model::assumptions::{LearnedDefault, LongerUserRoute};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{GatewayIndex, PrivateEndpointIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::network::ServiceEndpoint;
@@ -96,7 +97,13 @@ impl View<'_> {
         if self.endpoint_near(self.vnet_of(subnet), to).is_none()
             && let Some(route) = self.service_endpoint_route(subnet, to)?
         {
-            return Ok(Some(route));
+            // ROUTE-8.
+            let beats = |user: &Candidate| user.prefix.prefix_len() > route.prefix.prefix_len();
+            if self.assumptions.route_8 == LongerUserRoute::EndpointWins
+                || !self.user_routes(subnet, to)?.iter().any(beats)
+            {
+                return Ok(Some(route));
+            }
         }
         self.route_without_service_endpoints(subnet, to)
     }
@@ -191,7 +198,8 @@ impl View<'_> {
             .routes
             .iter()
             .any(|route| route.destination == RouteDestination::Prefix(all)));
-        let learned = self.propagates(subnet)
+        let learned = self.assumptions.route_4 == LearnedDefault::Removes
+            && self.propagates(subnet)
             && self.gateway_space(self.vnet_of(subnet)).prefixes.iter().any(|known| known.prefix == all);
         by_user || learned
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use nsgsim::model::assumptions::{AllOfIpv4, PortlessPackets};
 use nsgsim::model::flow::{FiveTuple, Packet, Port};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex};
@@ -10,7 +11,7 @@ use nsgsim::model::rule::{Access, AddressTerm, Direction, PortTerm, Protocol, Pr
 use nsgsim::model::tag::TagName;
 use nsgsim::model::verdict::{Interface, RulePlace, Unknown};
 
-use super::space::{PLATFORM, View, has_no_public_address};
+use super::space::{PLATFORM, View, prefix};
 use super::world::{Asked, all_of, any_of};
 
 /// The metadata service (TAG-11).
@@ -169,6 +170,9 @@ impl RuleAt<'_> {
 
     /// Whether a term holds a public address that Azure picks; `None` where it depends on the address.
     fn hidden_source(&self, term: &AddressTerm) -> Option<bool> {
+        if self.is_any(term) {
+            return Some(true);
+        }
         let tag = match term {
             AddressTerm::Any => return Some(true),
             AddressTerm::Asg(Reference::Here(_)) => return Some(false),
@@ -192,8 +196,19 @@ impl RuleAt<'_> {
         if of_family.clone().any(|range| range.prefix_len() == 0) {
             return Some(true);
         }
-        let none = of_family.all(|range| has_no_public_address(*range));
+        let none = of_family.all(|range| self.view.lists_nothing_of(*range));
         none.then_some(false)
+    }
+
+    /// NSG-12: a term that holds every address.
+    fn is_any(&self, term: &AddressTerm) -> bool {
+        match term {
+            AddressTerm::Any => true,
+            AddressTerm::Prefix(range) => {
+                self.view.assumptions.nsg_12 == AllOfIpv4::Any && *range == prefix("0.0.0.0/0")
+            }
+            AddressTerm::Tag(_) | AddressTerm::Asg(_) | AddressTerm::Invalid(_) => false,
+        }
     }
 
     /// NSG-5, NSG-6.
@@ -216,6 +231,7 @@ impl RuleAt<'_> {
             return Ok(terms.iter().any(|term| self.hidden_source(term) == Some(true)));
         }
         any_of(terms.iter().map(|term| match term {
+            _ if self.is_any(term) => Ok(true),
             AddressTerm::Any => Ok(true),
             AddressTerm::Prefix(prefix) => Ok(prefix.contains(&address)),
             AddressTerm::Tag(tag) => self.tag(tag, end, address),
@@ -257,9 +273,7 @@ impl RuleAt<'_> {
                 self.unknown_space(missing, address)
             }
             Err(_) if around => Ok(true),
-            Err(missing) if public && super::space::is_public(address) => {
-                Ok(!self.unknown_space(missing, address)?)
-            }
+            Err(missing) if public && view.is_listed(address) => Ok(!self.unknown_space(missing, address)?),
             Err(_) if public => Ok(false),
             _ => view.tag_holds(tag, address),
         }
@@ -294,6 +308,10 @@ impl RuleAt<'_> {
             End::Source => (&self.rule.source_ports, self.seen.tuple.source_port),
             End::Destination => (&self.rule.destination_ports, self.seen.tuple.destination_port),
         };
+        // NSG-10.
+        if port == Port::None && self.view.assumptions.nsg_10 == PortlessPackets::Ignored {
+            return Ok(true);
+        }
         let invalid = terms.iter().filter_map(|term| match term {
             PortTerm::Invalid(text) => Some(self.invalid(text)),
             PortTerm::Range(_) => None,

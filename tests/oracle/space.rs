@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use nsgsim::model::assumptions::{Assumptions, InternetList, RoutesAround};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::network::{Network, Peering, PeeringState};
@@ -49,19 +50,17 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a range holds no public address of Azure's (TAG-10).
-pub(crate) fn has_no_public_address(range: Prefix) -> bool {
-    match range {
-        Prefix::V4(_) => NEVER_INTERNET.iter().any(|text| prefix(text).contains(&range)),
-        Prefix::V6(_) => !prefix("2000::/3").contains(&range) && !range.contains(&prefix("2000::/3")),
-    }
-}
+/// What came back into `Internet` by September 2017, and what had left it by 2020 (TAG-20).
+const BACK_BY_2017_09: [&str; 1] = ["25.25.0.0/16"];
+const GONE_BY_2020: [&str; 5] =
+    ["21.0.0.0/8", "22.0.0.0/8", "20.176.0.0/13", "52.132.0.0/14", "129.75.0.0/16"];
 
 /// A network, its tags, and the world in which they are asked.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) network: &'a Network,
     pub(crate) tags: &'a TagCatalog,
+    pub(crate) assumptions: Assumptions,
     pub(crate) world: &'a World,
 }
 
@@ -113,7 +112,60 @@ impl<'a> View<'a> {
 
     /// TAG-10: whether `Internet`, seen from a NIC in this subnet, holds the address.
     pub(crate) fn internet(&self, subnet: SubnetIndex, address: IpAddr) -> Asked<bool> {
-        if is_public(address) { Ok(!self.connected(subnet, address)?) } else { Ok(false) }
+        if self.is_listed(address) { Ok(!self.connected(subnet, address)?) } else { Ok(false) }
+    }
+
+    /// TAG-20: what an export observed to be `Internet`, where it speaks of the family.
+    fn observed(&self, ipv4: bool) -> Option<Vec<Prefix>> {
+        let observed = self.network.observed_internet.as_ref()?;
+        let of_family: Vec<Prefix> =
+            observed.prefixes.iter().copied().filter(|prefix| prefix.addr().is_ipv4() == ipv4).collect();
+        (!of_family.is_empty()).then_some(of_family)
+    }
+
+    /// TAG-20: whether the list of `Internet` holds the address, before connected space is taken out of it.
+    pub(crate) fn is_listed(&self, address: IpAddr) -> bool {
+        if let Some(observed) = self.observed(address.is_ipv4()) {
+            return holds(&observed, address);
+        }
+        let back = holds(&BACK_BY_2017_09.map(prefix), address);
+        let gone = holds(&GONE_BY_2020.map(prefix), address);
+        match self.assumptions.tag_20 {
+            InternetList::June2017 => is_public(address),
+            InternetList::September2017 => is_public(address) || back,
+            InternetList::Year2020 => (is_public(address) || back) && !gone,
+        }
+    }
+
+    /// TAG-20: whether no address of a range is in the list of `Internet`.
+    pub(crate) fn lists_nothing_of(&self, range: Prefix) -> bool {
+        let meets = |other: &Prefix| range.contains(other) || other.contains(&range);
+        if let Some(observed) = self.observed(range.addr().is_ipv4()) {
+            return !observed.iter().any(meets);
+        }
+        let within = |texts: &[&str]| texts.iter().any(|text| prefix(text).contains(&range));
+        let never = match range {
+            Prefix::V4(_) => within(&NEVER_INTERNET),
+            Prefix::V6(_) => !meets(&prefix("2000::/3")),
+        };
+        let back = BACK_BY_2017_09.map(prefix).iter().any(meets);
+        match self.assumptions.tag_20 {
+            InternetList::June2017 => never,
+            InternetList::September2017 => never && !back,
+            InternetList::Year2020 => (never && !back) || within(&GONE_BY_2020),
+        }
+    }
+
+    /// TAG-9: whether a route with this next hop adds its prefix to `VirtualNetwork`; `None` where nobody knows.
+    fn adds_its_prefix(&self, next_hop: &NextHop) -> Option<bool> {
+        let all = self.assumptions.tag_9 == RoutesAround::AsDecided;
+        match next_hop {
+            _ if self.assumptions.tag_9 == RoutesAround::None => Some(false),
+            NextHop::VirtualAppliance(_) => Some(true),
+            NextHop::VirtualNetworkGateway | NextHop::VnetLocal => Some(all),
+            NextHop::Internet | NextHop::None => Some(false),
+            NextHop::Other(_) => None,
+        }
     }
 
     /// Items 1, 3, 4 and 5 of TAG-8.
@@ -270,12 +322,13 @@ impl<'a> View<'a> {
         ranges.extend(gateways.prefixes.iter().map(|known| known.prefix));
         let table = match self.route_table(subnet) {
             None => return Some(ranges),
+            Some(_) if self.assumptions.tag_9 == RoutesAround::None => return Some(ranges),
             Some(table) => table.ok()?,
         };
         for route in &table.routes {
-            match (&route.next_hop, &route.destination) {
-                (NextHop::Internet | NextHop::None, _) => {}
-                (NextHop::Other(_), _) | (_, RouteDestination::Invalid(_)) => return None,
+            match (self.adds_its_prefix(&route.next_hop), &route.destination) {
+                (Some(false), _) => {}
+                (None, _) | (_, RouteDestination::Invalid(_)) => return None,
                 (_, RouteDestination::Prefix(prefix)) => ranges.push(*prefix),
                 (_, RouteDestination::Tag(tag)) => ranges.extend(&self.tags.get(tag)?.prefixes),
             }
@@ -295,20 +348,21 @@ impl<'a> View<'a> {
     fn user_routes_hold(&self, subnet: SubnetIndex, address: IpAddr) -> Asked<bool> {
         let table = match self.route_table(subnet) {
             None => return Ok(false),
+            Some(_) if self.assumptions.tag_9 == RoutesAround::None => return Ok(false),
             Some(Err(missing)) => return self.missing_holds(subnet, missing.as_str(), address),
             Some(Ok(table)) => table,
         };
-        any_of(table.routes.iter().map(|route| match &route.next_hop {
-            NextHop::Internet | NextHop::None => Ok(false),
-            NextHop::VirtualAppliance(_) | NextHop::VirtualNetworkGateway | NextHop::VnetLocal => {
-                self.destination_holds(subnet, &route.destination, address)
-            }
-            NextHop::Other(kind) => {
-                if self.destination_holds(subnet, &route.destination, address)? {
-                    self.missing_holds(subnet, kind, address)
-                } else {
-                    Ok(false)
+        any_of(table.routes.iter().map(|route| {
+            match (self.adds_its_prefix(&route.next_hop), &route.next_hop) {
+                (Some(false), _) => Ok(false),
+                (None, NextHop::Other(kind)) => {
+                    if self.destination_holds(subnet, &route.destination, address)? {
+                        self.missing_holds(subnet, kind, address)
+                    } else {
+                        Ok(false)
+                    }
                 }
+                (Some(true) | None, _) => self.destination_holds(subnet, &route.destination, address),
             }
         }))
     }

@@ -13,7 +13,7 @@ use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::{Interface, StepAnswer};
 use serde_json::Value;
 
-use super::engine::ENGINES;
+use super::engine::{ENGINES, Judging};
 use super::{bare, judge_all, nic_of, question, spelt};
 
 #[test]
@@ -58,7 +58,8 @@ fn profile(network: &Network, nic: NicIndex, result: &Value) -> Result<usize, St
     let last = groups.last().ok_or("no NSGs")?;
     let decider = bare(last["matchedRule"]["ruleName"].as_str().ok_or("no rule")?);
     for (name, make) in ENGINES {
-        let answer = make(network.clone(), &tags).ip_flow(nic, direction, &Packet::new(tuple));
+        let answer =
+            make(network.clone(), &tags, Judging::default()).ip_flow(nic, direction, &Packet::new(tuple));
         let asked: Vec<String> = answer
             .steps
             .iter()

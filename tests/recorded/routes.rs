@@ -12,7 +12,7 @@ use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::{NextHopKind, RouteSource, VerdictKind};
 use serde_json::Value;
 
-use super::engine::ENGINES;
+use super::engine::{ENGINES, Judging};
 use super::{judge_all, nic_of, question};
 
 /// A next hop as it is compared: what old answers call `VnetLocal`, later ones call `VirtualNetwork`.
@@ -45,7 +45,7 @@ fn next_hops_are_those_that_the_service_named() {
             return Err(format!("{expected:?}: no recording has a route of a user's"));
         }
         for (name, make) in ENGINES {
-            let found = make(network.clone(), &tags).next_hop(nic, destination);
+            let found = make(network.clone(), &tags, Judging::default()).next_hop(nic, destination);
             let Ok(Some(step)) = &found else { return Err(format!("{name}: {found:?}")) };
             if hop(Some(step.next_hop)) != expected.0 || step.source != RouteSource::System {
                 return Err(format!("{name}: expected {expected:?}, found {step:?}"));
@@ -138,7 +138,7 @@ fn connectivity_checks_end_as_the_service_saw() {
             }
         }
         for (name, make) in ENGINES {
-            let mut engine = make(network.clone(), &tags);
+            let mut engine = make(network.clone(), &tags, Judging::default());
             let answer = engine.path(Origin::Nic(nic), &Packet::new(tuple), 0, None);
             let by: Vec<&str> = answer.routes.iter().map(|route| hop(Some(route.next_hop))).collect();
             // What a machine sends to itself takes no route (EVAL-9).

@@ -16,7 +16,7 @@ use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::Interface;
 use serde_json::Value;
 
-use super::engine::ENGINES;
+use super::engine::{ENGINES, Judging};
 use super::{bare, judge_all, spelt};
 
 /// What is compared of a rule: direction, priority, name, access, protocol; source and destination; their ports.
@@ -268,7 +268,7 @@ fn borders_decide_alike(
     }
     let tags = TagCatalog::default();
     for (engine, make) in ENGINES {
-        let engine_made = make(bare_network.clone(), &tags);
+        let engine_made = make(bare_network.clone(), &tags, Judging::default());
         for probe in &probes {
             let far = IpAddr::from(std::net::Ipv4Addr::from(*probe));
             let (from, to) = if direction == Direction::Inbound { (far, own) } else { (own, far) };

@@ -10,8 +10,8 @@ use super::nic::NicDraft;
 use super::node::Node;
 use super::resolve::{Positions, Reader, positions};
 use super::{
-    accounts, admin, balancer, cloud, endpoint_limits, endpoints, limits, nic, nsg, routing, settings,
-    topology, validate, vnet,
+    accounts, admin, balancer, cloud, endpoint_limits, endpoints, internet, limits, nic, nsg, routing,
+    settings, topology, validate, vnet,
 };
 use crate::ingest::error::IngestError;
 use crate::model::finding::Finding;
@@ -116,7 +116,9 @@ pub(super) fn network<'a>(
     for (resource, name) in nsgs.into_iter().zip(names) {
         drafts.push(nsg::read(&mut reader, resource, name)?);
     }
+    let effective = std::mem::take(&mut reader.collection.effective_rules);
     let mut findings = reader.finish();
+    network.observed_internet = internet::observed(&effective, &mut findings)?;
     validate::check(&drafts, &network, &mut findings);
     topology::check(&network, &nodes, &mut findings);
     limits::check(&network, &drafts, &nodes, &mut findings);

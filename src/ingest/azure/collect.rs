@@ -35,6 +35,8 @@ pub(super) struct Collection<'a> {
     children: HashMap<(ResourceId, String), BTreeMap<ResourceId, Resource<'a>>>,
     /// Lists of admin rules in force on one network, which carry no ID of their own.
     pub effective_admin_rules: Vec<Vec<Node<'a>>>,
+    /// The rules of single NSGs in effect at some interface (NW-6).
+    pub effective_rules: Vec<Node<'a>>,
     count: usize,
 }
 

@@ -16,6 +16,8 @@ enum Shape {
     Resource,
     /// `{"value": [...]}`.
     Page,
+    /// The rules of one NSG in effect at an interface (NW-6).
+    EffectiveRules,
     /// Lists named after types of resources.
     Inventory,
     /// Answer of Resource Graph (JSON-7).
@@ -42,6 +44,8 @@ fn shape(node: Node<'_>) -> Shape {
         Shape::ResourceGraph
     } else if has("changeNumber") && has("cloud") && is_list("values") {
         Shape::ServiceTags
+    } else if is_effective(node) {
+        Shape::EffectiveRules
     } else if recognise(node).is_some() {
         Shape::Resource
     } else if node.raw_members().any(|(name, _)| kind::of_list(name).is_some()) {
@@ -58,6 +62,11 @@ fn is_page(node: Node<'_>) -> bool {
     node.raw_members().any(|(name, value)| {
         name.eq_ignore_ascii_case("value") && (value.as_list().is_some() || value.is_empty())
     })
+}
+
+/// Whether the object is an entry of an export of effective rules (NW-6).
+fn is_effective(node: Node<'_>) -> bool {
+    node.raw_member("effectiveSecurityRules").is_some() && node.raw_member("networkSecurityGroup").is_some()
 }
 
 /// Whether a document is Terraform's state or plan (JSON-9).
@@ -108,6 +117,10 @@ impl<'a> DocumentReader<'_, 'a> {
         }
         match shape(node) {
             Shape::Resource => self.resource(node, None),
+            Shape::EffectiveRules => {
+                self.collection.effective_rules.push(node);
+                Ok(())
+            }
             Shape::Page => self.page(node, None),
             Shape::Inventory => self.inventory(node),
             Shape::ResourceGraph => self.resource_graph(node),
@@ -195,6 +208,11 @@ impl<'a> DocumentReader<'_, 'a> {
     fn resource(&mut self, node: Node<'a>, kind: Option<Kind>) -> Result<(), IngestError> {
         if !node.is_object() {
             return Err(node.wrong("an object"));
+        }
+        // One envelope of effective rules has the name of the list of NSGs themselves (NW-6).
+        if is_effective(node) {
+            self.collection.effective_rules.push(node);
+            return Ok(());
         }
         let recognised = match kind {
             Some(kind) => Some(Recognised::Resource(kind)),

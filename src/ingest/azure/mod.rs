@@ -15,6 +15,7 @@ mod documents;
 mod endpoint_limits;
 mod endpoints;
 mod findings;
+mod internet;
 mod kind;
 mod limits;
 mod nic;

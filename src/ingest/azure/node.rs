@@ -166,6 +166,13 @@ impl<'a> Node<'a> {
         present(self).or_else(|| present(self.raw_member("properties")?))
     }
 
+    /// The object around the list that the value is an item of.
+    pub(super) fn around(self) -> Option<Self> {
+        let list = self.at(self.entry().parent);
+        let around = list.at(list.entry().parent);
+        around.is_object().then_some(around)
+    }
+
     /// The text that the value is.
     pub(super) fn text(self) -> Result<&'a str, IngestError> {
         self.as_text().ok_or_else(|| self.wrong("a text"))

@@ -36,6 +36,7 @@ impl Builder<'_> {
             _ => None,
         });
         match owner {
+            Some((at, _)) if at != vnet && !self.crosses(from, vnet, &Reference::Here(at)) => {}
             Some((_, Owner::Nic(nic, _))) => self.enter_appliance(from, nic),
             Some((at, Owner::LoadBalancer(place))) => {
                 if !self.reaches_frontend(vnet, at, place) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Builder, same_region};
 use crate::compile::balancers::{Member, frontend_address};
 use crate::compile::places::FrontendPlace;
+use crate::model::assumptions::InternalBalancer;
 use crate::model::flow::Port;
 use crate::model::index::VnetIndex;
 use crate::model::verdict::{Interface, Reason, RouteEnd, Unknown};
@@ -75,9 +76,11 @@ impl Builder<'_> {
         let frontends: Vec<BalanceAt> = places
             .iter()
             .map(|place| {
+                let gate = self.gate_before(*place, entry);
                 let rules = self.compiled.balancers.rules(*place);
                 let ways = rules.iter().map(|rule| {
-                    rule.members.iter().map(|member| self.member_way(member, entry)).collect::<Vec<_>>()
+                    let ways = rule.members.iter().map(|member| self.member_way(member, entry, &gate));
+                    ways.collect::<Vec<_>>()
                 });
                 BalanceAt {
                     place: *place,
@@ -101,7 +104,19 @@ impl Builder<'_> {
         self.journey.stages.push(Stage::Balance(Balance { frontends, as_next_hop, entrance }));
     }
 
-    fn member_way(&self, member: &Member, entry: &Entry) -> MemberWay {
+    /// What stands before a member without an NSG (EVAL-11).
+    fn gate_before(&self, place: FrontendPlace, entry: &Entry) -> Gate {
+        let standard = self.compiled.network.load_balancers[place.balancer.get()].standard;
+        let closed = self.compiled.assumptions.eval_11 == InternalBalancer::Closed && standard;
+        match entry {
+            Entry::Public(gate) => gate.clone(),
+            Entry::Internal | Entry::PrivateLink if closed => Gate::ClosedInside(place.balancer),
+            // A next hop is not where the packet goes.
+            Entry::Internal | Entry::PrivateLink | Entry::NextHop(_) => Gate::Open,
+        }
+    }
+
+    fn member_way(&self, member: &Member, entry: &Entry, gate: &Gate) -> MemberWay {
         let mut branch = self.branch();
         let nic = match member {
             Member::Missing(id) => {
@@ -110,12 +125,10 @@ impl Builder<'_> {
             }
             Member::Nic(nic, ..) => *nic,
         };
-        let onward = match entry {
-            Entry::NextHop(from) => return self.hop_way(*from, nic),
-            Entry::Internal | Entry::PrivateLink => Gate::Open,
-            Entry::Public(gate) => gate.clone(),
-        };
-        branch.enter_interface(nic).gate = onward;
+        if let Entry::NextHop(from) = entry {
+            return self.hop_way(*from, nic);
+        }
+        branch.enter_interface(nic).gate = gate.clone();
         let internal = matches!(entry, Entry::Internal);
         let hairpin = internal && self.compiled.network.nics[nic.get()].has(self.source);
         MemberWay { hairpin, onward: Arc::new(branch.finish()) }

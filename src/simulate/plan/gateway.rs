@@ -45,7 +45,9 @@ impl Builder<'_> {
             self.diversion(subnet, table);
         }
         if let Some(endpoint) = self.routed_endpoint(vnet, table) {
-            self.enter_endpoint(endpoint);
+            if self.crosses_to_endpoint(None, vnet, endpoint) {
+                self.enter_endpoint(endpoint);
+            }
             return true;
         }
         let Some(chosen) = table.choose(self.destination) else { return false };
@@ -85,7 +87,10 @@ impl Builder<'_> {
                 (Some(remote), Some(back))
                     if back.use_remote_gateways && peerings::gateways_in(network, remote).is_empty() =>
                 {
-                    return self.arrive_across(vnet, remote);
+                    if self.crosses(None, vnet, &peering.side.remote) {
+                        self.arrive_across(vnet, remote);
+                    }
+                    return;
                 }
                 (None, _) => {
                     if let Reference::Missing(remote) = &peering.side.remote {

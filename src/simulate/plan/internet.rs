@@ -4,6 +4,7 @@ use super::{Builder, Ends};
 use crate::compile::balancers::{DEFAULT_IDLE_MIN, missing_balancer};
 use crate::compile::places::{Owner, PublicOwner};
 use crate::compile::surroundings::internet_base;
+use crate::model::assumptions::FirstWayOut;
 use crate::model::flow::Origin;
 use crate::model::flow::Port;
 use crate::model::index::{NicIndex, PublicIpIndex, Reference, SubnetIndex};
@@ -40,6 +41,10 @@ impl Builder<'_> {
     fn way_out(&self, from: Interface, subnet: SubnetIndex) -> (Way, Option<IpAddr>) {
         let network = &self.compiled.network;
         let subnet = &network.subnets[subnet.get()];
+        let own_goes_first = self.compiled.assumptions.out_1 == FirstWayOut::Instance;
+        if own_goes_first && let Some(own) = self.own_address(from) {
+            return own;
+        }
         match &subnet.nat_gateway {
             Some(Reference::Here(gateway)) => {
                 let gateway = &network.nat_gateways[gateway.get()];
@@ -66,17 +71,25 @@ impl Builder<'_> {
         let Some(place) = (0..nic.ip_configurations.len()).find(sends) else {
             return (Way::SomehowIf(Unknown::ForeignSourceLeaves { nic: nic.id.clone() }), None);
         };
-        match &nic.ip_configurations[place].public_ip {
-            Some(Reference::Here(own)) => {
-                return (Way::Through(Snat::InstancePublicIp), self.address_of(*own));
-            }
-            Some(Reference::Missing(_)) => return (Way::Through(Snat::InstancePublicIp), None),
-            None => {}
+        if let Some(own) = self.own_address(from) {
+            return own;
         }
         match self.balanced(index, place) {
             Some(by) => (by, None),
             None => (self.default_outbound(nic, subnet), None),
         }
+    }
+
+    /// By the public address of the configuration that sends, if it has one (PIP-1).
+    fn own_address(&self, from: Interface) -> Option<(Way, Option<IpAddr>)> {
+        let nic = &self.compiled.network.nics[from.nic()?.get()];
+        let mut configurations = nic.ip_configurations.iter();
+        let sender = configurations.find(|configuration| configuration.address == Some(self.source))?;
+        let address = match sender.public_ip.as_ref()? {
+            Reference::Here(own) => self.address_of(*own),
+            Reference::Missing(_) => None,
+        };
+        Some((Way::Through(Snat::InstancePublicIp), address))
     }
 
     fn address_of(&self, public_ip: PublicIpIndex) -> Option<IpAddr> {

@@ -1,12 +1,14 @@
 //! Lays out journeys: which filters, routes and translations lie between two places (EVAL-12).
 //!
 //! One file a part of the way: `route` from an interface on, `appliance` through machines that forward, `balance` behind
-//! load balancers, `internet` out and in by public addresses, `gateway` from on-premises, `service` into services.
+//! load balancers, `internet` out and in by public addresses, `gateway` from on-premises, `peering` between networks,
+//! `service` into services.
 
 mod appliance;
 mod balance;
 mod gateway;
 mod internet;
+mod peering;
 mod route;
 mod service;
 

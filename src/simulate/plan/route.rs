@@ -7,6 +7,7 @@ use crate::compile::peerings;
 use crate::compile::places::{Owner, within};
 use crate::compile::routes::{EffectiveRoute, Hop, SubnetRoutes};
 use crate::compile::surroundings::may_be_in_a_network;
+use crate::model::assumptions::LongerUserRoute;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, PrivateEndpointIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::prefix::{Prefix, host};
@@ -52,10 +53,18 @@ impl<'c> Builder<'c> {
                 self.diversion(subnet, unknown);
             }
             self.take(system_route(from, host(destination), NextHopKind::InterfaceEndpoint));
-            self.enter_endpoint(endpoint);
+            if self.crosses_to_endpoint(Some(from), vnet, endpoint) {
+                self.enter_endpoint(endpoint);
+            }
             return;
         }
         if let Some((prefix, storage)) = table.service_prefix(destination) {
+            if let Some(unknown) = &table.unknown_table
+                && self.compiled.assumptions.route_8 == LongerUserRoute::UserWins
+            {
+                // It may hold a longer route (ROUTE-8).
+                self.diversion(subnet, unknown);
+            }
             self.take(system_route(from, prefix, NextHopKind::VirtualNetworkServiceEndpoint));
             self.leave_by_service_endpoint(subnet, storage);
             return;
@@ -114,6 +123,7 @@ impl<'c> Builder<'c> {
         let vnet = network.subnets[subnet.get()].vnet;
         match &chosen.hop {
             Hop::VnetLocal => self.arrive(vnet, Gate::Open),
+            Hop::Peering(remote) if !self.crosses(Some(from), vnet, remote) => {}
             Hop::Peering(Reference::Here(remote)) => self.arrive_across(vnet, *remote),
             Hop::Peering(Reference::Missing(remote)) => self.missing(remote.clone()),
             // To another network of the inventory (GW-6), or out of the boundary (GW-3).
@@ -162,6 +172,19 @@ impl<'c> Builder<'c> {
             Some(Owner::PrivateEndpoint(endpoint)) => Some(endpoint),
             _ => None,
         })
+    }
+
+    /// Whether a packet comes to a private endpoint in reach, which may stand in a peered network.
+    pub(super) fn crosses_to_endpoint(
+        &mut self,
+        from: Option<Interface>,
+        own: VnetIndex,
+        endpoint: PrivateEndpointIndex,
+    ) -> bool {
+        let network = &self.compiled.network;
+        let subnet = network.private_endpoints[endpoint.get()].subnet.as_ref().and_then(Reference::here);
+        let at = subnet.map(|subnet| network.subnets[subnet.get()].vnet);
+        at.is_none_or(|at| at == own || self.crosses(from, own, &Reference::Here(at)))
     }
 
     /// Something that the inventory lacks may take the packet another way.

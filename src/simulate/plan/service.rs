@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::{Builder, same_region};
 use crate::compile::places::{FrontendPlace, frontend_places};
+use crate::model::assumptions::EndpointAdminRules;
 use crate::model::flow::Origin;
 use crate::model::id::ResourceId;
 use crate::model::index::{PrivateEndpointIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex};
@@ -75,7 +76,8 @@ impl Builder<'_> {
         let filtered = subnet.is_some_and(|subnet| {
             self.compiled.network.subnets[subnet.get()].private_endpoint_policies.ask_nsg()
         });
-        if filtered {
+        let asks_admin_rules = self.compiled.assumptions.adm_10 == EndpointAdminRules::EndpointToo;
+        if filtered || asks_admin_rules {
             self.journey.filter(interface, direction);
         }
         let service = approved.or(resource.connections.first()).and_then(|carrier| carrier.service.as_ref());

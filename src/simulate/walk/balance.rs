@@ -7,6 +7,7 @@ use crate::compile::balancers::{Member, Probe, ServedRule, Takes};
 use crate::compile::resolve::IPV6_PROBES;
 use crate::compile::surroundings::{PLATFORM, fixed};
 use crate::compile::world::{Open, World};
+use crate::model::assumptions::FloatingDestination;
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::index::{LoadBalancerIndex, NicIndex};
 use crate::model::rule::{Direction, Protocol};
@@ -93,7 +94,9 @@ impl Walk<'_> {
         for (member, way) in rule.members.iter().zip(&at.ways[number]) {
             let mut course = course.clone();
             if !balance.as_next_hop {
-                rewrite(&mut course, balance, at, rule, member);
+                let keeps =
+                    rule.floating_ip && self.compiled.assumptions.lb_5 == FloatingDestination::Frontend;
+                rewrite(&mut course, (balance, at), rule, member, keeps);
             }
             if self.gets_flows(balancer, rule, member, &course, world)? {
                 found.push(Candidate { member, way, balancer, course });
@@ -162,8 +165,14 @@ impl Walk<'_> {
     }
 }
 
-/// What a member sees: its own address, or the frontend's under floating IP (LB-2, LB-5).
-fn rewrite(course: &mut Course, balance: &Balance, at: &BalanceAt, rule: &ServedRule, member: &Member) {
+/// What a member's rules see: its own address, or under floating IP the frontend's, which the packet keeps (LB-2, LB-5).
+fn rewrite(
+    course: &mut Course,
+    (balance, at): (&Balance, &BalanceAt),
+    rule: &ServedRule,
+    member: &Member,
+    keeps: bool,
+) {
     course.entered = balance.entrance.map(|entrance| match entrance {
         Entrance::Frontend { address, public, .. } => {
             Entrance::Frontend { address, port: course.seen.destination_port, public }
@@ -172,7 +181,7 @@ fn rewrite(course: &mut Course, balance: &Balance, at: &BalanceAt, rule: &Served
     });
     let seen = &mut course.seen;
     match member {
-        _ if rule.floating_ip => seen.destination = at.address.unwrap_or(seen.destination),
+        _ if keeps => seen.destination = at.address.unwrap_or(seen.destination),
         Member::Nic(.., address) => seen.destination = *address,
         Member::Missing(_) => {}
     }

@@ -6,10 +6,13 @@ use crate::compile::cells::Cell;
 use crate::compile::network::PolicyReference;
 use crate::compile::policy::Picked;
 use crate::compile::world::{Open, World};
+use crate::model::assumptions::{RevokedReplies, SeveralManagers};
 use crate::model::flow::{FiveTuple, Fragment, Icmp, TcpFlags};
 use crate::model::rule::{Access, Direction};
 use crate::model::services::{AdminAction, AdminRulePosition};
-use crate::model::verdict::{AdminHit, Reason, RuleHit, RulePlace, Snat, Step, StepAnswer, Unknown};
+use crate::model::verdict::{
+    AdminHit, BalancerFault, Reason, RuleHit, RulePlace, Snat, Step, StepAnswer, Unknown,
+};
 use crate::simulate::journey::{Filter, Gate};
 use crate::simulate::state::{Entrance, FlowKey, FlowRecord};
 
@@ -38,7 +41,9 @@ impl Walk<'_> {
         if let Some((key, record)) = found {
             let passed =
                 Passed { key, direction, by_record: true, entered: record.entered, translated_ns: None };
-            if let Some(reason) = record.revoked {
+            let passes =
+                self.compiled.assumptions.state_5 == RevokedReplies::Allowed && direction != record.opened;
+            if let Some(reason) = record.revoked.filter(|_| !passes) {
                 if let Reason::SecurityRule(hit) = reason {
                     course.met.steps.push(step(StepAnswer::Rule(hit), Access::Deny));
                 }
@@ -115,6 +120,10 @@ impl Walk<'_> {
                     let reason = Reason::PublicIpGate { public_ip: *public_ip, nic };
                     return Ok(Some(LeafEnd::Denied(reason)));
                 }
+                Gate::ClosedInside(balancer) => {
+                    let (balancer, fault) = (*balancer, BalancerFault::NoSecurityGroup);
+                    return Ok(Some(LeafEnd::Denied(Reason::LoadBalancer { balancer, fault })));
+                }
                 Gate::Unknown(question) => {
                     if !world.ask(|| question.clone())? {
                         return Ok(Some(LeafEnd::Refused(question.clone())));
@@ -171,6 +180,10 @@ impl Walk<'_> {
         let action = |said: &AdminSaid| match said {
             AdminSaid::Rule(rule) => Some(self.compiled.network.admin_rule(*rule).action),
             AdminSaid::Assumed(_) => None,
+        };
+        let managers = match self.compiled.assumptions.adm_7 {
+            SeveralManagers::Both => managers,
+            SeveralManagers::HighestOnly => highest(managers, world)?,
         };
         for (place, manager) in managers.iter().enumerate() {
             let Some(said) = self.manager(manager, seen, cells, picked, world)? else { continue };
@@ -267,6 +280,21 @@ fn answer(course: &mut Course, record: &FlowRecord) {
         course.met.translation.snat = Some(Snat::LoadBalancerRule);
         course.met.translation.source = address;
     }
+}
+
+/// The manager of the highest scope alone (ADM-7), where it is assumed that the others do not count.
+fn highest<'m>(managers: &'m [ManagerLists], world: &World) -> Result<&'m [ManagerLists], Box<Open>> {
+    for manager in managers {
+        let goes_first = match &manager.before_next {
+            None => true,
+            Some(question) => world.ask(|| question.clone())?,
+        };
+        if goes_first {
+            // With nobody behind it the question who goes first is answered.
+            return Ok(std::slice::from_ref(manager));
+        }
+    }
+    Ok(managers)
 }
 
 /// What admin rules said.

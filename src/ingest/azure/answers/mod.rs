@@ -2,7 +2,7 @@
 
 mod diagnostics;
 mod routes;
-mod rules;
+pub(super) mod rules;
 
 use std::path::Path;
 

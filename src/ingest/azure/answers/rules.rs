@@ -12,7 +12,7 @@ use crate::model::rule::{Access, Priority, Protocol, ProtocolMatch};
 const NOTHING_LEFT: [&str; 2] = ["DefaultInboundDenyAll", "DefaultOutboundDenyAll"];
 
 /// Reads the rules of one NSG in effect.
-pub(super) fn group(node: Node<'_>) -> Result<AnsweredGroup, IngestError> {
+pub(in crate::ingest::azure) fn group(node: Node<'_>) -> Result<AnsweredGroup, IngestError> {
     let nsg = node.reference_of("networkSecurityGroup")?.map(|(id, _)| id);
     let association = node.member("association");
     let by =
