@@ -625,6 +625,15 @@ impl Unknown {
         }
     }
 
+    /// What it comes down to: of a flow that was let in or not, what its first packet hung on.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::FlowIsOpen { because } => because.root(),
+            other => other,
+        }
+    }
+
     /// The stable word for it.
     #[must_use]
     pub fn code(&self) -> ReasonCode {

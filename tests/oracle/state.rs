@@ -120,8 +120,11 @@ pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
         let first = found.next().expect("some world has the key");
         let alike = found.all(|other| other.doubt == first.doubt);
         // Where one world has met the packet and another has not, the packet was the last one of the flow.
-        let latest = worlds.iter().filter_map(|world| world.get(key)).max_by_key(|record| record.last_ns);
+        // If a reply would be translated in one and not in another, that is what remains to be told (OUT-5).
+        let here = || worlds.iter().rev().filter_map(|world| world.get(key));
+        let latest = here().max_by_key(|record| (record.entrance != Entrance::Nothing, record.last_ns));
         let mut record = latest.expect("some world has the key").clone();
+        let alike = alike && here().all(|other| other.entrance == record.entrance);
         if !everywhere || !alike {
             let doubts = worlds.iter().filter_map(|world| world.get(key)?.doubt.clone());
             record.doubt = doubts.chain(because.map(innermost)).next();

@@ -39,8 +39,14 @@ impl Walk<'_> {
         // A flow whose remote end nobody knows cannot be found again.
         let found = if course.picked { None } else { self.record(key, &seen, direction) };
         if let Some((key, record)) = found {
-            let passed =
-                Passed { key, direction, by_record: true, entered: record.entered, translated_ns: None };
+            let passed = Passed {
+                key,
+                direction,
+                opened: record.opened,
+                by_record: true,
+                entered: record.entered,
+                translated_ns: None,
+            };
             let passes =
                 self.compiled.assumptions.state_5 == RevokedReplies::Allowed && direction != record.opened;
             if let Some(reason) = record.revoked.filter(|_| !passes) {
@@ -68,7 +74,14 @@ impl Walk<'_> {
         let ended = self.rules(filter, course, world)?;
         if ended.is_none() && !course.picked {
             let entered = course.entered.filter(|_| direction == Direction::Inbound);
-            course.met.passed.push(Passed { key, direction, by_record: false, entered, translated_ns: None });
+            course.met.passed.push(Passed {
+                key,
+                direction,
+                opened: direction,
+                by_record: false,
+                entered,
+                translated_ns: None,
+            });
         }
         Ok(ended)
     }

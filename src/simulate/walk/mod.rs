@@ -125,7 +125,10 @@ impl LeafEnd {
 #[derive(Clone)]
 struct Passed {
     key: FlowKey,
+    /// Which way the packet went.
     direction: Direction,
+    /// Which way the first packet of its flow went.
+    opened: Direction,
     by_record: bool,
     entered: Option<Entrance>,
     /// As [`Met::translated_ns`] of the whole way.
@@ -272,8 +275,15 @@ impl<'a> Walk<'a> {
                 let recorded = passes().filter(|passed| passed.by_record).count();
                 // Where the rules let a packet through that a record might have, there is a record either way.
                 let by_record = recorded > 0 && (recorded == times || times < leaves.len());
-                let doubt = if times < leaves.len() { first_question.cloned() } else { None };
-                self.trace(stage, by_record, doubt)
+                let root = first_question.map(Unknown::root).cloned();
+                let doubt = root.clone().filter(|_| times < leaves.len());
+                // Whether its answers are translated hangs on the question as well.
+                match passes().find(|passed| passed.entered.is_some()) {
+                    Some(kept) if passes().any(|passed| passed.entered != kept.entered) => {
+                        self.trace(kept, false, root)
+                    }
+                    _ => self.trace(stage, by_record, doubt),
+                }
             })
             .chain(denied.into_iter().map(Trace::Ended))
             .collect()
@@ -283,7 +293,7 @@ impl<'a> Walk<'a> {
         if by_record {
             return Trace::Continued(passed.key, passed.direction);
         }
-        let mut record = FlowRecord::new(passed.direction, passed.entered, self.time_ns, doubt);
+        let mut record = FlowRecord::new(passed.opened, passed.entered, self.time_ns, doubt);
         record.translated_ns = passed.translated_ns;
         Trace::Opened(passed.key, record)
     }

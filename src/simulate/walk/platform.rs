@@ -41,6 +41,7 @@ impl Walk<'_> {
                 course.met.passed.push(Passed {
                     key,
                     direction,
+                    opened: direction,
                     by_record: false,
                     entered: None,
                     translated_ns: None,
