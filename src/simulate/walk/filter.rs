@@ -50,8 +50,15 @@ impl Walk<'_> {
             let passes =
                 self.compiled.assumptions.state_5 == RevokedReplies::Allowed && direction != record.opened;
             if let Some(reason) = record.revoked.filter(|_| !passes) {
-                if let Reason::SecurityRule(hit) = reason {
-                    course.met.steps.push(step(StepAnswer::Rule(hit), Access::Deny));
+                let by = match reason {
+                    Reason::SecurityRule(hit) => Some((StepAnswer::Rule(hit), hit.direction)),
+                    Reason::AdminRule(hit) => {
+                        Some((StepAnswer::AdminRule(hit, AdminAction::Deny), hit.direction))
+                    }
+                    _ => None,
+                };
+                if let Some((answer, direction)) = by {
+                    course.met.steps.push(Step { direction, ..step(answer, Access::Deny) });
                 }
                 // Its packets keep it from idling out.
                 course.met.passed.push(passed);
