@@ -173,12 +173,15 @@ fn rewrite(
     member: &Member,
     keeps: bool,
 ) {
-    course.entered = balance.entrance.map(|entrance| match entrance {
-        Entrance::Frontend { address, public, .. } => {
-            Entrance::Frontend { address, port: course.seen.destination_port, public }
-        }
-        other => other,
-    });
+    // What starts at an address of a Private Link service is answered through it.
+    if course.entered != Some(Entrance::PrivateLink) {
+        course.entered = balance.entrance.map(|entrance| match entrance {
+            Entrance::Frontend { address, public, .. } => {
+                Entrance::Frontend { address, port: course.seen.destination_port, public }
+            }
+            other => other,
+        });
+    }
     let seen = &mut course.seen;
     match member {
         _ if keeps => seen.destination = at.address.unwrap_or(seen.destination),
