@@ -179,8 +179,8 @@ pub struct BalanceAt {
 /// The way to one member of a backend pool.
 #[derive(Clone, Debug)]
 pub struct MemberWay {
-    /// The packet would come back to the interface that it starts at (LB-9).
-    pub hairpin: bool,
+    /// The interface that it would come back to if it came from there (LB-9).
+    pub hairpin_at: Option<NicIndex>,
     /// What happens from there.
     pub onward: Arc<Journey>,
 }

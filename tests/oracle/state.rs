@@ -67,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) direction: Direction,
     /// What the flow came in by (OUT-5).
     pub(crate) entrance: Entrance,
+    /// When its first packet was seen.
+    born_ns: u64,
     /// When a packet of the flow was last seen.
     last_ns: u64,
     /// The inbound and the outbound side have sent FIN (STATE-7).
@@ -80,7 +82,7 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn new(first: Packet, direction: Direction, entrance: Entrance, now_ns: u64) -> Self {
         let (fin, revoked_by, doubt) = ((false, false), None, None);
-        Self { first, direction, entrance, last_ns: now_ns, fin, revoked_by, doubt }
+        Self { first, direction, entrance, born_ns: now_ns, last_ns: now_ns, fin, revoked_by, doubt }
     }
 
     /// STATE-6: idle for longer than the timeout; exactly as long is alive.
@@ -118,7 +120,8 @@ pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
         let everywhere = worlds.iter().all(|world| world.contains_key(key));
         let mut found = worlds.iter().filter_map(|world| world.get(key));
         let first = found.next().expect("some world has the key");
-        let alike = found.all(|other| other.doubt == first.doubt);
+        // A flow that began anew in one world was over there, and is as old as it was in another.
+        let alike = found.all(|other| (&other.doubt, other.born_ns) == (&first.doubt, first.born_ns));
         // Where one world has met the packet and another has not, the packet was the last one of the flow.
         // If a reply would be translated in one and not in another, that is what remains to be told (OUT-5).
         let here = || worlds.iter().rev().filter_map(|world| world.get(key));

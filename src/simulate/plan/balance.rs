@@ -7,7 +7,7 @@ use crate::compile::balancers::{Member, frontend_address};
 use crate::compile::places::FrontendPlace;
 use crate::model::assumptions::InternalBalancer;
 use crate::model::flow::Port;
-use crate::model::index::VnetIndex;
+use crate::model::index::{NicIndex, VnetIndex};
 use crate::model::verdict::{Interface, Reason, RouteEnd, Unknown};
 use crate::simulate::journey::{Balance, BalanceAt, Gate, Journey, MemberWay, Stage};
 use crate::simulate::state::Entrance;
@@ -121,7 +121,7 @@ impl Builder<'_> {
         let nic = match member {
             Member::Missing(id) => {
                 branch.missing(id.clone());
-                return MemberWay { hairpin: false, onward: Arc::new(branch.finish()) };
+                return MemberWay { hairpin_at: None, onward: Arc::new(branch.finish()) };
             }
             Member::Nic(nic, ..) => *nic,
         };
@@ -129,13 +129,12 @@ impl Builder<'_> {
             return self.hop_way(*from, nic);
         }
         branch.enter_interface(nic).gate = gate.clone();
-        let internal = matches!(entry, Entry::Internal);
-        let hairpin = internal && self.compiled.network.nics[nic.get()].has(self.source);
-        MemberWay { hairpin, onward: Arc::new(branch.finish()) }
+        let hairpin_at = matches!(entry, Entry::Internal).then_some(nic);
+        MemberWay { hairpin_at, onward: Arc::new(branch.finish()) }
     }
 
-    fn hop_way(&self, from: Option<Interface>, nic: crate::model::index::NicIndex) -> MemberWay {
+    fn hop_way(&self, from: Option<Interface>, nic: NicIndex) -> MemberWay {
         let onward: Arc<Journey> = self.onward_by_appliance(from, nic);
-        MemberWay { hairpin: false, onward }
+        MemberWay { hairpin_at: None, onward }
     }
 }

@@ -52,7 +52,10 @@ impl Walk<'_> {
             if ways > MOST_WAYS {
                 return Err(Box::new(Open(Unknown::TooManyWays)));
             }
-            let leaf = if way.hairpin {
+            let hairpin = way
+                .hairpin_at
+                .is_some_and(|nic| self.compiled.network.nics[nic.get()].has(course.seen.source));
+            let leaf = if hairpin {
                 let fault = BalancerFault::Hairpin;
                 Leaf::new(course, LeafEnd::Denied(Reason::LoadBalancer { balancer, fault }))
             } else {
