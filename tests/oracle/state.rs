@@ -120,8 +120,9 @@ pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
         let everywhere = worlds.iter().all(|world| world.contains_key(key));
         let mut found = worlds.iter().filter_map(|world| world.get(key));
         let first = found.next().expect("some world has the key");
-        // A flow that began anew in one world was over there, and is as old as it was in another.
-        let alike = found.all(|other| (&other.doubt, other.born_ns) == (&first.doubt, first.born_ns));
+        // A flow that began anew in one world was over in another that did not see the packet.
+        let same = |other: &Record| other.born_ns == first.born_ns || other.last_ns == first.last_ns;
+        let alike = found.all(|other| other.doubt == first.doubt && same(other));
         // Where one world has met the packet and another has not, the packet was the last one of the flow.
         // If a reply would be translated in one and not in another, that is what remains to be told (OUT-5).
         let here = || worlds.iter().rev().filter_map(|world| world.get(key));
