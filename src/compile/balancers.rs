@@ -102,6 +102,8 @@ impl LeavesBy {
 /// What load balancers do for one IP configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Served {
+    /// Its address.
+    pub address: Option<IpAddr>,
     /// How it leaves, the first that carries the packet's protocol.
     pub outbound: Vec<LeavesBy>,
     /// Public frontends that lead to it, by their public addresses.
@@ -164,6 +166,13 @@ impl Balancers {
     #[must_use]
     pub fn floats(&self, nic: NicIndex, address: IpAddr) -> bool {
         self.floating.contains(&(nic, address))
+    }
+
+    /// Members that leave to the internet, each with an address that it leaves under.
+    pub fn ways_out(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> {
+        self.served
+            .values()
+            .flat_map(|served| served.outbound.iter().filter_map(|by| Some((served.address?, by.source?))))
     }
 
     fn serve(
@@ -251,8 +260,10 @@ impl Balancers {
 
     fn let_out(&mut self, members: Vec<Member>, by: LeavesBy) {
         for member in members {
-            if let Member::Nic(nic, place, _) = member {
-                self.served.entry((nic, place)).or_default().outbound.push(by);
+            if let Member::Nic(nic, place, address) = member {
+                let served = self.served.entry((nic, place)).or_default();
+                served.address = Some(address);
+                served.outbound.push(by);
             }
         }
     }

@@ -6,14 +6,18 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::balancers::{Balancers, Member, frontend_address};
-use super::places::{Places, PublicOwner, frontend_places};
+use super::places::{Places, PublicOwner, frontend_places, within};
+use crate::model::index::Reference;
 use crate::model::network::Network;
+use crate::model::prefix::Prefix;
 use crate::model::services::ApplianceMode;
 
 /// Which addresses are tied, each to one that stands for all.
 #[derive(Debug, Default)]
 pub struct Ties {
     tied: HashMap<IpAddr, IpAddr, FixedState>,
+    /// Ranges whose packets leave under one address, with that address.
+    leaving: Vec<(Prefix, IpAddr)>,
     /// Something on the way puts its own address in place of any sender's: all addresses are tied.
     all: bool,
 }
@@ -31,7 +35,7 @@ impl Ties {
                 let services = &network.private_link_services;
                 services.iter().any(|service| connection.service.as_ref() == Some(&service.id))
             });
-        let mut ties = Self { tied: HashMap::default(), all: translates || linked };
+        let mut ties = Self { tied: HashMap::default(), leaving: Vec::new(), all: translates || linked };
         for public in network.public_ips.iter().filter_map(|public_ip| public_ip.address) {
             if let Some((_, PublicOwner::Nic(..))) = places.public(public) {
                 ties.tie(public, places.private(network, public));
@@ -45,10 +49,30 @@ impl Ties {
                 }
             }
         }
+        for by in balancers.ways_out() {
+            let (member, source) = by;
+            ties.tie(source, member);
+        }
+        ties.leave_by_gateways(network);
         // PERF: every packet asks twice, so that no chain is left to follow.
         let ends: Vec<_> = ties.tied.keys().map(|address| (*address, ties.end(*address))).collect();
         ties.tied.extend(ends);
         ties
+    }
+
+    /// What leaves by a NAT gateway with one address does so under it.
+    fn leave_by_gateways(&mut self, network: &Network) {
+        for subnet in &network.subnets {
+            let Some(gateway) = subnet.nat_gateway.as_ref().and_then(Reference::here) else { continue };
+            let [Reference::Here(only)] = network.nat_gateways[gateway.get()].public_ips.as_slice() else {
+                continue;
+            };
+            let Some(address) = network.public_ips[only.get()].address else { continue };
+            self.leaving.extend(subnet.prefixes.iter().map(|prefix| (*prefix, address)));
+            let known: Vec<IpAddr> =
+                self.tied.keys().copied().filter(|own| within(&subnet.prefixes, *own)).collect();
+            known.into_iter().for_each(|own| self.tie(address, own));
+        }
     }
 
     fn tie(&mut self, one: IpAddr, other: IpAddr) {
@@ -68,6 +92,11 @@ impl Ties {
     /// The address that stands for this one and all that are tied to it.
     #[must_use]
     pub fn representative(&self, address: IpAddr) -> IpAddr {
-        if self.all { ALL } else { self.tied.get(&address).copied().unwrap_or(address) }
+        if self.all {
+            return ALL;
+        }
+        let known = |address: IpAddr| self.tied.get(&address).copied();
+        let leaves = || self.leaving.iter().find(|(prefix, _)| prefix.contains(&address));
+        known(address).or_else(|| leaves().map(|(_, by)| known(*by).unwrap_or(*by))).unwrap_or(address)
     }
 }
