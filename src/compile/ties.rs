@@ -69,9 +69,9 @@ impl Ties {
             };
             let Some(address) = network.public_ips[only.get()].address else { continue };
             self.leaving.extend(subnet.prefixes.iter().map(|prefix| (*prefix, address)));
-            let known: Vec<IpAddr> =
-                self.tied.keys().copied().filter(|own| within(&subnet.prefixes, *own)).collect();
-            known.into_iter().for_each(|own| self.tie(address, own));
+            let known: Vec<IpAddr> = self.tied.iter().flat_map(|(own, head)| [*own, *head]).collect();
+            let inside = known.into_iter().filter(|own| within(&subnet.prefixes, *own));
+            inside.for_each(|own| self.tie(address, own));
         }
     }
 

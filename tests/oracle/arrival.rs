@@ -37,7 +37,7 @@ impl Walk<'_> {
             self.cross_region(peer, vnet, frontend)?;
             return self.at_frontend(frontend, Side::Internal, packet, seen);
         }
-        if let Some(endpoint) = self.view.endpoint_near(vnet, to) {
+        if let Some(endpoint) = self.view.endpoint_at(to, here) {
             return self.arrive_at_endpoint(endpoint, packet, seen);
         }
         if self.view.nat_address_in(vnet, to) {
