@@ -66,6 +66,8 @@ pub enum Stage {
     /// If the answer to the first question is yes the packet goes another way, and arrives if that to the second is yes
     /// too; otherwise it goes on.
     ElsewhereIf(Unknown, Unknown),
+    /// If the answer is yes, the packet goes on by this other way.
+    BranchIf(Unknown, Arc<Journey>),
     /// The packet is delivered if it answers one that came in through a Private Link service.
     DeliveredToConsumer,
 }
@@ -76,6 +78,7 @@ impl Stage {
         match self {
             Self::OnlyIf(question, _) | Self::DeliveredIf(question) => vec![question],
             Self::ElsewhereIf(diverts, arrives) => vec![diverts, arrives],
+            Self::BranchIf(question, other) => std::iter::once(question).chain(other.questions()).collect(),
             Self::Start(start) => match &start.default_route {
                 DefaultRoute::Unknown(question) => vec![question],
                 DefaultRoute::Absent | DefaultRoute::Present => Vec::new(),

@@ -128,7 +128,9 @@ fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Opt
                 journey = &way.onward;
                 next = journey.stages.iter();
             }
-            Stage::OnlyIf(..) | Stage::DeliveredIf(_) | Stage::ElsewhereIf(..) => return None,
+            Stage::OnlyIf(..) | Stage::DeliveredIf(_) | Stage::ElsewhereIf(..) | Stage::BranchIf(..) => {
+                return None;
+            }
             Stage::Start(_)
             | Stage::Route(_)
             | Stage::Note(_)

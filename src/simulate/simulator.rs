@@ -138,7 +138,7 @@ impl Simulator {
     #[must_use]
     pub fn ip_flow(&self, nic: NicIndex, direction: Direction, packet: &Packet) -> Answer {
         let journey = Journey::at(Interface::Nic(nic), direction);
-        self.walk(packet, 0, false).take(&journey).answer
+        self.walk(packet, 0, false).taking_fragments_as_packets().take(&journey).answer
     }
 
     /// One interface's filters alone, for a packet that was captured there.

@@ -1,12 +1,15 @@
 //! From on-premises into the networks behind a gateway (GW-2, PEER-5).
 
+use std::sync::Arc;
+
 use super::{Builder, is_host_service};
+use crate::compile::field::Doubt;
 use crate::compile::peerings;
 use crate::compile::places::within;
 use crate::compile::routes::Hop;
 use crate::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
-use crate::model::verdict::{Feature, Reason, RouteEnd};
-use crate::simulate::journey::Gate;
+use crate::model::verdict::{Feature, Reason, RouteEnd, Unknown};
+use crate::simulate::journey::{Gate, Stage};
 
 impl Builder<'_> {
     /// Through a gateway a packet enters at the gateway's network; only the destination filters (GW-2).
@@ -52,6 +55,19 @@ impl Builder<'_> {
         }
         let Some(chosen) = table.choose(self.destination) else { return false };
         let Some(user_route) = self.user_route(subnet, chosen) else { return false };
+        if table.gateway_could_win(self.destination)
+            && let Some(Doubt::Connected { subnet, missing }) = &table.unknown_gateway
+        {
+            // A longer route that the gateway learned would leave this one aside.
+            let mut branch = self.branch();
+            branch.enter_behind_gateway(vnet);
+            let learned = Unknown::ConnectedSpaceHolds {
+                subnet: subnet.clone(),
+                missing: missing.clone(),
+                address: self.destination,
+            };
+            self.journey.stages.push(Stage::BranchIf(learned, Arc::new(branch.finish())));
+        }
         match chosen.hop {
             Hop::Appliance(Some(address)) => self.enter_next_hop(None, vnet, address, Some(user_route)),
             Hop::None => {

@@ -26,7 +26,7 @@ impl Walk<'_> {
     ) -> Result<Option<LeafEnd>, Box<Open>> {
         let Filter { interface, direction, .. } = *filter;
         // A later fragment whose first was seen does not come here (STATE-11).
-        if matches!(self.packet.fragment, Fragment::Later { .. }) {
+        if self.follows_fragments && matches!(self.packet.fragment, Fragment::Later { .. }) {
             return Ok(Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction })));
         }
         let seen = course.seen;

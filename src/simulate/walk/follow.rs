@@ -60,6 +60,12 @@ impl Walk<'_> {
                     delivered.then_some(LeafEnd::Arrived(course.last))
                 }
                 Stage::ElsewhereIf(diverts, arrives) => elsewhere(diverts, arrives, course.last, world)?,
+                Stage::BranchIf(question, other) => {
+                    if world.ask(|| question.clone())? {
+                        return self.follow(other, course, world);
+                    }
+                    None
+                }
                 Stage::DeliveredToConsumer => course.to_consumer.then_some(LeafEnd::Arrived(course.last)),
             };
             if let Some(end) = ended {

@@ -41,6 +41,8 @@ pub(super) struct Walk<'a> {
     time_ns: u64,
     /// Ways through load balancers so far.
     ways: Cell<u32>,
+    /// A fragment whose first was not seen is no packet to be judged by rules (STATE-11).
+    follows_fragments: bool,
 }
 
 /// How far a packet has come in one world, and as what.
@@ -162,7 +164,12 @@ impl<'a> Walk<'a> {
         packet: &'a Packet,
         time_ns: u64,
     ) -> Self {
-        Self { compiled, engine, flows, packet, time_ns, ways: Cell::new(0) }
+        Self { compiled, engine, flows, packet, time_ns, ways: Cell::new(0), follows_fragments: true }
+    }
+
+    /// Judges a later fragment by rules, as a packet without ports (NW-1).
+    pub(super) fn taking_fragments_as_packets(self) -> Self {
+        Self { follows_fragments: false, ..self }
     }
 
     /// Takes the journey in all worlds that are possible.
