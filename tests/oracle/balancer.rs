@@ -46,6 +46,8 @@ struct Target<'a> {
     /// LB-5.
     floating: bool,
     probe: Option<&'a ResourceId>,
+    /// As it is set (STATE-15).
+    idle_timeout_min: Option<u32>,
 }
 
 /// One backend that may get the packet.
@@ -55,6 +57,7 @@ pub(crate) struct Way {
     backend: Backend,
     port: Option<u16>,
     floating: bool,
+    idle_timeout_min: Option<u32>,
 }
 
 impl Way {
@@ -95,7 +98,7 @@ impl<'a> Walk<'a> {
         };
         let mut ways = Vec::new();
         for backend in target.backends {
-            let way = Way { frontend, backend, port: None, floating: true };
+            let way = Way { frontend, backend, port: None, floating: true, idle_timeout_min: None };
             if self.gets_packets(&way, target.probe, packet, &seen.tuple)? {
                 ways.push(way);
             }
@@ -123,14 +126,14 @@ impl<'a> Walk<'a> {
         let Some(target) = self.target(frontend, &seen.tuple)? else {
             return Ok(Err(BalancerFault::NoRule));
         };
-        let Target { mut backends, port, floating, probe } = target;
+        let Target { mut backends, port, floating, probe, idle_timeout_min } = target;
         // TOP-9: no translation between families.
         let ipv4 = seen.tuple.destination.is_ipv4();
         backends.retain(|backend| backend.address().is_none_or(|address| address.is_ipv4() == ipv4));
         let mut ways = Vec::new();
         for backend in backends {
             let address = backend.address();
-            let way = Way { frontend, backend, port, floating };
+            let way = Way { frontend, backend, port, floating, idle_timeout_min };
             let tuple = address.map_or(seen.tuple, |address| way.rewrite(address, seen.tuple));
             if self.gets_packets(&way, probe, packet, &tuple)? {
                 ways.push(way);
@@ -152,7 +155,13 @@ impl<'a> Walk<'a> {
             let backends = view.nat_targets(balancer, rule, reach);
             if !backends.is_empty() {
                 let port = Some(rule.backend_port).filter(|port| *port != 0);
-                return Ok(Some(Target { backends, port, floating: rule.floating_ip && keeps, probe: None }));
+                return Ok(Some(Target {
+                    backends,
+                    port,
+                    floating: rule.floating_ip && keeps,
+                    probe: None,
+                    idle_timeout_min: rule.idle_timeout_min,
+                }));
             }
         }
         for rule in &balancer.rules {
@@ -165,6 +174,7 @@ impl<'a> Walk<'a> {
                 port,
                 floating: rule.floating_ip && keeps,
                 probe: rule.probe.as_ref(),
+                idle_timeout_min: rule.idle_timeout_min,
             }));
         }
         Ok(None)
@@ -255,6 +265,7 @@ impl<'a> Walk<'a> {
         let seen = Seen { tuple: way.rewrite(address, seen.tuple), ..*seen };
         let packet = quoting(packet, called.0, seen.tuple.destination);
         self.translation.destination = Some((seen.tuple.destination, seen.tuple.destination_port.number()));
+        self.translated_by_rule(way.idle_timeout_min, seen.tuple.protocol);
         let door = self.door_of_frontend(way.frontend, side, called);
         self.arrive(nic, &packet, &seen, &door)
     }

@@ -114,6 +114,7 @@ impl<'a> Walk<'a> {
             let mut first = *packet;
             first.five_tuple = seen.tuple;
             let mut record = Record::new(first, direction, entrance.clone(), self.now_ns);
+            record.forgotten_after_min = self.forgotten_after_min;
             if !record.see(packet.tcp, direction, self.now_ns) {
                 let slot = self.slot(interface, key);
                 self.own_records.insert(slot.clone());

@@ -84,9 +84,13 @@ pub(crate) struct Walk<'a> {
     pub(crate) partial_inventory: bool,
     /// The account or vault that answers at the destination (SVC-1).
     pub(crate) target: Option<ServiceAccountIndex>,
+    /// Where it starts, and from which address.
+    pub(crate) sender: Option<(Origin, IpAddr)>,
     pub(crate) records: Records,
     /// Where this packet left a record itself.
     pub(crate) own_records: BTreeSet<Slot>,
+    /// The shortest timer of what has translated it so far, in minutes (STATE-15).
+    pub(crate) forgotten_after_min: Option<u32>,
     /// How many interfaces have forwarded it (ROUTE-19).
     pub(crate) forwarders: usize,
     /// It comes from a NAT address of a Private Link service (PLS-1).
@@ -113,6 +117,7 @@ pub(crate) struct Sender {
 impl<'a> Walk<'a> {
     /// Walks to the end, or to the first open question.
     pub(crate) fn run(&mut self, origin: Origin, packet: &Packet) -> Asked<End> {
+        self.sender = Some((origin, packet.five_tuple.source));
         match self.from(origin, packet) {
             Ok(end) | Err(Stop::End(end)) => Ok(end),
             Err(Stop::Ask(question)) => Err(question),

@@ -32,6 +32,7 @@ mod rules;
 mod service;
 mod space;
 mod state;
+mod timer;
 mod world;
 
 use std::cell::Cell;
@@ -259,8 +260,10 @@ impl Oracle {
             now_ns,
             partial_inventory: self.partial_inventory,
             target: None,
+            sender: None,
             records: self.records.clone(),
             own_records: BTreeSet::new(),
+            forgotten_after_min: None,
             forwarders: 0,
             through_private_link: false,
             answers_private_link: false,

@@ -14,6 +14,7 @@ use super::balancer::{FrontendAt, Side};
 use super::journey::{End, Stop, Walk, deny};
 use super::rules::Seen;
 use super::space::View;
+use super::timer::PRIVATE_LINK_MIN;
 
 impl Walk<'_> {
     /// PLS-1: a packet that a private endpoint hands over to this service.
@@ -45,6 +46,7 @@ impl Walk<'_> {
             return Ok(self.allowed());
         }
         self.translation.source = Some(source);
+        self.translated(PRIVATE_LINK_MIN);
         self.through_private_link = true;
         self.at_frontends(&frontends, source, packet, seen)
     }
