@@ -202,6 +202,9 @@ impl<'a> Walk<'a> {
         tuple: &FiveTuple,
     ) -> Result<bool, Stop> {
         let (Some(probe), Backend::Here(at, address)) = (probe, &way.backend) else { return Ok(true) };
+        if self.topology_only {
+            return Ok(true);
+        }
         let interface = Interface::Nic(at.nic);
         if self.answers_probe(interface, *address, way.frontend, probe)? {
             return Ok(true);
@@ -256,15 +259,15 @@ impl<'a> Walk<'a> {
             }
         };
         let network = self.view.network;
+        let called = (seen.tuple.destination, seen.tuple.destination_port);
+        let seen = Seen { tuple: way.rewrite(address, seen.tuple), ..*seen };
+        self.translation.destination = Some((seen.tuple.destination, seen.tuple.destination_port.number()));
         // LB-9.
         if matches!(side, Side::Internal) && network.nics[nic.get()].has(seen.tuple.source) {
             let (balancer, fault) = (way.frontend.balancer, BalancerFault::Hairpin);
             return deny(Reason::LoadBalancer { balancer, fault });
         }
-        let called = (seen.tuple.destination, seen.tuple.destination_port);
-        let seen = Seen { tuple: way.rewrite(address, seen.tuple), ..*seen };
         let packet = quoting(packet, called.0, seen.tuple.destination);
-        self.translation.destination = Some((seen.tuple.destination, seen.tuple.destination_port.number()));
         self.translated_by_rule(way.idle_timeout_min, seen.tuple.protocol);
         let door = self.door_of_frontend(way.frontend, side, called);
         self.arrive(nic, &packet, &seen, &door)
@@ -301,6 +304,8 @@ impl<'a> Walk<'a> {
         if self.ways.get() > MOST_WAYS {
             return Err(Stop::End(End::TooManyWays));
         }
+        self.leg_is_picked();
+        let legs = self.legs.clone();
         let mut tried: Vec<(End, Self)> = Vec::new();
         for way in ways {
             let mut walk = self.clone();
@@ -333,7 +338,7 @@ impl<'a> Walk<'a> {
         for note in notes {
             self.note(note);
         }
-        (self.records, self.backends) = (records, backends);
+        (self.records, self.backends, self.legs) = (records, backends, legs);
         Ok(end)
     }
 }

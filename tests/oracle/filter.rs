@@ -57,6 +57,9 @@ impl<'a> Walk<'a> {
         seen: &Seen,
         door: &Door,
     ) -> Result<Option<Entrance>, Stop> {
+        if self.topology_only {
+            return Ok(None);
+        }
         // STATE-11: a later fragment whose first was seen does not come here.
         if matches!(packet.fragment, Fragment::Later { .. }) {
             return deny(Reason::UnsupportedTraffic { interface, direction });

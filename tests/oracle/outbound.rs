@@ -39,6 +39,10 @@ struct WayOut<'a> {
 impl Walk<'_> {
     /// A packet whose route is `Internet` (OUT-1 to OUT-5).
     pub(crate) fn leave_to_internet(&mut self, sender: &Sender, packet: &Packet) -> Result<End, Stop> {
+        self.leg_ends_outside();
+        if self.topology_only {
+            return Ok(self.allowed());
+        }
         self.mail(sender, packet)?;
         let left = self.leave(sender, packet)?;
         let mut seen = Seen { source_is_hidden: left.is_none(), ..Seen::of(packet) };
@@ -51,6 +55,7 @@ impl Walk<'_> {
         if let Some((address, port)) = left {
             (seen.tuple.source, seen.tuple.source_port) = (address, port);
         }
+        self.begin_leg(left);
         self.enter(public_ip, packet, &seen)
     }
 

@@ -132,7 +132,9 @@ pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
         let first = found.next().expect("some world has the key");
         let alike = found.all(|other| other.doubt == first.doubt);
         // Where one world has met the packet and another has not, the packet was the last one of the flow.
-        let latest = worlds.iter().filter_map(|world| world.get(key)).max_by_key(|record| record.last_ns);
+        // Of several such the first counts, as it does for steps.
+        let known = worlds.iter().rev().filter_map(|world| world.get(key));
+        let latest = known.max_by_key(|record| record.last_ns);
         let mut record = latest.expect("some world has the key").clone();
         if !everywhere || !alike {
             let doubts = worlds.iter().filter_map(|world| world.get(key)?.doubt.clone());
