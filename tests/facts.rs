@@ -268,6 +268,28 @@ fn eval_13_kinds_of_subscriptions_are_found_by_a_resource() {
 }
 
 #[test]
+fn eval_13_a_kind_that_the_exports_tell_is_repeated_but_not_contradicted() {
+    let mut inventory = inventory();
+    inventory["subscriptions"] = json!([{
+        "id": format!("/subscriptions/{SUBSCRIPTION}"),
+        "subscriptionPolicies": {"quotaId": "EnterpriseAgreement_2014-09-01"},
+    }]);
+    let facts = |kind: &str| format!("subscriptions:\n  - id: {SUBSCRIPTION}\n    kind: {kind}\n");
+    assert_eq!(stated(&inventory, &facts("enterprise_agreement")).subscriptions.len(), 1);
+    assert_eq!(
+        state(&inventory, &facts("other")).unwrap_err(),
+        format!(
+            "facts.yaml:2:9: `{SUBSCRIPTION}`: the exports say otherwise of the kind of the subscription: expected the \
+             same"
+        )
+    );
+    // What that quota stands for only the user knows.
+    inventory["subscriptions"][0]["subscriptionPolicies"]["quotaId"] = json!("MSDNDevTest_2014-09-01");
+    let [only] = &stated(&inventory, &facts("exempted_dev_test")).subscriptions[..] else { panic!("one") };
+    assert_eq!(only.kind, SubscriptionKind::ExemptedDevTest);
+}
+
+#[test]
 fn svc_2_callers_are_in_the_network() {
     let workspace = format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/w"

@@ -16,6 +16,12 @@ mod plain;
 mod private_link;
 #[path = "oracle_by_hand/replies.rs"]
 mod replies;
+#[path = "oracle_by_hand/return_way.rs"]
+mod return_way;
+#[path = "oracle_by_hand/services.rs"]
+mod services;
+#[path = "oracle_by_hand/timers.rs"]
+mod timers;
 
 use nsgsim::model::flow::{Fragment, Icmp, Origin, Packet, Port};
 use nsgsim::model::index::{Reference, VnetIndex};

@@ -68,7 +68,11 @@ pub struct Network {
     pub service_accounts: Vec<ServiceAccount>,
     /// What the machines behind forwarding interfaces do, as the user stated it.
     pub appliances: Vec<Appliance>,
-    /// Kinds of subscriptions, as the user stated them, sorted by ID. One that is not listed is of an unknown kind.
+    /// Machines that are instances of a Flexible scale set, by their IDs, sorted: their interfaces have no default
+    /// outbound access (TOP-7, OUT-2).
+    pub flexible_machines: Vec<ResourceId>,
+    /// Kinds of subscriptions, as an export tells them or the user stated them, sorted by ID. One that is not listed is
+    /// of an unknown kind.
     pub subscriptions: Vec<Subscription>,
     /// Who calls services under an identity that their firewalls know, as the user stated it: interfaces in the order of
     /// their indices, then addresses.
@@ -294,7 +298,7 @@ impl Network {
         find(&self.gateways, text, |gateway| &gateway.id).into_iter().map(GatewayIndex::new).collect()
     }
 
-    /// The kind of the subscription that a resource is in, where the user stated it (EVAL-13).
+    /// The kind of the subscription that a resource is in, where an export tells it or the user stated it (EVAL-13).
     #[must_use]
     pub fn subscription_kind(&self, resource: &ResourceId) -> Option<SubscriptionKind> {
         let id = resource.segment("subscriptions")?;

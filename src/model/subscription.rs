@@ -1,6 +1,6 @@
-//! Subscriptions, of which no export tells the kind.
+//! Subscriptions, whose kind the exports of their networks do not tell.
 
-/// A subscription whose kind the user stated.
+/// A subscription whose kind is known: by its own export, or because the user stated it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Subscription {
     /// Its ID, as it stands behind `/subscriptions/` in the IDs of its resources.

@@ -115,7 +115,7 @@ impl FlowRecord {
     /// Whether it is remembered still: exactly the idle time is alive (STATE-6), and a translated flow dies with its
     /// translation (STATE-15).
     fn is_alive(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let most = timeout_ns;
+        let most = self.translated_ns.map_or(timeout_ns, |translated| translated.min(timeout_ns));
         now_ns.saturating_sub(self.last_ns) <= most
     }
 

@@ -52,13 +52,13 @@ fn shapes_that_are_not_read_are_refused_by_name() {
 
 #[test]
 fn what_decides_nothing_is_told_once_a_kind_and_file() {
-    let machine = |name: &str| {
-        let id = id(&format!("virtualMachines/{name}")).replace("Microsoft.Network", "Microsoft.Compute");
+    let disk = |name: &str| {
+        let id = id(&format!("disks/{name}")).replace("Microsoft.Network", "Microsoft.Compute");
         json!({ "id": id })
     };
     let loaded = load(&[
-        json!([machine("a"), machine("b"), { "type": "Microsoft.Web/sites", "id": "/x" }]),
-        json!([machine("a")]),
+        json!([disk("a"), disk("b"), { "type": "Microsoft.Web/sites", "id": "/x" }]),
+        json!([disk("a")]),
         json!({ "value": [{ "effectiveSecurityRules": [], "networkSecurityGroup": { "id": "/x" } }] }),
         json!({ "networkInterfaces": [{ "id": "/x", "securityRuleAssociations": {} }] }),
         json!("text"),
@@ -74,7 +74,7 @@ fn what_decides_nothing_is_told_once_a_kind_and_file() {
             (UnknownKind, "e.json#"),
         ]
     );
-    assert!(loaded.findings[0].message.contains("2 objects in this file: Microsoft.Compute/virtualMachines"));
+    assert!(loaded.findings[0].message.contains("2 objects in this file: Microsoft.Compute/disks"));
     assert!(loaded.network.nics.is_empty());
 }
 

@@ -6,11 +6,53 @@ use nsgsim::model::prefix::PortRange;
 use nsgsim::model::routing::ConnectionRemote;
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::services::{AdminAction, AdminAddress, ApplianceMode, ServiceKind};
+use nsgsim::model::subscription::SubscriptionKind;
 use nsgsim::model::tag::TagName;
 use serde_json::{Value, json};
 
 use super::network::two_tiers;
 use super::{codes, id, load, places, reference};
+
+#[test]
+fn eval_13_a_quota_tells_the_kind_of_a_subscription() {
+    let kind_of = |policies: Value| {
+        let subscription = json!({
+            "id": "/subscriptions/0000-1", "subscriptionId": "0000-1", "subscriptionPolicies": policies
+        });
+        let network = load(&[json!({ "subscriptions": [subscription] })]).network;
+        network.subscriptions.first().map(|known| (known.id.clone(), known.kind))
+    };
+    let known = |kind| Some(("0000-1".to_owned(), kind));
+    for (quota, expected) in [
+        ("EnterpriseAgreement_2014-09-01", known(SubscriptionKind::EnterpriseAgreement)),
+        ("PayAsYouGo_2014-09-01", known(SubscriptionKind::Other)),
+        ("FreeTrial_2014-09-01", known(SubscriptionKind::Other)),
+        ("MSDNDevTest_2014-09-01", None),
+    ] {
+        assert_eq!(kind_of(json!({ "quotaId": quota, "spendingLimit": "Off" })), expected, "{quota}");
+    }
+    assert_eq!(kind_of(json!({ "spendingLimit": "Off" })), None);
+    assert_eq!(kind_of(json!(null)), None);
+}
+
+#[test]
+fn top_7_machines_of_flexible_scale_sets_are_known() {
+    let machine = |name: &str, scale_set: Value| {
+        let id = id(&format!("virtualMachines/{name}")).replace("Microsoft.Network", "Microsoft.Compute");
+        (id.clone(), json!({ "id": id, "name": name, "virtualMachineScaleSet": scale_set }))
+    };
+    let scale_set = json!({ "id": "/x/virtualMachineScaleSets/s" });
+    let ((b, of_b), (a, mut of_a)) = (machine("b", scale_set.clone()), machine("a", scale_set.clone()));
+    let (_, alone) = machine("c", json!(null));
+    // The shape of templates and of the service itself.
+    of_a["virtualMachineScaleSet"].take();
+    of_a["properties"] = json!({ "virtualMachineScaleSet": scale_set });
+    of_a["type"] = json!("Microsoft.Compute/virtualMachines");
+    let loaded = load(&[json!({ "virtualMachines": [of_b, alone] }), json!([of_a])]);
+    let found: Vec<&str> = loaded.network.flexible_machines.iter().map(|id| id.as_str()).collect();
+    assert_eq!(found, [a, b]);
+    assert_eq!(codes(&loaded.findings), []);
+}
 
 #[test]
 fn json_6_gateways_accounts_and_appliances() {

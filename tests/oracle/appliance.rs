@@ -105,6 +105,7 @@ impl Walk<'_> {
         if is_unsupported(&packet.five_tuple) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
         }
+        self.pass(interface);
         // ROUTE-14: with the addresses as they are.
         self.at_interface(interface, direction, packet, &seen, &Door::inside())?;
         self.forward(nic, packet)
@@ -139,7 +140,9 @@ impl Walk<'_> {
                 self.missing_must_allow(&at.id)?;
                 return Ok(self.allowed());
             };
+            self.leg_ends_at(Interface::Nic(nic), &Seen::of(&packet));
             packet.five_tuple.source = address;
+            self.begin_leg(Some((address, packet.five_tuple.source_port)));
             self.answers_private_link = false;
         }
         // ROUTE-13.
@@ -148,6 +151,7 @@ impl Walk<'_> {
         }
         // EVAL-9: it does not leave the guest.
         if network.nics[egress.get()].has(packet.five_tuple.destination) {
+            self.leg_ends_at(Interface::Nic(nic), &Seen::of(&packet));
             return Ok(self.allowed());
         }
         self.send_from_nic(egress, &packet)

@@ -43,6 +43,9 @@ impl Walk<'_> {
         if self.view.nat_address_in(vnet, to) {
             return self.at_nat_address();
         }
+        if let Some(end) = self.at_unlisted_sender(vnet, to) {
+            return Ok(end);
+        }
         if let Some(end) = self.at_unplaced(to)? {
             return Ok(end);
         }
@@ -85,6 +88,8 @@ impl Walk<'_> {
         if is_unsupported(&seen.tuple) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
         }
+        self.pass(interface);
+        self.leg_ends_at(interface, seen);
         self.at_interface(interface, direction, packet, seen, door)?;
         Ok(self.allowed())
     }

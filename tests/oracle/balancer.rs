@@ -46,6 +46,8 @@ struct Target<'a> {
     /// LB-5.
     floating: bool,
     probe: Option<&'a ResourceId>,
+    /// As it is set (STATE-15).
+    idle_timeout_min: Option<u32>,
 }
 
 /// One backend that may get the packet.
@@ -55,6 +57,7 @@ pub(crate) struct Way {
     backend: Backend,
     port: Option<u16>,
     floating: bool,
+    idle_timeout_min: Option<u32>,
 }
 
 impl Way {
@@ -95,7 +98,7 @@ impl<'a> Walk<'a> {
         };
         let mut ways = Vec::new();
         for backend in target.backends {
-            let way = Way { frontend, backend, port: None, floating: true };
+            let way = Way { frontend, backend, port: None, floating: true, idle_timeout_min: None };
             if self.gets_packets(&way, target.probe, packet, &seen.tuple)? {
                 ways.push(way);
             }
@@ -123,14 +126,14 @@ impl<'a> Walk<'a> {
         let Some(target) = self.target(frontend, &seen.tuple)? else {
             return Ok(Err(BalancerFault::NoRule));
         };
-        let Target { mut backends, port, floating, probe } = target;
+        let Target { mut backends, port, floating, probe, idle_timeout_min } = target;
         // TOP-9: no translation between families.
         let ipv4 = seen.tuple.destination.is_ipv4();
         backends.retain(|backend| backend.address().is_none_or(|address| address.is_ipv4() == ipv4));
         let mut ways = Vec::new();
         for backend in backends {
             let address = backend.address();
-            let way = Way { frontend, backend, port, floating };
+            let way = Way { frontend, backend, port, floating, idle_timeout_min };
             let tuple = address.map_or(seen.tuple, |address| way.rewrite(address, seen.tuple));
             if self.gets_packets(&way, probe, packet, &tuple)? {
                 ways.push(way);
@@ -152,7 +155,13 @@ impl<'a> Walk<'a> {
             let backends = view.nat_targets(balancer, rule, reach);
             if !backends.is_empty() {
                 let port = Some(rule.backend_port).filter(|port| *port != 0);
-                return Ok(Some(Target { backends, port, floating: rule.floating_ip && keeps, probe: None }));
+                return Ok(Some(Target {
+                    backends,
+                    port,
+                    floating: rule.floating_ip && keeps,
+                    probe: None,
+                    idle_timeout_min: rule.idle_timeout_min,
+                }));
             }
         }
         for rule in &balancer.rules {
@@ -165,6 +174,7 @@ impl<'a> Walk<'a> {
                 port,
                 floating: rule.floating_ip && keeps,
                 probe: rule.probe.as_ref(),
+                idle_timeout_min: rule.idle_timeout_min,
             }));
         }
         Ok(None)
@@ -192,6 +202,9 @@ impl<'a> Walk<'a> {
         tuple: &FiveTuple,
     ) -> Result<bool, Stop> {
         let (Some(probe), Backend::Here(at, address)) = (probe, &way.backend) else { return Ok(true) };
+        if self.topology_only {
+            return Ok(true);
+        }
         let interface = Interface::Nic(at.nic);
         if self.answers_probe(interface, *address, way.frontend, probe)? {
             return Ok(true);
@@ -246,15 +259,16 @@ impl<'a> Walk<'a> {
             }
         };
         let network = self.view.network;
+        let called = (seen.tuple.destination, seen.tuple.destination_port);
+        let seen = Seen { tuple: way.rewrite(address, seen.tuple), ..*seen };
+        self.translation.destination = Some((seen.tuple.destination, seen.tuple.destination_port.number()));
         // LB-9.
         if matches!(side, Side::Internal) && network.nics[nic.get()].has(seen.tuple.source) {
             let (balancer, fault) = (way.frontend.balancer, BalancerFault::Hairpin);
             return deny(Reason::LoadBalancer { balancer, fault });
         }
-        let called = (seen.tuple.destination, seen.tuple.destination_port);
-        let seen = Seen { tuple: way.rewrite(address, seen.tuple), ..*seen };
         let packet = quoting(packet, called.0, seen.tuple.destination);
-        self.translation.destination = Some((seen.tuple.destination, seen.tuple.destination_port.number()));
+        self.translated_by_rule(way.idle_timeout_min, seen.tuple.protocol);
         let door = self.door_of_frontend(way.frontend, side, called);
         self.arrive(nic, &packet, &seen, &door)
     }
@@ -290,6 +304,8 @@ impl<'a> Walk<'a> {
         if self.ways.get() > MOST_WAYS {
             return Err(Stop::End(End::TooManyWays));
         }
+        self.leg_is_picked();
+        let legs = self.legs.clone();
         let mut tried: Vec<(End, Self)> = Vec::new();
         for way in ways {
             let mut walk = self.clone();
@@ -322,7 +338,7 @@ impl<'a> Walk<'a> {
         for note in notes {
             self.note(note);
         }
-        (self.records, self.backends) = (records, backends);
+        (self.records, self.backends, self.legs) = (records, backends, legs);
         Ok(end)
     }
 }

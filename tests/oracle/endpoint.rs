@@ -30,6 +30,10 @@ impl<'a> Walk<'a> {
             self.missing_must_allow(&at.id)?;
             return Ok(self.allowed());
         }
+        self.leg_ends_at(interface, seen);
+        if self.topology_only {
+            return Ok(self.allowed());
+        }
         let connection = self.connection(endpoint)?;
         // PLAT-9.
         if is_unsupported(&packet.five_tuple) {

@@ -57,6 +57,9 @@ impl<'a> Walk<'a> {
         seen: &Seen,
         door: &Door,
     ) -> Result<Option<Entrance>, Stop> {
+        if self.topology_only {
+            return Ok(None);
+        }
         // STATE-11: a later fragment whose first was seen does not come here.
         if matches!(packet.fragment, Fragment::Later { .. }) {
             return deny(Reason::UnsupportedTraffic { interface, direction });
@@ -114,6 +117,7 @@ impl<'a> Walk<'a> {
             let mut first = *packet;
             first.five_tuple = seen.tuple;
             let mut record = Record::new(first, direction, entrance.clone(), self.now_ns);
+            record.forgotten_after_min = self.forgotten_after_min;
             if !record.see(packet.tcp, direction, self.now_ns) {
                 let slot = self.slot(interface, key);
                 self.own_records.insert(slot.clone());

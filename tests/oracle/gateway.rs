@@ -139,9 +139,10 @@ impl Walk<'_> {
     }
 
     /// A user-defined route to the gateway: it has left the boundary if there is one (GW-3, PEER-5).
-    pub(crate) fn leave_by_gateway(&mut self, sender: &Sender) -> Result<End, Stop> {
+    pub(crate) fn leave_by_gateway(&mut self, sender: &Sender, packet: &Packet) -> Result<End, Stop> {
         let vnet = self.view.vnet_of(sender.subnet);
         if !self.view.gateways_for(vnet).is_empty() {
+            self.leg_ends_at_gateway(vnet, packet);
             return Ok(self.allowed());
         }
         for peering in self.view.transit_peerings(vnet) {

@@ -17,6 +17,7 @@ use nsgsim::model::verdict::{
 use super::appliance::Via;
 use super::filter::Door;
 use super::platform::{asks_for_address, is_unsupported, needs_no_route};
+use super::return_way::{Leg, UnlistedSender};
 use super::route::{Candidate, Hop};
 use super::rules::Seen;
 use super::service::Client;
@@ -84,9 +85,18 @@ pub(crate) struct Walk<'a> {
     pub(crate) partial_inventory: bool,
     /// The account or vault that answers at the destination (SVC-1).
     pub(crate) target: Option<ServiceAccountIndex>,
+    /// Where it starts, and from which address.
+    pub(crate) sender: Option<(Origin, IpAddr)>,
+    /// Neither rules nor records are asked, and it is over where it leaves the network: only its way counts (ROUTE-20).
+    pub(crate) topology_only: bool,
+    pub(crate) answers_unlisted: Option<UnlistedSender>,
+    /// The parts of its way so far.
+    pub(crate) legs: Vec<Leg>,
     pub(crate) records: Records,
     /// Where this packet left a record itself.
     pub(crate) own_records: BTreeSet<Slot>,
+    /// The shortest timer of what has translated it so far, in minutes (STATE-15).
+    pub(crate) forgotten_after_min: Option<u32>,
     /// How many interfaces have forwarded it (ROUTE-19).
     pub(crate) forwarders: usize,
     /// It comes from a NAT address of a Private Link service (PLS-1).
@@ -113,6 +123,8 @@ pub(crate) struct Sender {
 impl<'a> Walk<'a> {
     /// Walks to the end, or to the first open question.
     pub(crate) fn run(&mut self, origin: Origin, packet: &Packet) -> Asked<End> {
+        self.sender = Some((origin, packet.five_tuple.source));
+        self.begin_leg(Some((packet.five_tuple.source, packet.five_tuple.source_port)));
         match self.from(origin, packet) {
             Ok(end) | Err(Stop::End(end)) => Ok(end),
             Err(Stop::Ask(question)) => Err(question),
@@ -202,9 +214,11 @@ impl<'a> Walk<'a> {
     pub(crate) fn send_from_nic(&mut self, nic: NicIndex, packet: &Packet) -> Result<End, Stop> {
         let interface = Interface::Nic(nic);
         let seen = Seen::of(packet);
+        self.pass(interface);
         let came_in_by = self.at_interface(interface, Direction::Outbound, packet, &seen, &Door::inside())?;
         let packet = self.as_answer(came_in_by.as_ref(), packet);
         if needs_no_route(packet.five_tuple.destination) {
+            self.leg_ends_outside();
             return Ok(self.allowed());
         }
         match self.place_of(nic) {
@@ -256,9 +270,11 @@ impl<'a> Walk<'a> {
         let seen = Seen::of(packet);
         let mut came_in_by = None;
         if !unfiltered {
+            self.pass(interface);
             came_in_by = self.at_interface(interface, direction, packet, &seen, &Door::inside())?;
         }
         if needs_no_route(tuple.destination) {
+            self.leg_ends_outside();
             return Ok(self.allowed());
         }
         if from_private_link {
@@ -270,7 +286,7 @@ impl<'a> Walk<'a> {
     }
 
     /// From the source's filters on: where the packet goes (EVAL-12, steps 2 to 5).
-    fn send(&mut self, sender: &Sender, packet: &Packet) -> Result<End, Stop> {
+    pub(crate) fn send(&mut self, sender: &Sender, packet: &Packet) -> Result<End, Stop> {
         let to = packet.five_tuple.destination;
         let Some(route) = self.view.route(sender.subnet, to)? else {
             return deny(Reason::Route(RouteEnd::None {
@@ -292,9 +308,12 @@ impl<'a> Walk<'a> {
                 Ok(self.allowed())
             }
             // GW-3: it has left the boundary.
-            Hop::Gateway { to_vnet: None } => Ok(self.allowed()),
+            Hop::Gateway { to_vnet: None } => {
+                self.leg_ends_at_gateway(own, packet);
+                Ok(self.allowed())
+            }
             Hop::Gateway { to_vnet: Some(gateway) } => self.cross(*gateway, packet),
-            Hop::UserGateway => self.leave_by_gateway(sender),
+            Hop::UserGateway => self.leave_by_gateway(sender, packet),
             Hop::Appliance(address) => {
                 let user_route = self.view.user_route(sender.subnet, &route);
                 let via = Via { interface: Some(sender.interface), vnet: own, user_route };
@@ -306,6 +325,10 @@ impl<'a> Walk<'a> {
                 self.arrive_at_endpoint(*endpoint, packet, &seen)
             }
             Hop::Service(service) => {
+                self.leg_ends_outside();
+                if self.topology_only {
+                    return Ok(self.allowed());
+                }
                 self.endpoint_policies(sender.subnet, service, to)?;
                 self.at_service(Client::Subnet(sender.subnet), &seen)
             }
@@ -355,6 +378,12 @@ impl<'a> Walk<'a> {
         access: Access,
         seen: &Seen,
     ) {
+        // SIM-9: a record is listed once, however often the packet comes by.
+        let is_it =
+            |step: &Step| (step.interface, step.direction, step.answer) == (interface, direction, answer);
+        if answer == StepAnswer::FlowTable && self.steps.iter().any(is_it) {
+            return;
+        }
         self.steps.push(Step { interface, direction, answer, access, seen: seen.tuple });
     }
 

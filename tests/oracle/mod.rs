@@ -27,11 +27,13 @@ mod outside;
 mod peering;
 mod platform;
 mod private_link;
+mod return_way;
 mod route;
 mod rules;
 mod service;
 mod space;
 mod state;
+mod timer;
 mod world;
 
 use std::cell::Cell;
@@ -52,6 +54,7 @@ use nsgsim::model::verdict::{Answer, Interface, Note, Reason, RouteStep, Transla
 
 use self::filter::Gate;
 use self::journey::{End, Stop, Walk};
+use self::return_way::Leg;
 use self::rules::Seen;
 use self::space::View;
 use self::state::{Records, merge};
@@ -150,7 +153,11 @@ impl Oracle {
             let mut walk = self.walk(self.view(world), time_ns);
             walk.target = target;
             let end = walk.run(origin, packet)?;
-            Ok((Leaf::new(end, &walk), walk.records))
+            let mut leaf = Leaf::new(end, &walk);
+            if leaf.end.allows() {
+                leaf.answer.asymmetric = self.is_asymmetric(&walk, packet);
+            }
+            Ok((leaf, walk.records))
         });
         let because = found.questions.first().cloned();
         let mut records: Vec<Records> = found.results.iter().map(|(_, records)| records.clone()).collect();
@@ -259,8 +266,13 @@ impl Oracle {
             now_ns,
             partial_inventory: self.partial_inventory,
             target: None,
+            sender: None,
+            topology_only: false,
+            answers_unlisted: None,
+            legs: Vec::new(),
             records: self.records.clone(),
             own_records: BTreeSet::new(),
+            forgotten_after_min: None,
             forwarders: 0,
             through_private_link: false,
             answers_private_link: false,
@@ -319,6 +331,7 @@ fn written(network: &Network, nsg: &Nsg) -> Vec<String> {
 struct Leaf {
     end: End,
     answer: Answer,
+    legs: Vec<Leg>,
 }
 
 impl Leaf {
@@ -332,7 +345,7 @@ impl Leaf {
             asymmetric: None,
             backends: walk.backends.clone(),
         };
-        Self { end, answer }
+        Self { end, answer, legs: walk.legs.clone() }
     }
 
     /// Whether two worlds come to the same verdict, whatever its reason.
@@ -349,10 +362,12 @@ fn settle(found: Worlds<Leaf>) -> Answer {
     let Worlds { results: leaves, questions, too_many } = found;
     let agreed = leaves.iter().all(|leaf| leaf.agrees_with(&leaves[0]));
     if agreed && !too_many {
+        let one_way = leaves.iter().all(|leaf| leaf.legs == leaves[0].legs);
         let has_reason = |leaf: &Leaf| !matches!(leaf.end, End::Unknown(_));
         let chosen = leaves.into_iter().find(has_reason);
         let mut answer =
             chosen.expect("where every question is answered \"yes\" a denial has a reason").answer;
+        answer.asymmetric = answer.asymmetric.filter(|_| one_way);
         answer.notes.extend(questions.into_iter().map(Note::DidNotMatter));
         return answer;
     }

@@ -10,6 +10,7 @@ use nsgsim::model::network::{Nic, PublicIpSku};
 use nsgsim::model::routing::NatGateway;
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::services::{Frontend, LoadBalancer, OutboundRule};
+use nsgsim::model::subscription::SubscriptionKind;
 use nsgsim::model::verdict::{Feature, Reason, Snat, Unknown};
 
 use super::backend::{Backend, Configuration, Reach};
@@ -19,6 +20,7 @@ use super::rules::Seen;
 use super::service::Client;
 use super::space::View;
 use super::state::Entrance;
+use super::timer::{DEFAULT_MIN, nat_gateway_min};
 
 /// The source of a packet that has left, where it is known.
 type Left = Option<(IpAddr, Port)>;
@@ -30,11 +32,18 @@ struct WayOut<'a> {
     members: Vec<Backend>,
     /// The public addresses to which it may translate.
     public_ips: Vec<Option<&'a Reference<PublicIpIndex>>>,
+    /// As it is set (STATE-15).
+    idle_timeout_min: Option<u32>,
 }
 
 impl Walk<'_> {
     /// A packet whose route is `Internet` (OUT-1 to OUT-5).
     pub(crate) fn leave_to_internet(&mut self, sender: &Sender, packet: &Packet) -> Result<End, Stop> {
+        self.leg_ends_outside();
+        if self.topology_only {
+            return Ok(self.allowed());
+        }
+        self.mail(sender, packet)?;
         let left = self.leave(sender, packet)?;
         let mut seen = Seen { source_is_hidden: left.is_none(), ..Seen::of(packet) };
         let Some(public_ip) = self.public_ip(packet.five_tuple.destination) else {
@@ -46,7 +55,27 @@ impl Walk<'_> {
         if let Some((address, port)) = left {
             (seen.tuple.source, seen.tuple.source_port) = (address, port);
         }
+        self.begin_leg(left);
         self.enter(public_ip, packet, &seen)
+    }
+
+    /// EVAL-13: the platform stops mail to the internet, where the kind of the subscription is known. What answers a
+    /// flow from outside is none (OUT-5).
+    fn mail(&self, sender: &Sender, packet: &Packet) -> Result<(), Stop> {
+        let network = self.view.network;
+        let tuple = &packet.five_tuple;
+        let is_mail = tuple.protocol == Protocol::TCP && tuple.destination_port == Port::Number(25);
+        let answers = sender.came_in_by.as_ref().is_some_and(|by| *by != Entrance::Nothing);
+        let resource = match sender.interface.nic() {
+            Some(nic) => &network.nics[nic.get()].id,
+            None => self.view.subnet_id(sender.subnet),
+        };
+        let blocked = network.subscription_kind(resource).is_some_and(SubscriptionKind::blocks_smtp);
+        if is_mail && blocked && !answers {
+            let (interface, direction) = (sender.interface, Direction::Outbound);
+            return deny(Reason::UnsupportedTraffic { interface, direction });
+        }
+        Ok(())
     }
 
     /// OUT-1: how the packet leaves; returns its source after that.
@@ -106,6 +135,7 @@ impl Walk<'_> {
         let own = own.into_iter().find(|at| at.nic == nic)?;
         let public_ip = self.view.configuration(own).public_ip.as_ref()?;
         let address = public_ip.here().and_then(|at| self.view.network.public_ips[at.get()].address);
+        self.translated_outwards(packet.five_tuple.protocol);
         Some(self.leave_by(Snat::InstancePublicIp, address, packet))
     }
 
@@ -137,6 +167,7 @@ impl Walk<'_> {
         if !packet.five_tuple.protocol.has_ports() {
             return deny(Reason::OutboundConnectivity { interface: sender.interface });
         }
+        self.translated(nat_gateway_min(gateway, packet.five_tuple.protocol));
         let address = gateway.and_then(|gateway| match gateway.public_ips.as_slice() {
             [Reference::Here(only)] if gateway.public_prefixes.is_empty() => {
                 self.view.network.public_ips[only.get()].address
@@ -168,6 +199,12 @@ impl Walk<'_> {
                 if packet.fragment != Fragment::Whole {
                     return deny(Reason::UnsupportedTraffic { interface, direction: Direction::Outbound });
                 }
+                match way.snat {
+                    Snat::LoadBalancerOutboundRule => {
+                        self.translated(way.idle_timeout_min.unwrap_or(DEFAULT_MIN));
+                    }
+                    _ => self.translated_by_rule(way.idle_timeout_min, packet.five_tuple.protocol),
+                }
                 let source = view.only_address(&way.public_ips).filter(|address| of_family(address, packet));
                 return Ok(Some(self.leave_by(way.snat, source, packet)));
             }
@@ -193,6 +230,10 @@ impl Walk<'_> {
         // OUT-4, TOP-8: a delegated subnet is not private.
         let subnet = &network.subnets[sender.subnet.get()];
         if !subnet.default_outbound_access && subnet.delegations.is_empty() {
+            return deny(no_way);
+        }
+        // TOP-7.
+        if nic.machine.as_ref().is_some_and(|machine| network.flexible_machines.contains(machine)) {
             return deny(no_way);
         }
         let same_machine = network
@@ -248,6 +289,7 @@ impl<'a> View<'a> {
                     protocol: rule.protocol,
                     members: self.pool_members(balancer, &rule.pools, Reach::Anywhere),
                     public_ips: vec![Some(frontend.public_ip.as_ref()?)],
+                    idle_timeout_min: rule.idle_timeout_min,
                 })
             })
         });
@@ -263,6 +305,7 @@ impl<'a> View<'a> {
             protocol: rule.protocol,
             members: self.pool_members(balancer, &pools, Reach::Anywhere),
             public_ips: rule.frontends.iter().map(public_ip).collect(),
+            idle_timeout_min: rule.idle_timeout_min,
         }
     }
 

@@ -49,6 +49,7 @@ impl Walk<'_> {
             let packet = quoting(packet, seen.tuple.destination, private);
             let mut seen = *seen;
             seen.tuple.destination = private;
+            self.translated_inwards(public_ip, seen.tuple.protocol);
             let door = Door::public_ip(network, public_ip);
             return self.arrive(NicIndex::new(position), &packet, &seen, &door);
         }
@@ -178,6 +179,7 @@ impl Walk<'_> {
         let from_public = is_public(packet.five_tuple.source);
         match &self.view.configuration(holder).public_ip {
             Some(Reference::Here(public_ip)) if from_public => {
+                self.translated_inwards(*public_ip, packet.five_tuple.protocol);
                 return Some(Door::public_ip(network, *public_ip));
             }
             Some(_) => return Some(Door::inside()),

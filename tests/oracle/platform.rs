@@ -31,6 +31,10 @@ impl Walk<'_> {
         if by_tag && filtered {
             self.platform_tag_rules(interface, service, &seen)?;
         }
+        if filtered {
+            self.pass(interface);
+        }
+        self.leg_ends_outside();
         self.step(interface, Direction::Outbound, StepAnswer::PlatformRule(service), Access::Allow, &seen);
         self.remember(interface, Direction::Outbound, packet, &seen, &Entrance::Nothing);
         Ok(Some(self.allowed()))

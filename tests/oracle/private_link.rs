@@ -14,6 +14,7 @@ use super::balancer::{FrontendAt, Side};
 use super::journey::{End, Stop, Walk, deny};
 use super::rules::Seen;
 use super::space::View;
+use super::timer::PRIVATE_LINK_MIN;
 
 impl Walk<'_> {
     /// PLS-1: a packet that a private endpoint hands over to this service.
@@ -44,7 +45,9 @@ impl Walk<'_> {
             self.missing_must_allow(service)?;
             return Ok(self.allowed());
         }
+        self.begin_leg(Some((source, seen.tuple.source_port)));
         self.translation.source = Some(source);
+        self.translated(PRIVATE_LINK_MIN);
         self.through_private_link = true;
         self.at_frontends(&frontends, source, packet, seen)
     }
@@ -92,7 +95,11 @@ impl Walk<'_> {
     }
 
     /// A packet to a NAT address: only answers to what came through the service arrive.
-    pub(crate) fn at_nat_address(&self) -> Result<End, Stop> {
+    pub(crate) fn at_nat_address(&mut self) -> Result<End, Stop> {
+        self.leg_ends_outside();
+        if self.topology_only {
+            return Ok(self.allowed());
+        }
         if self.answers_private_link { Ok(self.allowed()) } else { deny(Reason::Route(RouteEnd::NoEndpoint)) }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
+use nsgsim::model::flow::Origin;
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{ServiceAccountIndex, SubnetIndex, VnetIndex};
 use nsgsim::model::rule::{Access, Direction};
-use nsgsim::model::services::{ServiceAccount, ServiceKind};
+use nsgsim::model::services::{Caller, CallerEnd, ServiceAccount, ServiceKind};
 use nsgsim::model::verdict::{FirewallRule, Interface, Reason, StepAnswer, Unknown};
 
 use super::journey::{End, Stop, Walk, deny};
@@ -89,10 +90,16 @@ impl Walk<'_> {
         }
     }
 
-    /// SVC-2, SVC-4, SVC-5: what decides, in its order. Nobody states resource instances or trusted callers.
+    /// SVC-2, SVC-4, SVC-5: what decides, in its order.
     fn firewall(&self, at: &ServiceAccount, client: Client, seen: &Seen) -> Asked<(FirewallRule, Access)> {
         if !at.public_network_access {
-            return Ok((FirewallRule::PublicNetworkAccess, Access::Deny));
+            // SVC-4.
+            let by_trust = at.kind == ServiceKind::KeyVault && self.trusted(at);
+            return Ok(if by_trust {
+                (FirewallRule::TrustedService, Access::Allow)
+            } else {
+                (FirewallRule::PublicNetworkAccess, Access::Deny)
+            });
         }
         // SVC-4: a vault without network rules is open. SVC-5: a SQL server without is closed.
         if at.default_allow.unwrap_or(at.kind != ServiceKind::Sql) {
@@ -106,9 +113,35 @@ impl Walk<'_> {
                 self.ip_rules_admit(at, source, from, seen)?.then_some(FirewallRule::IpRule)
             }
         };
-        Ok(match admitted {
+        let for_what_it_is = || {
+            let by_instance = self.instance_admitted(at).then_some(FirewallRule::ResourceInstance);
+            by_instance.or(self.trusted(at).then_some(FirewallRule::TrustedService))
+        };
+        Ok(match admitted.or_else(for_what_it_is) {
             Some(rule) => (rule, Access::Allow),
             None => (FirewallRule::DefaultAction, Access::Deny),
+        })
+    }
+
+    /// SVC-2: a storage account's rules on resource instances let one of those in that the packet's sender calls as.
+    fn instance_admitted(&self, at: &ServiceAccount) -> bool {
+        let instances = self.callers().filter_map(|caller| caller.instance.as_ref());
+        at.kind == ServiceKind::Storage
+            && instances.into_iter().any(|own| at.instances.iter().any(|rule| names_instance(rule, own)))
+    }
+
+    /// SVC-2, SVC-4: the account lets services of Azure in, and the sender is one.
+    fn trusted(&self, at: &ServiceAccount) -> bool {
+        let knows_trust = matches!(at.kind, ServiceKind::Storage | ServiceKind::KeyVault);
+        knows_trust && at.bypass_azure_services && self.callers().any(|caller| caller.trusted_service)
+    }
+
+    /// What the user stated of the packet's sender.
+    fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.view.network.callers.iter().filter(|caller| match (caller.end, self.sender) {
+            (CallerEnd::Nic(nic), Some((Origin::Nic(sender), _))) => nic == sender,
+            (CallerEnd::Addresses(range), Some((Origin::Internet, address))) => range.contains(&address),
+            _ => false,
         })
     }
 
@@ -150,5 +183,13 @@ impl Walk<'_> {
             (Some(own), Some(client)) => Ok(plain(own) == plain(client)),
             _ => self.view.world.ask(Unknown::SameRegion { account: at.id.clone() }),
         }
+    }
+}
+
+/// SVC-2: a rule names one instance, or with a `*` at its end all whose IDs begin so.
+fn names_instance(rule: &ResourceId, instance: &ResourceId) -> bool {
+    match rule.folded().strip_suffix('*') {
+        Some(start) => instance.folded().starts_with(start),
+        None => rule == instance,
     }
 }

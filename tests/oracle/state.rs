@@ -67,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) direction: Direction,
     /// What the flow came in by (OUT-5).
     pub(crate) entrance: Entrance,
+    /// STATE-15: after how many idle minutes what translated the flow forgets it.
+    pub(crate) forgotten_after_min: Option<u32>,
     /// When its first packet was seen.
     born_ns: u64,
     /// When a packet of the flow was last seen.
@@ -81,12 +83,23 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(first: Packet, direction: Direction, entrance: Entrance, now_ns: u64) -> Self {
-        let (fin, revoked_by, doubt) = ((false, false), None, None);
-        Self { first, direction, entrance, born_ns: now_ns, last_ns: now_ns, fin, revoked_by, doubt }
+        Self {
+            first,
+            direction,
+            entrance,
+            forgotten_after_min: None,
+            born_ns: now_ns,
+            last_ns: now_ns,
+            fin: (false, false),
+            revoked_by: None,
+            doubt: None,
+        }
     }
 
-    /// STATE-6: idle for longer than the timeout; exactly as long is alive.
-    pub(crate) fn is_expired(&self, now_ns: u64, timeout_min: u32) -> bool {
+    /// STATE-6, STATE-15: idle for longer than the network, or what translated the flow, waits; exactly as long is
+    /// alive.
+    pub(crate) fn is_expired(&self, now_ns: u64, network_min: u32) -> bool {
+        let timeout_min = self.forgotten_after_min.map_or(network_min, |min| min.min(network_min));
         let timeout_ns = u64::from(timeout_min) * 60 * 1_000_000_000;
         now_ns.saturating_sub(self.last_ns) > timeout_ns
     }
@@ -124,7 +137,8 @@ pub(crate) fn merge(worlds: &[Records], because: Option<&Unknown>) -> Records {
         let same = |other: &Record| other.born_ns == first.born_ns || other.last_ns == first.last_ns;
         let alike = found.all(|other| other.doubt == first.doubt && same(other));
         // Where one world has met the packet and another has not, the packet was the last one of the flow.
-        // If a reply would be translated in one and not in another, that is what remains to be told (OUT-5).
+        // Of several such the first counts, as it does for steps; if a reply would be translated in one and not in
+        // another, that is what remains to be told (OUT-5).
         let here = || worlds.iter().rev().filter_map(|world| world.get(key));
         let latest = here().max_by_key(|record| (record.entrance != Entrance::Nothing, record.last_ns));
         let mut record = latest.expect("some world has the key").clone();

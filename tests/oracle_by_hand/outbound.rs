@@ -5,11 +5,14 @@ use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{LoadBalancerIndex, PublicIpIndex, Reference};
 use nsgsim::model::network::PublicIpSku;
 use nsgsim::model::rule::{Direction, Protocol};
+use nsgsim::model::subscription::{Subscription, SubscriptionKind};
+use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::{Answer, Interface, Reason, Snat, Unknown, Verdict, VerdictKind};
 
 use crate::build::balancer::Balance;
 use crate::build::{Build, icmp, id, ip, packet, tcp};
-use crate::plain::{Plain, hangs_on, kind, plain};
+use crate::oracle::Oracle;
+use crate::plain::{Plain, hangs_on, kind, plain, steps};
 
 /// `plain` with `a1` in the pool of `lb`, which has the public frontend 203.0.113.100.
 struct Pooled {
@@ -155,4 +158,70 @@ fn sim_4_a_load_balancer_that_the_inventory_lacks_may_be_the_way_out() {
     at.net.network.load_balancers[0].outbound_rules.clear();
     at.net.public(at.net.a1, "203.0.113.4", Some(PublicIpSku::Standard));
     assert_eq!(at.leaves_by().0, Some(Snat::InstancePublicIp));
+}
+
+#[test]
+fn eval_13_mail_straight_to_the_internet_is_stopped_where_the_kind_of_the_subscription_is_known() {
+    let mut net = plain();
+    net.nic_nsg(net.a1, "nsg-x", &["out 100 deny tcp * * -> 8.8.4.4 *"]);
+    let stopped = Verdict::Deny(Reason::UnsupportedTraffic {
+        interface: Interface::Nic(net.a1),
+        direction: Direction::Outbound,
+    });
+    let from = Origin::Nic(net.a1);
+    let mail = tcp("10.0.1.4:1000", "8.8.8.8:25");
+    let own = net.network.nics[net.a1.get()].id.segment("subscriptions").expect("an ID").to_uppercase();
+    assert_eq!(kind(&net.oracle().path(from, &mail, 0, None)), VerdictKind::Allow);
+    let with = |net: &Plain, kind| {
+        let mut network = net.network.clone();
+        network.subscriptions = vec![Subscription { id: own.clone(), kind }];
+        Oracle::new(network, TagCatalog::default())
+    };
+    for exempted in [SubscriptionKind::EnterpriseAgreement, SubscriptionKind::ExemptedDevTest] {
+        assert_eq!(kind(&with(&net, exempted).path(from, &mail, 0, None)), VerdictKind::Allow);
+    }
+    let mut oracle = with(&net, SubscriptionKind::Other);
+    let answer = oracle.path(from, &mail, 0, None);
+    assert_eq!(answer.verdict, stopped);
+    assert_eq!(steps(&oracle, &answer), ["a1 outbound nsg-x/AllowInternetOutBound allow"]);
+    // The rules come first, and other traffic is none of its business.
+    let denied = oracle.path(from, &tcp("10.0.1.4:1000", "8.8.4.4:25"), 0, None);
+    assert!(matches!(denied.verdict, Verdict::Deny(Reason::SecurityRule(_))));
+    for other in [
+        tcp("10.0.1.4:1000", "8.8.8.8:587"),
+        packet(Protocol::UDP, "10.0.1.4:1000", "8.8.8.8:25"),
+        tcp("10.0.1.4:1000", "10.0.2.4:25"),
+    ] {
+        assert_eq!(kind(&oracle.path(from, &other, 0, None)), VerdictKind::Allow);
+    }
+    // It comes ahead of the question by what the packet leaves.
+    net.network.subnets[net.a.get()].default_outbound_access = false;
+    assert_eq!(with(&net, SubscriptionKind::Other).path(from, &mail, 0, None).verdict, stopped);
+}
+
+#[test]
+fn eval_13_and_out_5_what_answers_a_flow_from_outside_is_no_mail() {
+    let mut net = plain();
+    net.public(net.a1, "203.0.113.4", Some(PublicIpSku::Basic));
+    let own = net.network.nics[net.a1.get()].id.segment("subscriptions").expect("an ID").to_owned();
+    net.network.subscriptions = vec![Subscription { id: own, kind: SubscriptionKind::Other }];
+    let mut oracle = net.oracle();
+    let in_from_25 = tcp("8.8.8.8:25", "203.0.113.4:1000");
+    assert_eq!(kind(&oracle.path(Origin::Internet, &in_from_25, 0, None)), VerdictKind::Allow);
+    let back = tcp("10.0.1.4:1000", "8.8.8.8:25");
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &back, 0, None)), VerdictKind::Allow);
+    let new = tcp("10.0.1.4:1001", "8.8.8.8:25");
+    assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &new, 0, None)), VerdictKind::Deny);
+}
+
+#[test]
+fn top_7_and_out_2_an_instance_of_a_flexible_scale_set_needs_a_way_out_of_its_own() {
+    let mut at = pooled();
+    let machine = id("virtualMachines", "m");
+    at.net.network.nics[at.net.a1.get()].machine = Some(machine.clone());
+    assert_eq!(kind(&at.out()), VerdictKind::Allow);
+    at.net.network.flexible_machines = vec![machine];
+    assert_eq!(at.out().verdict, at.no_way());
+    at.net.network.outbound_rule(at.lb, &[&at.public], &at.pool, None);
+    assert_eq!(at.leaves_by(), (Some(Snat::LoadBalancerOutboundRule), Some(ip("203.0.113.100"))));
 }

@@ -13,15 +13,15 @@ use crate::plain::{Plain, S, hangs_on, kind, plain, steps};
 
 /// `plain` with a private endpoint 10.0.1.20 of the service `pls`, which stands in another network: NAT address
 /// 10.5.1.50, frontend 10.5.1.100, port 80 to 8080, backend `p1` 10.5.1.4.
-struct Linked {
-    net: Plain,
-    provider: SubnetIndex,
+pub(crate) struct Linked {
+    pub(crate) net: Plain,
+    pub(crate) provider: SubnetIndex,
     p1: NicIndex,
     lb: LoadBalancerIndex,
     service: ResourceId,
 }
 
-fn linked() -> Linked {
+pub(crate) fn linked() -> Linked {
     let mut net = plain();
     let vnet = net.network.vnet("w", &["10.5.0.0/16"]);
     let provider = net.network.subnet(vnet, "c", "10.5.1.0/24");

@@ -1,4 +1,5 @@
-//! Virtual network managers, management groups, and what the user states of appliances (JSON-6, ADM-5, ROUTE-15).
+//! Virtual network managers, management groups, subscriptions, instances of scale sets, and what the user states of
+//! appliances (JSON-6, ADM-5, EVAL-13, TOP-7, ROUTE-15).
 
 use super::collect::Resource;
 use super::node::Node;
@@ -12,6 +13,7 @@ use crate::model::services::{
     AdminAction, AdminAddress, AdminCollection, AdminConfiguration, AdminRule, Appliance, ApplianceMode,
     EffectiveAdminRules, ManagementGroup, NetworkGroup, NetworkManager,
 };
+use crate::model::subscription::{Subscription, SubscriptionKind};
 
 /// Reads a network manager with its groups and configurations.
 pub(super) fn manager<'a>(
@@ -177,6 +179,34 @@ pub(super) fn management_group(resource: &Resource<'_>) -> Result<ManagementGrou
         (None, None) => None,
     };
     Ok(ManagementGroup { id: resource.id.clone(), parent })
+}
+
+/// Reads of which kind a subscription is (EVAL-13); nothing where the export does not tell.
+pub(super) fn subscription(resource: &Resource<'_>) -> Result<Option<Subscription>, IngestError> {
+    let Some(policies) = resource.node.member("subscriptionPolicies") else { return Ok(None) };
+    let kind = policies.text_of("quotaId")?.and_then(subscription_kind);
+    let id = resource.id.segment("subscriptions").unwrap_or_else(|| resource.id.name()).to_owned();
+    Ok(kind.map(|kind| Subscription { id, kind }))
+}
+
+/// What the quota of a subscription tells of its kind. Whether one for development and tests is exempted from the block
+/// of mail it does not tell.
+fn subscription_kind(quota: &str) -> Option<SubscriptionKind> {
+    let quota = quota.to_ascii_lowercase();
+    if quota.starts_with("msdndevtest") {
+        None
+    } else if quota.starts_with("enterpriseagreement") {
+        Some(SubscriptionKind::EnterpriseAgreement)
+    } else {
+        Some(SubscriptionKind::Other)
+    }
+}
+
+/// The ID of a machine that is an instance of a Flexible scale set (TOP-7); nothing where it is none. Instances of
+/// Uniform ones are machines of another type.
+pub(super) fn flexible_machine(resource: &Resource<'_>) -> Result<Option<ResourceId>, IngestError> {
+    let scale_set = resource.node.reference_of("virtualMachineScaleSet")?;
+    Ok(scale_set.map(|_| resource.id.clone()))
 }
 
 /// Reads what the user states of the machine behind an interface.

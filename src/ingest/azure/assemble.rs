@@ -142,6 +142,11 @@ fn read_services(reader: &mut Reader<'_>, network: &mut Network) -> Result<(), I
     network.network_managers = take_all(reader, Kind::NetworkManager, admin::manager)?;
     network.management_groups =
         take_all(reader, Kind::ManagementGroup, |_, one| admin::management_group(one))?;
+    let subscriptions = take_all(reader, Kind::Subscription, |_, one| admin::subscription(one))?;
+    network.subscriptions = subscriptions.into_iter().flatten().collect();
+    network.subscriptions.sort_by_cached_key(|subscription| subscription.id.to_ascii_lowercase());
+    let machines = take_all(reader, Kind::Machine, |_, one| admin::flexible_machine(one))?;
+    network.flexible_machines = machines.into_iter().flatten().collect();
     network.appliances = take_all(reader, Kind::Appliance, admin::appliance)?;
     for (kind, service) in [
         (Kind::StorageAccount, ServiceKind::Storage),

@@ -36,6 +36,8 @@ kinds! {
     ApplicationGateway "applicationGateways" "Microsoft.Network/applicationGateways",
     NetworkManager "networkManagers" "Microsoft.Network/networkManagers",
     ManagementGroup "managementGroups" "Microsoft.Management/managementGroups",
+    Subscription "subscriptions" "Microsoft.Resources/subscriptions",
+    Machine "virtualMachines" "Microsoft.Compute/virtualMachines",
     // The project's own: what the machine behind an interface does (ROUTE-15).
     Appliance "appliances" "nsgsim/appliances",
 }
@@ -141,8 +143,8 @@ mod tests {
             Some(Recognised::Resource(Kind::Nic))
         );
         assert_eq!(
-            of(&format!("{group}/Microsoft.Compute/virtualMachines/v")),
-            Some(Recognised::Other("Microsoft.Compute/virtualMachines".to_owned()))
+            of(&format!("{group}/Microsoft.Compute/disks/d")),
+            Some(Recognised::Other("Microsoft.Compute/disks".to_owned()))
         );
         assert_eq!(of("root"), None);
     }

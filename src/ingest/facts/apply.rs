@@ -251,7 +251,13 @@ impl<'f> Applier<'f, '_> {
                 self.not_known(&statement.id, "no resource of the network is in a subscription of this ID");
                 continue;
             }
-            self.network.subscriptions.push(Subscription { id: id.clone(), kind: kind(statement.kind) });
+            let stated = Subscription { id: id.clone(), kind: kind(statement.kind) };
+            let mut known = self.network.subscriptions.iter();
+            match known.find(|known| known.id.eq_ignore_ascii_case(id)) {
+                None => self.network.subscriptions.push(stated),
+                Some(known) if known.kind == stated.kind => {}
+                Some(_) => return Err(self.contradicts(&statement.id, "the kind of the subscription")),
+            }
         }
         self.network.subscriptions.sort_by_cached_key(|subscription| subscription.id.to_ascii_lowercase());
         Ok(())

@@ -142,7 +142,10 @@ impl Builder<'_> {
         }
         // A private subnet is private only to machines, not to the services that it is delegated to (OUT-4, TOP-8).
         let default = subnet.default_outbound_access || !subnet.delegations.is_empty();
-        match (default && !standard, unknown) {
+        // Instances of Flexible scale sets never have it.
+        let flexible =
+            nic.machine.as_ref().is_some_and(|machine| network.flexible_machines.contains(machine));
+        match (default && !standard && !flexible, unknown) {
             (false, _) => Way::None,
             (true, None) => Way::Through(Snat::DefaultOutboundAccess),
             (true, Some(question)) => Way::ThroughIf(Snat::DefaultOutboundAccess, question),
