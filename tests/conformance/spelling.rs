@@ -112,6 +112,7 @@ pub(crate) fn spell(answer: &Answer, network: &Network) -> Value {
             Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => Value::Null,
         },
         "backends": words.backends(answer),
+        "asymmetric": answer.asymmetric,
         "notes": clauses.collect::<BTreeSet<_>>(),
         "decidedBy": words.decided_by(&answer.verdict),
         "points": answer.steps.iter().map(|step| words.point(step)).collect::<Vec<_>>(),
@@ -389,7 +390,6 @@ pub(crate) fn differences(expected: &Value, found: &Value) -> Vec<String> {
     for (member, wanted) in expected.as_object().into_iter().flatten() {
         let found = &found[member];
         let alike = match member.as_str() {
-            // No answer of the program says whether its replies go the same way, so far.
             "verdict" | "decidedBy" | "points" | "translation" | "undetermined" | "notes" | "backends"
             | "asymmetric" => wanted == found,
             "routes" => {

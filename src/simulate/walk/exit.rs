@@ -107,11 +107,12 @@ impl Walk<'_> {
             Snat::NatGateway if protocol == Protocol::TCP => {
                 course.remembered_for(exit.nat_idle_timeout_min.unwrap_or(DEFAULT_IDLE_MIN));
             }
-            Snat::NatGateway | Snat::InstancePublicIp => course.remembered_for(DEFAULT_IDLE_MIN),
+            Snat::NatGateway => course.remembered_for(DEFAULT_IDLE_MIN),
+            Snat::InstancePublicIp if protocol == Protocol::TCP => course.remembered_for(DEFAULT_IDLE_MIN),
             Snat::LoadBalancerOutboundRule => course.remembered_for(rule_idle_min),
             Snat::LoadBalancerRule if protocol == Protocol::TCP => course.remembered_for(rule_idle_min),
             // No clause gives these a time.
-            Snat::LoadBalancerRule | Snat::DefaultOutboundAccess => {}
+            Snat::InstancePublicIp | Snat::LoadBalancerRule | Snat::DefaultOutboundAccess => {}
         }
         translate(course, by, source, Port::None);
         Ok(None)

@@ -69,7 +69,15 @@ impl Walk<'_> {
                 Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
             };
             if open {
-                course.met.steps.push(step(StepAnswer::FlowTable, Access::Allow));
+                // One entry an interface and direction, however often the packet comes by (SIM-9).
+                let passing = step(StepAnswer::FlowTable, Access::Allow);
+                let listed = |known: &Step| {
+                    (known.interface, known.direction, known.answer)
+                        == (passing.interface, passing.direction, passing.answer)
+                };
+                if !course.met.steps.iter().any(listed) {
+                    course.met.steps.push(passing);
+                }
                 course.met.passed.push(passed);
                 course.last = Reason::FlowState { interface, direction };
                 if direction == Direction::Outbound {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Course, Leaf, LeafEnd, UNSUPPORTED, Walk, is_mapped};
 use crate::compile::world::{Open, World};
-use crate::model::rule::Direction;
+use crate::model::rule::{Direction, Protocol};
 use crate::model::verdict::{Reason, Unknown};
 use crate::simulate::journey::{End, Journey, PrivateLink, Stage};
 use crate::simulate::state::Entrance;
@@ -45,7 +45,10 @@ impl Walk<'_> {
                     None
                 }
                 Stage::Mapped { public, private, idle_timeout_min } => {
-                    course.remembered_for(*idle_timeout_min);
+                    // The timers of instance addresses are those of connections.
+                    if course.seen.protocol == Protocol::TCP {
+                        course.remembered_for(*idle_timeout_min);
+                    }
                     map(*public, *private, &mut course, world)?
                 }
                 Stage::OnlyIf(question, reason) => {
