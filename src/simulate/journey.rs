@@ -57,8 +57,9 @@ pub enum Stage {
         /// Idle time of the flows that it translates, in minutes (STATE-15).
         idle_timeout_min: u32,
     },
-    /// The packet was seen after the translation that it came in by.
-    CameIn(Entrance),
+    /// The packet was seen after the translation that it came in by; with the idle time of the TCP flows that this
+    /// translates, in minutes, where it is known (STATE-15).
+    CameIn(Entrance, Option<u32>),
     /// The packet goes on only if the answer is yes; the reason of the denial otherwise, where a clause gives one.
     OnlyIf(Unknown, Option<Reason>),
     /// The packet is delivered if the answer is yes, and goes on otherwise.
@@ -99,7 +100,7 @@ impl Stage {
             | Self::SentFrom(_)
             | Self::PrivateLink(_)
             | Self::Mapped { .. }
-            | Self::CameIn(_)
+            | Self::CameIn(..)
             | Self::DeliveredToConsumer => Vec::new(),
         }
     }

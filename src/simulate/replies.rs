@@ -135,7 +135,7 @@ fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Opt
             | Stage::Route(_)
             | Stage::Note(_)
             | Stage::Service(_)
-            | Stage::CameIn(_)
+            | Stage::CameIn(..)
             | Stage::DeliveredToConsumer => {}
         }
     }

@@ -168,7 +168,7 @@ impl Builder<'_> {
                     self.lost(Reason::Route(RouteEnd::NoPublicIp));
                     return;
                 }
-                self.journey.stages.push(Stage::CameIn(Entrance::Instance(None)));
+                self.journey.stages.push(Stage::CameIn(Entrance::Instance(None), None));
             }
             self.enter_interface(nic);
             return;
@@ -232,7 +232,15 @@ impl Builder<'_> {
             }
             None => Entrance::Frontend { address: None, port: Port::NotGiven, public: true },
         };
-        self.journey.stages.push(Stage::CameIn(entrance));
+        let timer = own.as_ref().and_then(Reference::here).map(|own| self.idle_timeout_min(own));
+        self.journey.stages.push(Stage::CameIn(entrance, timer));
+    }
+
+    /// Idle time of TCP flows that come in by an instance address: IPv6 has a fixed one (STATE-15).
+    fn idle_timeout_min(&self, public_ip: PublicIpIndex) -> u32 {
+        let public_ip = &self.compiled.network.public_ips[public_ip.get()];
+        let fixed = public_ip.address.is_some_and(|address| address.is_ipv6());
+        public_ip.idle_timeout_min.filter(|_| !fixed).unwrap_or(DEFAULT_IDLE_MIN)
     }
 
     fn public_frontends(&self, nic: NicIndex, place: u32) -> &[Reference<PublicIpIndex>] {
@@ -296,9 +304,7 @@ impl Builder<'_> {
                     return;
                 };
                 let gate = self.gate(nic, place);
-                // IPv6 flows have a fixed time (STATE-15).
-                let set = network.public_ips[public_ip.get()].idle_timeout_min.filter(|_| public.is_ipv4());
-                let idle_timeout_min = set.unwrap_or(DEFAULT_IDLE_MIN);
+                let idle_timeout_min = self.idle_timeout_min(public_ip);
                 self.journey.stages.push(Stage::Mapped { public, private, idle_timeout_min });
                 self.enter_interface(nic).gate = gate;
             }

@@ -139,7 +139,7 @@ impl<'c> Builder<'c> {
             return;
         }
         if owner == Some(Owner::PrivateLinkService) {
-            self.journey.stages.push(Stage::CameIn(Entrance::PrivateLink));
+            self.journey.stages.push(Stage::CameIn(Entrance::PrivateLink, None));
             return self.arrive(vnet, Gate::Open);
         }
         self.route(interface, subnet);

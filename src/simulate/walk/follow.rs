@@ -40,7 +40,10 @@ impl Walk<'_> {
                     course.to_consumer = false;
                     None
                 }
-                Stage::CameIn(entrance) => {
+                Stage::CameIn(entrance, timer) => {
+                    if let Some(minutes) = timer.filter(|_| course.seen.protocol == Protocol::TCP) {
+                        course.remembered_for(minutes);
+                    }
                     course.entered = Some(*entrance);
                     None
                 }
