@@ -77,9 +77,9 @@ impl Walk<'_> {
                 };
                 if !course.met.steps.iter().any(listed) {
                     course.met.steps.push(passing);
+                    course.last = Reason::FlowState { interface, direction };
                 }
                 course.met.passed.push(passed);
-                course.last = Reason::FlowState { interface, direction };
                 if direction == Direction::Outbound {
                     answer(course, record);
                 }
