@@ -1,8 +1,7 @@
 //! Every conformance case through every evaluator.
 //!
-//! The cases stand in `conformance/cases`, and in `conformance/own` those for clauses that no other case exercises; further folders may be named in the environment variable
-//! `NSGSIM_CONFORMANCE`, separated by `:`. `conformance/pending.txt` names the cases that wait for semantics that are
-//! not written yet: one of them that passes fails the test as much as another one that does not.
+//! The cases stand in `conformance/cases`, and in `conformance/own` those for clauses that no other case exercises;
+//! further folders may be named in the environment variable `NSGSIM_CONFORMANCE`, separated by `:`.
 
 #[path = "conformance/case.rs"]
 mod case;
@@ -14,7 +13,6 @@ mod oracle;
 #[path = "conformance/spelling.rs"]
 mod spelling;
 
-use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 
@@ -36,49 +34,22 @@ fn every_case_is_answered_as_it_says() {
     let mut folders = vec![own.join("cases"), own.join("own")];
     let more = env::var_os("NSGSIM_CONFORMANCE").unwrap_or_default();
     folders.extend(env::split_paths(&more).filter(|folder| folder != Path::new("")));
-    let pending = pending(&own.join("pending.txt"));
-    let (mut passed, mut waiting, mut wrong) = (0, 0, Vec::new());
+    let (mut passed, mut wrong) = (0, Vec::new());
     for case in folders.iter().flat_map(|folder| cases_in(folder)) {
-        let failure = run(&case).err();
         let line = format!("{} {}", case.id, case.title);
-        match (failure, pending.get(&case.id)) {
-            (None, None) => {
+        match run(&case) {
+            Ok(()) => {
                 passed += 1;
                 println!("ok       {line}");
             }
-            (Some(_), Some(reason)) => {
-                waiting += 1;
-                println!("pending  {line} ({reason})");
-            }
-            (None, Some(_)) => wrong.push(format!("{line}: passes, but is listed as pending")),
-            (Some(failure), None) => wrong.push(format!("{line}: {failure}")),
+            Err(failure) => wrong.push(format!("{line}: {failure}")),
         }
     }
     for line in &wrong {
         println!("FAILED   {line}");
     }
-    println!("{passed} passed, {waiting} pending, {} failed", wrong.len());
+    println!("{passed} passed, {} failed", wrong.len());
     assert!(passed > 0 && wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn a_pending_case_is_one_of_the_cases() {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let cases: Vec<Case> = ["cases", "own"].iter().flat_map(|folder| cases_in(&own.join(folder))).collect();
-    for id in pending(&own.join("pending.txt")).keys() {
-        assert!(cases.iter().any(|case| case.id == *id), "{id} is no case");
-    }
-}
-
-/// The pending cases, each with what it waits for.
-fn pending(list: &Path) -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(list).unwrap_or_else(|error| panic!("{}: {error}", list.display()));
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let pending = lines.map(|line| {
-        let (id, reason) = line.split_once(' ').unwrap_or_else(|| panic!("`{line}` gives no reason"));
-        (id.to_owned(), reason.trim().to_owned())
-    });
-    pending.collect()
 }
 
 /// Runs a case; fails with what was found instead.
