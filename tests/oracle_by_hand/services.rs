@@ -36,7 +36,7 @@ fn called(kind: ServiceKind) -> Plain {
         trusted_service: false,
     });
     net.network.callers.push(Caller {
-        end: CallerEnd::Addresses("8.8.8.0/24".parse().unwrap()),
+        end: CallerEnd::Addresses("8.8.8.0/24".parse().expect("a prefix")),
         instance: Some(workspace("w-2")),
         trusted_service: true,
     });
