@@ -4,14 +4,15 @@ use std::cmp::Ordering;
 
 use crate::model::id::ResourceId;
 use crate::model::index::{Reference, SubnetIndex};
-use crate::model::network::{Network, Subnet, Vnet};
+use crate::model::network::{Network, Subnet};
 use crate::model::rule::Direction;
 use crate::model::services::{
     AdminAction, AdminCollection, AdminConfiguration, AdminRule, AdminRulePosition, NetworkManager,
 };
 use crate::model::verdict::Unknown;
 
-/// The admin rules of one network and direction, manager by manager, the one that goes first in front (ADM-7).
+/// The admin rules of one network and direction, manager by manager, the one that goes first in front (ADM-7); of those
+/// whose scopes do not tell, in the order of the inventory.
 #[derive(Clone, Debug, Default)]
 pub struct AdminLayer {
     /// Each manager's lists.
@@ -23,15 +24,25 @@ pub struct AdminLayer {
 pub struct ManagerLists {
     /// One list a configuration.
     pub lists: Vec<AdminList>,
-    /// Nothing tells whether this manager or the next one goes first: the question.
-    pub before_next: Option<Unknown>,
+    /// Whose they are; nothing: what is in force, whoever wrote it.
+    pub manager: Option<(ResourceId, Scope)>,
+}
+
+impl ManagerLists {
+    /// The question whether this manager or a later one goes first, where their scopes do not tell.
+    #[must_use]
+    pub fn goes_first(&self, later: &Self) -> Option<Unknown> {
+        let ((first, scope), (second, other)) = (self.manager.as_ref()?, later.manager.as_ref()?);
+        let question = || Unknown::ManagerGoesFirst { first: first.clone(), second: second.clone() };
+        scope.ties_with(*other).then(question)
+    }
 }
 
 /// The list of one configuration.
 #[derive(Clone, Debug)]
 pub struct AdminList {
-    /// It counts only if the answer is yes (ADM-6); nothing: it counts.
-    pub in_force: Option<Unknown>,
+    /// It counts only if these questions have these answers (ADM-6, ADM-8).
+    pub only_if: Vec<(Unknown, bool)>,
     /// Position in [`CompiledNetwork::admin_policies`](super::network::CompiledNetwork::admin_policies).
     pub policy: usize,
 }
@@ -39,7 +50,7 @@ pub struct AdminList {
 /// A list before its rules are resolved.
 #[derive(Debug)]
 pub(super) struct WrittenList {
-    pub(super) in_force: Option<Unknown>,
+    pub(super) only_if: Vec<(Unknown, bool)>,
     /// First tried first (ADM-4).
     pub(super) rules: Vec<AdminRulePosition>,
 }
@@ -48,7 +59,7 @@ pub(super) struct WrittenList {
 #[derive(Debug)]
 pub(super) struct WrittenLists {
     pub(super) lists: Vec<WrittenList>,
-    pub(super) before_next: Option<Unknown>,
+    pub(super) manager: Option<(ResourceId, Scope)>,
 }
 
 /// Orders the rules of a manager by priority; of equals the collection's name decides, then the rule's (ADM-4).
@@ -90,49 +101,62 @@ pub(super) fn of_vnet(network: &Network, vnet: &ResourceId, direction: Direction
                 rule: index(rule),
             })
         });
-        let lists = vec![WrittenList { in_force: None, rules: sorted(network, rules.collect()) }];
-        return vec![WrittenLists { lists, before_next: None }];
+        let lists = vec![WrittenList { only_if: Vec::new(), rules: sorted(network, rules.collect()) }];
+        return vec![WrittenLists { lists, manager: None }];
     }
 
-    let resource = network.vnets.iter().find(|known| known.id == *vnet);
-    let mut managers: Vec<(usize, Vec<WrittenList>)> = Vec::new();
-    let mut order: Vec<usize> = (0..network.network_managers.len()).collect();
-    order.sort_by_key(|number| rank(network, &network.network_managers[*number]).unwrap_or(Rank::UNKNOWN));
-    // ADM-8: of several managers the setting of the highest scope counts.
-    let over: Vec<usize> =
-        order.into_iter().filter(|number| is_over(&network.network_managers[*number], vnet)).collect();
-    let setting = over.first().map_or(Setting::None, |first| setting(&network.network_managers[*first]));
-    for number in over {
-        let manager = &network.network_managers[number];
-        let lists: Vec<WrittenList> = manager
-            .configurations
-            .iter()
-            .enumerate()
-            .filter(|(_, configuration)| configuration.deployed != Some(false))
-            .map(|(position, configuration)| {
+    let managers = &network.network_managers;
+    let mut over: Vec<usize> =
+        (0..managers.len()).filter(|number| is_over(&managers[*number], vnet)).collect();
+    over.sort_by_key(|number| scope(network, &managers[*number]));
+    let settings = if brings_rules(network, vnet) {
+        settings(network, &over, vnet)
+    } else {
+        vec![(Vec::new(), Setting::All)]
+    };
+    let of_manager = |number: usize| {
+        let manager = &managers[number];
+        let mut lists = Vec::new();
+        for (position, configuration) in manager.configurations.iter().enumerate() {
+            for (conditions, setting) in &settings {
+                let Some(only_if) = and_in_force(conditions, configuration) else { continue };
                 let rules = rules_for(manager, (number, position), configuration, vnet, direction, |rule| {
-                    is_applied(network, resource, setting, rule)
+                    setting.takes(rule.action)
                 });
-                let in_force = configuration.deployed.is_none().then(|| {
-                    Unknown::AdminConfigurationIsDeployed { configuration: configuration.id.clone() }
-                });
-                WrittenList { in_force, rules: sorted(network, rules) }
-            })
-            .filter(|list| !list.rules.is_empty())
-            .collect();
-        if !lists.is_empty() {
-            managers.push((number, lists));
+                if !rules.is_empty() {
+                    lists.push(WrittenList { only_if, rules: sorted(network, rules) });
+                }
+            }
+        }
+        WrittenLists { lists, manager: Some((manager.id.clone(), scope(network, manager))) }
+    };
+    over.into_iter().map(of_manager).filter(|manager| !manager.lists.is_empty()).collect()
+}
+
+/// What a list of a configuration hangs on: that it is in force (ADM-6), and these conditions; nothing where they
+/// contradict each other.
+fn and_in_force(
+    conditions: &[(Unknown, bool)],
+    configuration: &AdminConfiguration,
+) -> Option<Vec<(Unknown, bool)>> {
+    let mut only_if = conditions.to_vec();
+    match configuration.deployed {
+        Some(true) => {}
+        Some(false) => return None,
+        None => {
+            let question = is_deployed(configuration);
+            match conditions.iter().find(|(known, _)| *known == question) {
+                Some((_, false)) => return None,
+                Some((_, true)) => {}
+                None => only_if.push((question, true)),
+            }
         }
     }
-    let numbers: Vec<usize> = managers.iter().map(|(number, _)| *number).collect();
-    managers
-        .into_iter()
-        .enumerate()
-        .map(|(place, (number, lists))| {
-            let next = numbers.get(place + 1).copied();
-            WrittenLists { lists, before_next: next.and_then(|next| undecided(network, number, next)) }
-        })
-        .collect()
+    Some(only_if)
+}
+
+fn is_deployed(configuration: &AdminConfiguration) -> Unknown {
+    Unknown::AdminConfigurationIsDeployed { configuration: configuration.id.clone() }
 }
 
 fn index(position: usize) -> u32 {
@@ -173,10 +197,14 @@ fn rules_for(
 
 /// Whether a network is in a group to which a configuration of the manager applies.
 fn is_over(manager: &NetworkManager, vnet: &ResourceId) -> bool {
-    manager.configurations.iter().any(|configuration| {
-        configuration.deployed != Some(false)
-            && configuration.collections.iter().any(|collection| applies_to(manager, collection, vnet))
-    })
+    manager
+        .configurations
+        .iter()
+        .any(|configuration| configuration.deployed != Some(false) && acts_on(manager, configuration, vnet))
+}
+
+fn acts_on(manager: &NetworkManager, configuration: &AdminConfiguration, vnet: &ResourceId) -> bool {
+    configuration.collections.iter().any(|collection| applies_to(manager, collection, vnet))
 }
 
 /// Whether a network is a member of a group to which a collection applies (ADM-1).
@@ -189,20 +217,35 @@ fn applies_to(manager: &NetworkManager, collection: &AdminCollection, vnet: &Res
 
 /// How high a manager's scope stands: management groups by their depth from the root, then subscriptions (ADM-7).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Rank(u32);
-
-impl Rank {
-    const SUBSCRIPTION: Self = Self(u32::MAX - 1);
-    /// A management group whose place nobody told stands somewhere between the others: behind them until asked.
-    const UNKNOWN: Self = Self(u32::MAX - 2);
+pub enum Scope {
+    /// A management group; the highest of several.
+    Depth(u32),
+    /// A management group whose place nobody told.
+    UnknownDepth,
+    /// Subscriptions only.
+    Subscription,
 }
 
-/// The rank of a manager; nothing where no management group of its scope is known.
-fn rank(network: &Network, manager: &NetworkManager) -> Option<Rank> {
-    if manager.management_groups.is_empty() {
-        return Some(Rank::SUBSCRIPTION);
+impl Scope {
+    /// Whether the scopes do not tell which of two managers goes first.
+    fn ties_with(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Depth(one), Self::Depth(other)) => one == other,
+            (Self::Subscription, Self::Subscription) => true,
+            // A management group is above every subscription, wherever it stands.
+            (Self::Subscription, _) | (_, Self::Subscription) => false,
+            (Self::UnknownDepth, _) | (_, Self::UnknownDepth) => true,
+        }
     }
-    manager.management_groups.iter().filter_map(|group| depth(network, group)).min().map(Rank)
+}
+
+fn scope(network: &Network, manager: &NetworkManager) -> Scope {
+    if manager.management_groups.is_empty() {
+        return Scope::Subscription;
+    }
+    let depths: Option<Vec<u32>> =
+        manager.management_groups.iter().map(|group| depth(network, group)).collect();
+    depths.and_then(|depths| depths.into_iter().min()).map_or(Scope::UnknownDepth, Scope::Depth)
 }
 
 fn depth(network: &Network, group: &ResourceId) -> Option<u32> {
@@ -213,19 +256,6 @@ fn depth(network: &Network, group: &ResourceId) -> Option<u32> {
         at = network.management_groups.iter().find(|known| known.id == *parent)?;
     }
     None
-}
-
-/// The question which of two managers goes first, where their scopes do not tell.
-fn undecided(network: &Network, one: usize, other: usize) -> Option<Unknown> {
-    let (first, second) = (&network.network_managers[one], &network.network_managers[other]);
-    let clear = match (rank(network, first), rank(network, second)) {
-        (Some(one), Some(other)) => one != other,
-        // A management group is above every subscription, wherever it stands.
-        (None, Some(other)) => other == Rank::SUBSCRIPTION,
-        (Some(one), None) => one == Rank::SUBSCRIPTION,
-        (None, None) => false,
-    };
-    (!clear).then(|| Unknown::ManagerGoesFirst { first: first.id.clone(), second: second.id.clone() })
 }
 
 /// What a configuration says of networks with services that bring rules of their own (ADM-8).
@@ -239,33 +269,60 @@ enum Setting {
     All,
 }
 
-fn setting(manager: &NetworkManager) -> Setting {
-    let says = |word: &str| {
-        let in_force = manager.configurations.iter().filter(|one| one.deployed != Some(false));
-        let mut words = in_force.flat_map(|configuration| &configuration.on_intent_policy_services);
-        words.any(|said| said.eq_ignore_ascii_case(word))
-    };
-    if says("All") {
-        Setting::All
-    } else if says("AllowRulesOnly") {
-        Setting::AllowRulesOnly
-    } else {
-        Setting::None
+impl Setting {
+    fn of(configuration: &AdminConfiguration) -> Self {
+        let says = |word: &str| {
+            configuration.on_intent_policy_services.iter().any(|said| said.eq_ignore_ascii_case(word))
+        };
+        if says("All") {
+            Self::All
+        } else if says("AllowRulesOnly") {
+            Self::AllowRulesOnly
+        } else {
+            Self::None
+        }
+    }
+
+    fn takes(self, action: AdminAction) -> bool {
+        match self {
+            Self::None => false,
+            Self::AllowRulesOnly => action != AdminAction::Deny,
+            Self::All => true,
+        }
     }
 }
 
-fn is_applied(network: &Network, vnet: Option<&Vnet>, setting: Setting, rule: &AdminRule) -> bool {
-    const SERVICES: [&str; 2] = ["Microsoft.Sql/managedInstances", "Microsoft.Databricks/workspaces"];
-    let brings_rules = vnet.is_some_and(|vnet| {
-        let delegations = vnet.subnets.iter().flat_map(|subnet| &network.subnets[subnet.get()].delegations);
-        delegations.into_iter().any(|to| SERVICES.iter().any(|service| service.eq_ignore_ascii_case(to)))
-    });
-    !brings_rules
-        || match setting {
-            Setting::None => false,
-            Setting::AllowRulesOnly => rule.action != AdminAction::Deny,
-            Setting::All => true,
+/// What counts on a network with services that bring rules of their own: the setting of the first configuration in
+/// force, from the highest scope down (ADM-8). Which that is may hang on what is in force.
+fn settings(network: &Network, over: &[usize], vnet: &ResourceId) -> Vec<(Vec<(Unknown, bool)>, Setting)> {
+    let mut settings = Vec::new();
+    let mut others_are_not = Vec::new();
+    for number in over {
+        let manager = &network.network_managers[*number];
+        let acting =
+            manager.configurations.iter().filter(|configuration| acts_on(manager, configuration, vnet));
+        for configuration in acting {
+            if let Some(conditions) = and_in_force(&others_are_not, configuration) {
+                settings.push((conditions, Setting::of(configuration)));
+            }
+            match configuration.deployed {
+                Some(true) => return settings,
+                Some(false) => {}
+                None => others_are_not.push((is_deployed(configuration), false)),
+            }
         }
+    }
+    settings
+}
+
+/// Whether a network has services that bring rules of their own: managed instances or Databricks (ADM-8).
+fn brings_rules(network: &Network, vnet: &ResourceId) -> bool {
+    const SERVICES: [&str; 2] = ["Microsoft.Sql/managedInstances", "Microsoft.Databricks/workspaces"];
+    let vnet = network.vnets.iter().find(|known| known.id == *vnet);
+    let subnets = vnet.into_iter().flat_map(|vnet| &vnet.subnets);
+    subnets
+        .flat_map(|subnet| &network.subnets[subnet.get()].delegations)
+        .any(|to| SERVICES.iter().any(|service| service.eq_ignore_ascii_case(to)))
 }
 
 /// Whether admin rules pass a subnet over (ADM-9).

@@ -7,7 +7,6 @@ use super::resolve::{Clause, PortField, ResolvedRule};
 use super::surroundings::fixed;
 use super::world::{Open, World};
 use crate::model::flow::{FiveTuple, Port};
-use crate::model::rule::Access;
 use crate::model::verdict::{RulePlace, Unknown};
 
 /// The first rule of a list that matches (NSG-4), by its position in the list.
@@ -32,39 +31,36 @@ pub fn first_match(
     Ok(None)
 }
 
-/// The first rule of a list that matches a packet whose source is one of `public`, nobody knows which; or, where it
-/// hangs on the source whether a rule does, what the world takes the list to say.
+/// The rules of a list that match a packet whose source is one of `public`, nobody knows which, first tried first: the
+/// position of each in the list, and whether it matches whatever the source is. None behind such a one can decide.
 ///
 /// # Errors
 ///
-/// Fails with the first question that the answer hangs on and that the world does not answer.
-pub fn first_match_of_picked(
-    owner: &RuleOwner,
-    rules: &[ResolvedRule],
+/// An item fails with the question that it hangs on and that the world does not answer.
+pub fn matches_of_picked<'a>(
+    owner: &'a RuleOwner,
+    rules: &'a [ResolvedRule],
     public: &AddressSet,
-    packet: &FiveTuple,
-    world: &World,
-) -> Result<Option<Result<usize, Access>>, Box<Open>> {
+    packet: &'a FiveTuple,
+    world: &'a World,
+) -> impl Iterator<Item = Result<(usize, bool), Box<Open>>> + use<'a> {
     // Nothing translates between families (TOP-9).
     let family = fixed(if packet.source.is_ipv4() { "0.0.0.0/0" } else { "::/0" });
     let public = public.intersection(&AddressSet::from_prefixes([family]));
-    for (place, rule) in rules.iter().enumerate() {
+    let certainty = move |place: usize, rule: &ResolvedRule| {
         let context = Context { place: owner.place(rule.position), packet, world };
+        let mut matches = None;
         for clause in &rule.clauses {
             let source = &clause.source;
             let certain = public.difference(&source.known).is_empty();
             let possible = certain || !public.intersection(&source.widest()).is_empty();
-            if !possible || !context.matches_but_for_source(clause)? {
-                continue;
+            if possible && context.matches_but_for_source(clause)? {
+                matches = matches.max(Some(certain));
             }
-            if certain {
-                return Ok(Some(Ok(place)));
-            }
-            let allows = world.ask(|| Unknown::TranslatedSource { address: packet.source })?;
-            return Ok(Some(Err(if allows { Access::Allow } else { Access::Deny })));
         }
-    }
-    Ok(None)
+        Ok(matches.map(|certain| (place, certain)))
+    };
+    rules.iter().enumerate().filter_map(move |(place, rule)| certainty(place, rule).transpose())
 }
 
 /// The first rule of a list with a platform tag that matches a packet to its service (PLAT-2), by its position in the

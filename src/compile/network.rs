@@ -459,9 +459,9 @@ impl<'n> PolicyBuilder<'n> {
                     let public = Arc::clone(&around.outside);
                     let owner = RuleOwner::Admin(list.rules);
                     self.admin_policies.push(Policy::new(owner, direction, rules, public));
-                    AdminList { in_force: list.in_force, policy: self.admin_policies.len() - 1 }
+                    AdminList { only_if: list.only_if, policy: self.admin_policies.len() - 1 }
                 });
-                ManagerLists { lists: lists.collect(), before_next: manager.before_next }
+                ManagerLists { lists: lists.collect(), manager: manager.manager }
             });
             AdminLayer { managers: managers.collect() }
         });

@@ -70,13 +70,13 @@ pub struct Decision {
     pub access: Access,
 }
 
-/// What a policy says of a packet whose source Azure picks.
+/// A rule that may decide about a packet whose source Azure picks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Picked {
-    /// A rule decided, whatever the source is.
-    Decided(Decision),
-    /// It hangs on the source: what the world takes it to say.
-    Assumed(Access),
+pub struct Candidate {
+    /// The rule, and what it says.
+    pub decision: Decision,
+    /// It matches whatever the source is; otherwise it hangs on that.
+    pub certain: bool,
 }
 
 impl Policy {
@@ -155,17 +155,26 @@ impl Policy {
         Ok(place.map(|place| self.decision(place)))
     }
 
-    /// What decides about a packet whose source is some public address that Azure picks (SIM-10).
+    /// The rules that may decide about a packet whose source is some public address that Azure picks (SIM-10), first
+    /// tried first, up to one that is certain to.
     ///
     /// # Errors
     ///
-    /// Fails with the first question that the answer hangs on and that the world does not answer.
-    pub fn decide_for_picked(&self, packet: &FiveTuple, world: &World) -> Result<Option<Picked>, Box<Open>> {
-        let place = linear::first_match_of_picked(&self.owner, &self.rules, &self.public, packet, world)?;
-        Ok(place.map(|place| match place {
-            Ok(place) => Picked::Decided(self.decision(place)),
-            Err(access) => Picked::Assumed(access),
-        }))
+    /// An item fails with the question that it hangs on and that the world does not answer.
+    pub fn candidates_for_picked<'a>(
+        &'a self,
+        packet: &'a FiveTuple,
+        world: &'a World,
+    ) -> impl Iterator<Item = Result<Candidate, Box<Open>>> {
+        let mut is_decided = false;
+        let matches = linear::matches_of_picked(&self.owner, &self.rules, &self.public, packet, world);
+        matches
+            .take_while(move |found| {
+                let goes_on = !is_decided;
+                is_decided |= matches!(found, Ok((_, true)));
+                goes_on
+            })
+            .map(|found| found.map(|(place, certain)| Candidate { decision: self.decision(place), certain }))
     }
 
     /// The rule with a platform tag that decides about a packet to the platform (PLAT-2), where one does.

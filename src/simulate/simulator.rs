@@ -285,9 +285,8 @@ impl Simulator {
                         self.flows.pass(&key, direction, time_ns, packet.tcp);
                     }
                     Trace::Ended(key) => self.flows.end(&key),
-                    Trace::Opened(key, record) => {
-                        let timeout = |interface| compiled.idle_timeout_ns(interface);
-                        self.flows.open(key, record, packet.tcp, timeout);
+                    Trace::Kept(key, record) => {
+                        self.flows.keep(key, record, |interface| compiled.idle_timeout_ns(interface));
                     }
                 }
             }

@@ -99,13 +99,13 @@ pub struct FlowRecord {
 impl FlowRecord {
     /// A record of a flow whose first packet passes now.
     #[must_use]
-    pub fn new(opened: Direction, entered: Option<Entrance>, now_ns: u64, doubt: Option<Unknown>) -> Self {
+    pub fn new(opened: Direction, entered: Option<Entrance>, now_ns: u64) -> Self {
         Self {
             opened,
             last_ns: now_ns,
             entered,
             translated_ns: None,
-            doubt: doubt.map(Box::new),
+            doubt: None,
             revoked: None,
             fin_inbound: false,
             fin_outbound: false,
@@ -121,7 +121,8 @@ impl FlowRecord {
 
     /// Notes a packet that passed by the record. Returns whether the flow ends with it (STATE-7): by a reset, or by
     /// the last ACK after both sides sent their FIN.
-    fn pass(&mut self, direction: Direction, now_ns: u64, tcp: Option<TcpFlags>) -> bool {
+    #[must_use]
+    pub fn pass(&mut self, direction: Direction, now_ns: u64, tcp: Option<TcpFlags>) -> bool {
         self.last_ns = self.last_ns.max(now_ns);
         let Some(flags) = tcp else { return false };
         let both_closed = self.fin_inbound && self.fin_outbound;
@@ -165,6 +166,12 @@ impl FlowTable {
         self.alive(key, now_ns, timeout_ns)
     }
 
+    /// The record of a key, be it alive or not.
+    #[must_use]
+    pub fn get(&self, key: &FlowKey) -> Option<&FlowRecord> {
+        self.records.get(key)
+    }
+
     /// The record of a key, if it is alive.
     #[must_use]
     pub fn alive(&self, key: &FlowKey, now_ns: u64, timeout_ns: u64) -> Option<&FlowRecord> {
@@ -183,21 +190,12 @@ impl FlowTable {
         self.records.remove(key);
     }
 
-    /// Notes that a packet opened a flow.
-    pub fn open(
-        &mut self,
-        key: FlowKey,
-        record: FlowRecord,
-        tcp: Option<TcpFlags>,
-        timeout_ns: impl Fn(Interface) -> u64,
-    ) {
+    /// Puts a record in place of what there was of its flow.
+    pub fn keep(&mut self, key: FlowKey, record: FlowRecord, timeout_ns: impl Fn(Interface) -> u64) {
         if self.records.len() >= self.most && !self.records.contains_key(&key) {
             self.make_room(record.last_ns, timeout_ns);
         }
-        // A reset or a FIN that the rules let through in mid-stream (STATE-8) leaves its mark like any other.
-        let (opened, now_ns) = (record.opened, record.last_ns);
         self.records.insert(key, record);
-        self.pass(&key, opened, now_ns, tcp);
     }
 
     /// Expired records leave first; if that is not enough the longest idle eighth does, and is counted.

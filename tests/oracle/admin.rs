@@ -23,8 +23,34 @@ type Listed<'a> = (AdminRulePosition, Option<&'a AdminConfiguration>);
 enum ListAnswer {
     Nothing,
     Rule(AdminRulePosition),
-    /// It depends on a source that nobody knows; whether the packet passes was asked.
-    Hidden(bool),
+    /// It depends on a source that nobody knows: what it may have said.
+    Hidden(Outcomes),
+}
+
+/// What admin rules may do with a packet (ADM-3).
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+struct Outcomes {
+    drop: bool,
+    deliver: bool,
+    go_on: bool,
+}
+
+impl Outcomes {
+    fn add(&mut self, action: AdminAction) {
+        match action {
+            AdminAction::Deny => self.drop = true,
+            AdminAction::AlwaysAllow => self.deliver = true,
+            AdminAction::Allow => self.go_on = true,
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            drop: self.drop || other.drop,
+            deliver: self.deliver || other.deliver,
+            go_on: self.go_on || other.go_on,
+        }
+    }
 }
 
 /// How far up a manager's scope is (ADM-7). Management groups go before subscriptions.
@@ -66,8 +92,7 @@ impl Walk<'_> {
         };
         let position = match self.view.ask_admin_rules(direction, place, seen)? {
             ListAnswer::Nothing => return Ok(false),
-            ListAnswer::Hidden(true) => return Ok(true),
-            ListAnswer::Hidden(false) => return Err(hidden_source(seen)),
+            ListAnswer::Hidden(outcomes) => return self.hidden_admin_rules(outcomes, seen),
             ListAnswer::Rule(position) => position,
         };
         let action = self.view.network.admin_rule(position).action;
@@ -78,6 +103,25 @@ impl Walk<'_> {
             AdminAction::Deny => deny(Reason::AdminRule(hit)),
             AdminAction::AlwaysAllow => Ok(true),
             AdminAction::Allow => Ok(false),
+        }
+    }
+
+    /// The rule that decides depends on a source that nobody knows. Of what they may do the best and the worst are
+    /// tried, if they differ; that all of them drop the packet counts as if the NSGs could still be asked.
+    fn hidden_admin_rules(&mut self, outcomes: Outcomes, seen: &Seen) -> Result<bool, Stop> {
+        let source_decides = || Unknown::TranslatedSource { address: seen.tuple.source };
+        let Outcomes { drop, deliver, go_on } = outcomes;
+        match (drop, deliver, go_on) {
+            (false, true, false) => Ok(true),
+            (false, false, _) => Ok(false),
+            (false, true, true) => Ok(self.view.world.ask(source_decides())?),
+            (true, deliver, _) => {
+                if self.view.world.ask(source_decides())? {
+                    Ok(deliver)
+                } else {
+                    Err(hidden_source(seen))
+                }
+            }
         }
     }
 }
@@ -176,7 +220,7 @@ impl<'a> View<'a> {
             order = self.highest(&order)?.into_iter().collect();
         }
         let mut winner: Option<(usize, AdminRulePosition)> = None;
-        for manager in order {
+        for manager in order.iter().copied() {
             if let Some((best, _)) = winner
                 && !self.scope(&managers[best]).ties_with(self.scope(&managers[manager]))
             {
@@ -186,7 +230,19 @@ impl<'a> View<'a> {
             let found = match self.first_match(&list, place, seen)? {
                 ListAnswer::Nothing => continue,
                 ListAnswer::Rule(position) => position,
-                hidden @ ListAnswer::Hidden(_) => return Ok(hidden),
+                // Any of the others may have the say.
+                ListAnswer::Hidden(outcomes) => {
+                    let mut outcomes = outcomes;
+                    for other in &order {
+                        let list = self.managed_list(*other, vnet, direction, setting);
+                        match self.first_match(&list, place, seen)? {
+                            ListAnswer::Nothing => {}
+                            ListAnswer::Rule(other) => outcomes.add(self.network.admin_rule(other).action),
+                            ListAnswer::Hidden(others) => outcomes = outcomes.or(others),
+                        }
+                    }
+                    return Ok(ListAnswer::Hidden(outcomes));
+                }
             };
             let action = |position| self.network.admin_rule(position).action;
             winner = match winner {
@@ -334,6 +390,7 @@ impl<'a> View<'a> {
 
     /// ADM-4, ADM-5: the first rule of a list that is in force and matches.
     fn first_match(&self, list: &[Listed<'_>], place: Surroundings<'_>, seen: &Seen) -> Asked<ListAnswer> {
+        let mut hidden = Outcomes::default();
         for (position, configuration) in list {
             let rule = as_of_an_nsg(self.network.admin_rule(*position));
             let at = RuleAt {
@@ -346,14 +403,21 @@ impl<'a> View<'a> {
             };
             let in_force = || configuration.map_or(Ok(true), |configuration| self.is_deployed(configuration));
             if seen.source_is_hidden && all_of([in_force(), at.could_tell_the_source()])? {
-                let address = seen.tuple.source;
-                return Ok(ListAnswer::Hidden(self.world.ask(Unknown::TranslatedSource { address })?));
+                hidden.add(self.network.admin_rule(*position).action);
+                continue;
             }
             if all_of([in_force(), at.matches()])? {
-                return Ok(ListAnswer::Rule(*position));
+                if hidden == Outcomes::default() {
+                    return Ok(ListAnswer::Rule(*position));
+                }
+                hidden.add(self.network.admin_rule(*position).action);
+                return Ok(ListAnswer::Hidden(hidden));
             }
         }
-        Ok(ListAnswer::Nothing)
+        if hidden == Outcomes::default() {
+            return Ok(ListAnswer::Nothing);
+        }
+        Ok(ListAnswer::Hidden(Outcomes { go_on: true, ..hidden }))
     }
 }
 

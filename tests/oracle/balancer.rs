@@ -254,6 +254,7 @@ impl<'a> Walk<'a> {
         let (nic, address) = match &way.backend {
             Backend::Here(at, address) => (at.nic, *address),
             Backend::Missing(id, _) => {
+                self.translated_by_rule(way.idle_timeout_min, seen.tuple.protocol);
                 self.missing_must_allow(id)?;
                 return Ok(self.allowed());
             }

@@ -17,6 +17,7 @@ use crate::simulate::state::{Entrance, FlowKey};
 
 /// What a member may get.
 struct Candidate<'a> {
+    rule: &'a ServedRule,
     member: &'a Member,
     way: &'a MemberWay,
     balancer: LoadBalancerIndex,
@@ -46,7 +47,7 @@ impl Walk<'_> {
             return Ok(Leaf::new(course, end));
         }
         let mut leaves = Vec::with_capacity(candidates.len());
-        for Candidate { member, way, balancer, course } in candidates {
+        for Candidate { rule, member, way, balancer, mut course } in candidates {
             let ways = self.ways.get() + 1;
             self.ways.set(ways);
             if ways > MOST_WAYS {
@@ -59,6 +60,10 @@ impl Walk<'_> {
                 let fault = BalancerFault::Hairpin;
                 Leaf::new(course, LeafEnd::Denied(Reason::LoadBalancer { balancer, fault }))
             } else {
+                // A next hop translates nothing.
+                if !balance.as_next_hop && course.seen.protocol == Protocol::TCP {
+                    course.remembered_for(rule.idle_timeout_min);
+                }
                 self.follow(&way.onward, course, world)?
             };
             let (nic, address) = match member {
@@ -102,7 +107,7 @@ impl Walk<'_> {
                 rewrite(&mut course, (balance, at), rule, member, keeps);
             }
             if self.gets_flows(balancer, rule, member, &course, world)? {
-                found.push(Candidate { member, way, balancer, course });
+                found.push(Candidate { rule, member, way, balancer, course });
             }
         }
         Ok(if found.is_empty() { Err(lost(BalancerFault::NoHealthyBackend)) } else { Ok(found) })
@@ -195,9 +200,6 @@ fn rewrite(
         seen.destination_port = Port::Number(port);
     }
     course.met.translation.destination = Some(course.rewritten());
-    if course.seen.protocol == Protocol::TCP {
-        course.remembered_for(rule.idle_timeout_min);
-    }
 }
 
 /// Members that agree have one verdict, and the first shows how; otherwise it hangs on which is picked (LB-6).
@@ -208,20 +210,15 @@ fn merge(course: Course, mut leaves: Vec<(BackendAnswer, Leaf)>) -> Leaf {
     let kind = leaves[0].1.end.kind();
     let agree = kind != Kind::Mixed && leaves.iter().all(|(_, leaf)| leaf.end.kind() == kind);
     let balancer = leaves[0].0.balancer;
-    let mut merged = Met::default();
+    let mut touches = Vec::new();
     let (mut backends, mut first) = (Vec::with_capacity(leaves.len()), None);
     for (backend, leaf) in leaves {
         backends.push(backend);
         // Each member that lets the packet in knows the flow: which it is a reply shows.
-        for passed in &leaf.met.passed {
-            if !merged.passed.iter().any(|known| known.key == passed.key) {
-                merged.passed.push(passed.clone());
-            }
-        }
-        merged.restarted.extend(&leaf.met.restarted);
+        touches.extend(&leaf.met.touches);
         first.get_or_insert(leaf);
     }
     let first = first.expect("a load balancer that picks has members");
     let (end, met) = if agree { (first.end, first.met) } else { (LeafEnd::Mixed(balancer), course.met) };
-    Leaf { end, met: Met { passed: merged.passed, restarted: merged.restarted, backends, ..met } }
+    Leaf { end, met: Met { touches, backends, ..met } }
 }

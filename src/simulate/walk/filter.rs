@@ -1,18 +1,15 @@
 //! The filters of one interface: the record of an open flow, admin rules, NSGs (EVAL-1 to EVAL-5, ADM-2, STATE).
 
-use super::{Course, LeafEnd, Passed, Walk};
-use crate::compile::admin::{self, ManagerLists};
-use crate::compile::cells::Cell;
+use super::admin::AfterAdmin;
+use super::traces::{How, Touch};
+use super::{Course, LeafEnd, Walk};
 use crate::compile::network::PolicyReference;
-use crate::compile::policy::Picked;
 use crate::compile::world::{Open, World};
-use crate::model::assumptions::{RevokedReplies, SeveralManagers};
+use crate::model::assumptions::RevokedReplies;
 use crate::model::flow::{FiveTuple, Fragment, Icmp, TcpFlags};
 use crate::model::rule::{Access, Direction};
-use crate::model::services::{AdminAction, AdminRulePosition};
-use crate::model::verdict::{
-    AdminHit, BalancerFault, Reason, RuleHit, RulePlace, Snat, Step, StepAnswer, Unknown,
-};
+use crate::model::services::AdminAction;
+use crate::model::verdict::{BalancerFault, Reason, RuleHit, Snat, Step, StepAnswer, Unknown};
 use crate::simulate::journey::{Filter, Gate};
 use crate::simulate::state::{Entrance, FlowKey, FlowRecord};
 
@@ -34,41 +31,32 @@ impl Walk<'_> {
         let key = FlowKey::new(interface, direction, &seen, self.packet.icmp);
         course.answers = None;
         if self.packet.tcp.is_some_and(TcpFlags::opens) {
-            course.met.restarted.push(key);
+            course.met.touches.push(Touch { key, how: How::Misses });
         }
         // A flow whose remote end nobody knows cannot be found again.
         let found = if course.picked { None } else { self.record(key, &seen, direction) };
         if let Some((key, record)) = found {
-            let passed = Passed {
-                key,
-                direction,
-                opened: record.opened,
-                by_record: true,
-                entered: record.entered,
-                translated_ns: None,
-            };
-            let passes =
-                self.compiled.assumptions.state_5 == RevokedReplies::Allowed && direction != record.opened;
-            if let Some(reason) = record.revoked.filter(|_| !passes) {
-                let by = match reason {
-                    Reason::SecurityRule(hit) => Some((StepAnswer::Rule(hit), hit.direction)),
-                    Reason::AdminRule(hit) => {
-                        Some((StepAnswer::AdminRule(hit, AdminAction::Deny), hit.direction))
-                    }
-                    _ => None,
-                };
-                if let Some((answer, direction)) = by {
-                    course.met.steps.push(Step { direction, ..step(answer, Access::Deny) });
-                }
-                // Its packets keep it from idling out.
-                course.met.passed.push(passed);
-                return Ok(Some(LeafEnd::Denied(reason)));
-            }
             let open = match &record.doubt {
                 None => true,
                 Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
             };
             if open {
+                course.met.touches.push(Touch { key, how: How::Continues(direction) });
+                let passes = self.compiled.assumptions.state_5 == RevokedReplies::Allowed
+                    && direction != record.opened;
+                if let Some(reason) = record.revoked.filter(|_| !passes) {
+                    let by = match reason {
+                        Reason::SecurityRule(hit) => Some((StepAnswer::Rule(hit), hit.direction)),
+                        Reason::AdminRule(hit) => {
+                            Some((StepAnswer::AdminRule(hit, AdminAction::Deny), hit.direction))
+                        }
+                        _ => None,
+                    };
+                    if let Some((answer, direction)) = by {
+                        course.met.steps.push(Step { direction, ..step(answer, Access::Deny) });
+                    }
+                    return Ok(Some(LeafEnd::Denied(reason)));
+                }
                 // One entry an interface and direction, however often the packet comes by (SIM-9).
                 let passing = step(StepAnswer::FlowTable, Access::Allow);
                 let listed = |known: &Step| {
@@ -79,24 +67,18 @@ impl Walk<'_> {
                     course.met.steps.push(passing);
                     course.last = Reason::FlowState { interface, direction };
                 }
-                course.met.passed.push(passed);
                 if direction == Direction::Outbound {
                     answer(course, record);
                 }
                 return Ok(None);
             }
+            course.met.touches.push(Touch { key, how: How::Misses });
         }
         let ended = self.rules(filter, course, world)?;
         if ended.is_none() && !course.picked {
             let entered = course.entered.filter(|_| direction == Direction::Inbound);
-            course.met.passed.push(Passed {
-                key,
-                direction,
-                opened: direction,
-                by_record: false,
-                entered,
-                translated_ns: None,
-            });
+            let how = How::Opens { direction, entered, translated_ns: None };
+            course.met.touches.push(Touch { key, how });
         }
         Ok(ended)
     }
@@ -112,32 +94,12 @@ impl Walk<'_> {
         let (seen, picked) = (course.seen, course.picked);
         let step = |answer, access| Step { interface, direction, answer, access, seen };
         let cells = (self.compiled.cell(seen.source), self.compiled.cell(seen.destination));
-        let refused = || LeafEnd::Refused(Unknown::TranslatedSource { address: seen.source });
         // Admin rules come first (ADM-2), before the gate too (EVAL-11).
-        let managers = self.compiled.admin(interface, direction);
-        if !managers.is_empty() {
-            match self.admin(managers, &seen, cells, picked, world)? {
-                None => {}
-                // The rule may be one that passes the NSGs over.
-                Some(AdminSaid::Assumed(Access::Allow)) => return Ok(None),
-                Some(AdminSaid::Assumed(Access::Deny)) => return Ok(Some(refused())),
-                Some(AdminSaid::Rule(rule)) => {
-                    let hit = AdminHit { interface, direction, rule };
-                    let action = self.compiled.network.admin_rule(rule).action;
-                    course.met.steps.push(step(StepAnswer::AdminRule(hit, action), action.access()));
-                    let reason = Reason::AdminRule(hit);
-                    match action {
-                        AdminAction::Deny => return Ok(Some(LeafEnd::Denied(reason))),
-                        AdminAction::Allow => course.last = reason,
-                        AdminAction::AlwaysAllow => {
-                            course.last = reason;
-                            return Ok(None);
-                        }
-                    }
-                }
-            }
+        match self.admin(interface, direction, course, world)? {
+            AfterAdmin::SecurityGroups => {}
+            AfterAdmin::Delivery => return Ok(None),
+            AfterAdmin::End(end) => return Ok(Some(end)),
         }
-
         let layers = self.compiled.layers(interface, direction);
         if layers.is_empty() {
             match &filter.gate {
@@ -164,12 +126,15 @@ impl Walk<'_> {
                 PolicyReference::Compiled(position) => {
                     let policy = &self.compiled.policies[*position];
                     let decision = if picked {
+                        let candidate = policy.candidates_for_picked(&seen, world).next().expect(DECIDES)?;
                         // What the rules say may hang on the source that Azure picks.
-                        match policy.decide_for_picked(&seen, world)?.expect(DECIDES) {
-                            Picked::Decided(decision) => decision,
-                            Picked::Assumed(Access::Allow) => continue,
-                            Picked::Assumed(Access::Deny) => return Ok(Some(refused())),
+                        if !candidate.certain {
+                            if world.ask(|| source_decides(&seen))? {
+                                continue;
+                            }
+                            return Ok(Some(LeafEnd::Refused(source_decides(&seen))));
                         }
+                        candidate.decision
                     } else {
                         policy.decide(self.engine, &seen, cells, world)?.expect(DECIDES)
                     };
@@ -194,75 +159,6 @@ impl Walk<'_> {
             }
         }
         Ok(None)
-    }
-
-    /// What the managers' rules say (ADM-3, ADM-4): the first match of the manager that goes first.
-    fn admin(
-        &self,
-        managers: &[ManagerLists],
-        seen: &FiveTuple,
-        cells: (Cell, Cell),
-        picked: bool,
-        world: &World,
-    ) -> Result<Option<AdminSaid>, Box<Open>> {
-        let action = |said: &AdminSaid| match said {
-            AdminSaid::Rule(rule) => Some(self.compiled.network.admin_rule(*rule).action),
-            AdminSaid::Assumed(_) => None,
-        };
-        let managers = match self.compiled.assumptions.adm_7 {
-            SeveralManagers::Both => managers,
-            SeveralManagers::HighestOnly => highest(managers, world)?,
-        };
-        for (place, manager) in managers.iter().enumerate() {
-            let Some(said) = self.manager(manager, seen, cells, picked, world)? else { continue };
-            if let (Some(question), Some(next)) = (&manager.before_next, managers.get(place + 1))
-                && let Some(other) = self.manager(next, seen, cells, picked, world)?
-                && action(&other) != action(&said)
-                && !world.ask(|| question.clone())?
-            {
-                return Ok(Some(other));
-            }
-            return Ok(Some(said));
-        }
-        Ok(None)
-    }
-
-    /// The first match over the lists of one manager that are in force.
-    fn manager(
-        &self,
-        manager: &ManagerLists,
-        seen: &FiveTuple,
-        cells: (Cell, Cell),
-        picked: bool,
-        world: &World,
-    ) -> Result<Option<AdminSaid>, Box<Open>> {
-        let network = &self.compiled.network;
-        let mut first: Option<AdminRulePosition> = None;
-        for list in &manager.lists {
-            let policy = &self.compiled.admin_policies[list.policy];
-            let decided = if picked {
-                match policy.decide_for_picked(seen, world)? {
-                    Some(Picked::Assumed(access)) => return Ok(Some(AdminSaid::Assumed(access))),
-                    Some(Picked::Decided(decision)) => Some(decision),
-                    None => None,
-                }
-            } else {
-                policy.decide(self.engine, seen, cells, world)?
-            };
-            let Some(decision) = decided else { continue };
-            if let Some(question) = &list.in_force
-                && !world.ask(|| question.clone())?
-            {
-                continue;
-            }
-            let RulePlace::Admin(rule) = policy.owner.place(decision.rule) else {
-                unreachable!("the lists of managers hold admin rules")
-            };
-            if first.is_none_or(|first| admin::order(network, rule, first).is_lt()) {
-                first = Some(rule);
-            }
-        }
-        Ok(first.map(AdminSaid::Rule))
     }
 
     /// The live record that a packet passes by: its own flow's, or that of the packet which an ICMP error quotes
@@ -310,27 +206,9 @@ fn answer(course: &mut Course, record: &FlowRecord) {
     }
 }
 
-/// The manager of the highest scope alone (ADM-7), where it is assumed that the others do not count.
-fn highest<'m>(managers: &'m [ManagerLists], world: &World) -> Result<&'m [ManagerLists], Box<Open>> {
-    for manager in managers {
-        let goes_first = match &manager.before_next {
-            None => true,
-            Some(question) => world.ask(|| question.clone())?,
-        };
-        if goes_first {
-            // With nobody behind it the question who goes first is answered.
-            return Ok(std::slice::from_ref(manager));
-        }
-    }
-    Ok(managers)
-}
-
-/// What admin rules said.
-enum AdminSaid {
-    /// A rule matched.
-    Rule(AdminRulePosition),
-    /// It hangs on the source that Azure picks whether one does: what the world takes them to say.
-    Assumed(Access),
+/// The question whether rules let in the source that Azure picks.
+pub(super) fn source_decides(seen: &FiveTuple) -> Unknown {
+    Unknown::TranslatedSource { address: seen.source }
 }
 
 /// Why a list of an NSG's rules always decides.

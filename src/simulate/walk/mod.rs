@@ -3,24 +3,28 @@
 //! `follow` goes from stage to stage in one world; the other files are what it meets: `filter` an interface, `platform`
 //! its exemptions, `balance` a load balancer, `exit` the way to the internet, `service` the firewall of a service.
 
+mod admin;
 mod balance;
 mod exit;
 mod filter;
 mod follow;
 mod platform;
 mod service;
+mod traces;
 
 use std::cell::Cell;
 use std::net::IpAddr;
 
+pub(super) use self::traces::Trace;
+use self::traces::{How, Touch};
 use super::journey::Journey;
-use super::state::{Entrance, FlowKey, FlowRecord, FlowTable};
+use super::state::{Entrance, FlowTable};
 use crate::compile::network::CompiledNetwork;
 use crate::compile::policy::Engine;
 use crate::compile::world::{Open, World};
 use crate::model::flow::{FiveTuple, Packet, Port};
 use crate::model::index::LoadBalancerIndex;
-use crate::model::rule::{Direction, Protocol};
+use crate::model::rule::Protocol;
 use crate::model::verdict::{
     Answer, BackendAnswer, Feature, Note, Reason, RouteStep, Step, StepAnswer, Translation, Unknown, Verdict,
 };
@@ -66,9 +70,7 @@ struct Course {
 /// What a packet met on its way.
 #[derive(Clone, Default)]
 struct Met {
-    passed: Vec<Passed>,
-    /// Flows that a SYN starts anew.
-    restarted: Vec<FlowKey>,
+    touches: Vec<Touch>,
     steps: Vec<Step>,
     routes: Vec<RouteStep>,
     notes: Vec<Note>,
@@ -123,30 +125,6 @@ impl LeafEnd {
     }
 }
 
-/// A filter that the packet passed.
-#[derive(Clone)]
-struct Passed {
-    key: FlowKey,
-    /// Which way the packet went.
-    direction: Direction,
-    /// Which way the first packet of its flow went.
-    opened: Direction,
-    by_record: bool,
-    entered: Option<Entrance>,
-    /// As [`Met::translated_ns`] of the whole way.
-    translated_ns: Option<u64>,
-}
-
-/// What a packet leaves behind in the flow table.
-pub(super) enum Trace {
-    /// It passed by a record.
-    Continued(FlowKey, Direction),
-    /// It opened a flow.
-    Opened(FlowKey, FlowRecord),
-    /// It started a flow anew and was denied: the old record is gone (STATE-7).
-    Ended(FlowKey),
-}
-
 /// What became of a packet, and what it leaves behind.
 pub(super) struct Outcome {
     pub(super) answer: Answer,
@@ -185,11 +163,11 @@ impl<'a> Walk<'a> {
                 Err(open) => {
                     let Open(question) = *open;
                     if question == Unknown::TooManyWays {
-                        return given_up(question);
+                        return self.given_up(question, &leaves, first_question);
                     }
                     first_question.get_or_insert_with(|| question.clone());
                     if leaves.len() + waiting.len() + 2 > MOST_WORLDS {
-                        return given_up(Unknown::TooManyUnknowns);
+                        return self.given_up(Unknown::TooManyUnknowns, &leaves, first_question);
                     }
                     // The world in which the answer is no is looked at first.
                     waiting.push(world.with(question.clone(), true));
@@ -215,7 +193,14 @@ impl<'a> Walk<'a> {
 
     /// A verdict stands if all worlds agree on it; its reason is that of the first world that has one.
     fn summarise(&self, leaves: Vec<(World, Leaf)>, first_question: Option<Unknown>) -> Outcome {
-        let traces = self.traces(&leaves, first_question.as_ref());
+        let traces = match (&leaves[..], &first_question) {
+            ([(_, leaf)], _) => self.certain_traces(leaf),
+            (_, Some(question)) => {
+                let leaves: Vec<&Leaf> = leaves.iter().map(|(_, leaf)| leaf).collect();
+                self.doubtful_traces(&leaves, true, question)
+            }
+            (_, None) => unreachable!("it takes a question to make a second world"),
+        };
         let agreed = leaves.iter().all(|(_, leaf)| leaf.end.kind() == leaves[0].1.end.kind());
         let chosen =
             leaves.iter().position(|(_, leaf)| !matches!(leaf.end, LeafEnd::Refused(_))).unwrap_or(0);
@@ -228,7 +213,8 @@ impl<'a> Walk<'a> {
             Vec::new()
         };
         let (_, leaf) = leaves.into_iter().nth(chosen).expect("a walk ends in at least one world");
-        let continued = !asked && leaf.met.passed.iter().any(|passed| passed.by_record);
+        let by_record = |touch: &Touch| matches!(touch.how, How::Continues(_));
+        let continued = !asked && leaf.met.touches.iter().any(by_record);
         if agreed {
             met = leaf.met;
         }
@@ -249,60 +235,25 @@ impl<'a> Walk<'a> {
         Outcome { answer, traces, continued }
     }
 
-    /// A filter that was passed in every world has a certain record, one passed in some a doubtful one.
-    fn traces(&self, leaves: &[(World, Leaf)], first_question: Option<&Unknown>) -> Vec<Trace> {
-        if let [(_, leaf)] = leaves {
-            let Met { passed, restarted, .. } = &leaf.met;
-            let denied = restarted.iter().filter(|key| !passed.iter().any(|passed| passed.key == **key));
-            let passed = passed.iter().map(|passed| self.trace(passed, passed.by_record, None));
-            return passed.chain(denied.copied().map(Trace::Ended)).collect();
-        }
-        let mut stages: Vec<&Passed> = Vec::new();
-        for passed in leaves.iter().flat_map(|(_, leaf)| &leaf.met.passed) {
-            if !stages.iter().any(|known| known.key == passed.key) {
-                stages.push(passed);
-            }
-        }
-        let denied: Vec<FlowKey> = leaves
-            .iter()
-            .flat_map(|(_, leaf)| &leaf.met.restarted)
-            .filter(|key| !stages.iter().any(|stage| stage.key == **key))
-            .copied()
-            .collect();
-        stages
-            .into_iter()
-            .map(|stage| {
-                // One record in each world that has one, wherever on the way the packet left it.
-                let passes = || {
-                    leaves
-                        .iter()
-                        .filter_map(|(_, leaf)| leaf.met.passed.iter().find(|passed| passed.key == stage.key))
-                };
-                let times = passes().count();
-                let recorded = passes().filter(|passed| passed.by_record).count();
-                // Where the rules let a packet through that a record might have, there is a record either way.
-                let by_record = recorded > 0 && (recorded == times || times < leaves.len());
-                let root = first_question.map(Unknown::root).cloned();
-                let doubt = root.clone().filter(|_| times < leaves.len());
-                // Whether its answers are translated hangs on the question as well.
-                match passes().find(|passed| passed.entered.is_some()) {
-                    Some(kept) if passes().any(|passed| passed.entered != kept.entered) => {
-                        self.trace(kept, false, root)
-                    }
-                    _ => self.trace(stage, by_record, doubt),
-                }
-            })
-            .chain(denied.into_iter().map(Trace::Ended))
-            .collect()
-    }
-
-    fn trace(&self, passed: &Passed, by_record: bool, doubt: Option<Unknown>) -> Trace {
-        if by_record {
-            return Trace::Continued(passed.key, passed.direction);
-        }
-        let mut record = FlowRecord::new(passed.opened, passed.entered, self.time_ns, doubt);
-        record.translated_ns = passed.translated_ns;
-        Trace::Opened(passed.key, record)
+    /// The answer about a packet of which more hangs open than is tried.
+    fn given_up(
+        &self,
+        question: Unknown,
+        leaves: &[(World, Leaf)],
+        first_question: Option<Unknown>,
+    ) -> Outcome {
+        let leaves: Vec<&Leaf> = leaves.iter().map(|(_, leaf)| leaf).collect();
+        let traces = self.doubtful_traces(&leaves, false, first_question.as_ref().unwrap_or(&question));
+        let answer = Answer {
+            verdict: Verdict::Undetermined(question),
+            steps: Vec::new(),
+            routes: Vec::new(),
+            translation: Translation::default(),
+            notes: Vec::new(),
+            backends: Vec::new(),
+            asymmetric: None,
+        };
+        Outcome { answer, traces, continued: false }
     }
 }
 
@@ -334,25 +285,13 @@ impl Leaf {
     fn new(course: Course, end: LeafEnd) -> Self {
         let mut met = course.met;
         // What is translated anywhere on the way is forgotten everywhere on it.
-        for passed in &mut met.passed {
-            passed.translated_ns = met.translated_ns;
+        for touch in &mut met.touches {
+            if let How::Opens { translated_ns, .. } = &mut touch.how {
+                *translated_ns = met.translated_ns;
+            }
         }
         Self { end, met }
     }
-}
-
-/// The answer about a packet of which more hangs open than is tried.
-fn given_up(question: Unknown) -> Outcome {
-    let answer = Answer {
-        verdict: Verdict::Undetermined(question),
-        steps: Vec::new(),
-        routes: Vec::new(),
-        translation: Translation::default(),
-        notes: Vec::new(),
-        backends: Vec::new(),
-        asymmetric: None,
-    };
-    Outcome { answer, traces: Vec::new(), continued: false }
 }
 
 /// What all worlds share, for an answer that is open.

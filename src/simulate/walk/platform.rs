@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::filter::open_layer;
-use super::{Course, LeafEnd, Passed, Walk};
+use super::traces::{How, Touch};
+use super::{Course, LeafEnd, Walk};
 use crate::compile::network::PolicyReference;
 use crate::compile::resolve::{LICENSING, METADATA};
 use crate::compile::surroundings::{PLATFORM, fixed};
@@ -38,14 +39,8 @@ impl Walk<'_> {
             // It is allowed at the interface, so that its answer passes too (STATE-1, STATE-3).
             if direction == Direction::Outbound && start.filtered {
                 let key = FlowKey::new(interface, direction, &tuple, None);
-                course.met.passed.push(Passed {
-                    key,
-                    direction,
-                    opened: direction,
-                    by_record: false,
-                    entered: None,
-                    translated_ns: None,
-                });
+                let how = How::Opens { direction, entered: None, translated_ns: None };
+                course.met.touches.push(Touch { key, how });
             }
             return Ok(Some(LeafEnd::Arrived(Reason::PlatformRule { service, interface, direction })));
         }
