@@ -92,6 +92,18 @@ fn journeys(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(), Test
                     history,
                     network
                 );
+                // ROUTE-20: where both can tell whether replies take another way.
+                if let (Some(found), Some(expected)) = (answer.asymmetric, expected.asymmetric) {
+                    prop_assert_eq!(
+                        found,
+                        expected,
+                        "{}: replies to {:?} {:#?}\nnetwork: {:#?}",
+                        name,
+                        origin,
+                        packet,
+                        network
+                    );
+                }
             }
         }
         if number == 3 && !network.nsgs.is_empty() {

@@ -47,6 +47,9 @@ struct ExplainJson {
     route: Vec<RouteJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     translation: Option<TranslationJson>,
+    /// Whether replies take other interfaces, or get lost, where that can be told (ROUTE-20).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asymmetric: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     backends: Vec<BackendJson>,
     notes: Vec<NoteJson>,
@@ -189,6 +192,7 @@ impl Explanation<'_> {
                 snat: translation.snat,
                 source: translation.source.map(|address| address.to_string()),
             }),
+            asymmetric: self.answer.asymmetric,
             backends: self.answer.backends.iter().map(|backend| backend_json(names, backend)).collect(),
             notes: self
                 .answer
@@ -295,6 +299,9 @@ impl Explanation<'_> {
                 backend.nic.map_or("a backend not in the export", |nic| names.network.nic_name(nic));
             let address = backend.address.map(|address| format!(" {address}")).unwrap_or_default();
             writeln!(text, "  {backend_name}{address} behind {balancer}: {verdict}").expect(write);
+        }
+        if self.answer.asymmetric == Some(true) {
+            writeln!(text, "  asymmetric: replies take other interfaces, or get lost").expect(write);
         }
         if let Some(rule) = self.next_in_line {
             let access = names::access(rule.access);

@@ -7,11 +7,14 @@ use std::net::IpAddr;
 
 use super::ends::Ends;
 use super::journey::{End, Journey, Stage};
+use super::plan::is_host_service;
 use crate::compile::balancers::Takes;
 use crate::compile::network::CompiledNetwork;
+use crate::compile::peerings::gateways_of;
 use crate::model::flow::{FiveTuple, Origin};
-use crate::model::index::{Reference, SubnetIndex};
-use crate::model::verdict::Interface;
+use crate::model::index::{Reference, SubnetIndex, VnetIndex};
+use crate::model::rule::Direction;
+use crate::model::verdict::{Interface, NextHopKind, Reason, RouteEnd, Step, StepAnswer};
 
 /// A part of a way on which the packet keeps its source.
 #[derive(Clone, Debug)]
@@ -22,18 +25,42 @@ struct Leg {
     source: Option<IpAddr>,
     /// Its destination as the receiver has it.
     destination: IpAddr,
-    /// It ends with the packet on the internet.
-    leaves: bool,
+    end: LegEnd,
+}
+
+/// Where a leg ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum LegEnd {
+    /// At a receiver in the network.
+    Inside,
+    /// Out by the gateway that this network uses.
+    Gateway(VnetIndex),
+    /// Out to the internet, a service, the platform, or the far side of a Private Link service: no interfaces are there.
+    Outside,
+}
+
+/// A whole way, leg by leg.
+struct Legs {
+    legs: Vec<Leg>,
+    end: End,
 }
 
 /// Whether replies to packets on this journey take other interfaces, or get lost; nothing where that hangs on something
-/// open, or on which member a load balancer picks.
+/// open, or on which member a load balancer picks. The steps are those of the packet that took it.
 pub(super) fn are_asymmetric(
     compiled: &CompiledNetwork,
     journey: &Journey,
     tuple: &FiveTuple,
+    steps: &[Step],
 ) -> Option<bool> {
-    let legs = legs(compiled, journey, tuple)?;
+    let legs = legs(compiled, journey, tuple)?.legs;
+    let exempt = |step: &Step| {
+        step.direction == Direction::Outbound && matches!(step.answer, StepAnswer::PlatformRule(_))
+    };
+    if steps.last().is_some_and(exempt) {
+        // The platform takes it from its first interface, wherever routes would lead.
+        return legs.first()?.interfaces.first().map(|_| false);
+    }
     let mut told = None;
     let mut open = false;
     for leg in legs.iter().filter(|leg| !leg.interfaces.is_empty()) {
@@ -47,33 +74,55 @@ pub(super) fn are_asymmetric(
 }
 
 fn is_asymmetric(compiled: &CompiledNetwork, leg: &Leg, tuple: &FiveTuple) -> Option<bool> {
-    if leg.leaves {
+    let origin = match leg.end {
         // The reply comes back to the sender's own address. Where it was forwarded, no clause says where to.
-        return (leg.interfaces.len() == 1).then_some(false);
-    }
-    let source = leg.source?;
-    let origin = match endpoint_subnet(compiled, leg.destination) {
-        Some(subnet) => Origin::Unlisted(subnet),
-        None => match leg.interfaces.last()? {
-            Interface::Nic(nic) => Origin::Nic(*nic),
-            Interface::Unlisted(subnet) => Origin::Unlisted(*subnet),
-            Interface::Endpoint(_) | Interface::Service(_) => return None,
+        LegEnd::Outside => return (leg.interfaces.len() == 1).then_some(false),
+        // Of several gateways nobody knows by which it comes back.
+        LegEnd::Gateway(vnet) => match gateways_of(&compiled.network, vnet)[..] {
+            [only] => Origin::OnPremises(only),
+            _ => return None,
         },
+        LegEnd::Inside => receiver(compiled, leg)?,
     };
+    let source = leg.source?;
     let reply = FiveTuple { source: leg.destination, destination: source, ..tuple.reversed() };
     let back = Journey::between(compiled, Ends::from(origin), reply.source, reply.destination);
-    let mut passed = Vec::new();
-    let mut lost = false;
-    for leg in legs(compiled, &back, &reply)? {
-        passed.extend(leg.interfaces);
-        if leg.leaves {
+    let Legs { legs, end } = legs(compiled, &back, &reply)?;
+    let mut passed: Vec<Interface> = Vec::new();
+    // Whether an endpoint's connection is approved says nothing about the way to it.
+    let mut arrives = matches!(end, End::Arrives | End::Lost(Reason::PrivateEndpointState { .. }));
+    let last = legs.len() - 1;
+    for (number, back) in legs.into_iter().enumerate() {
+        passed.extend(back.interfaces);
+        // What a private endpoint got, its service has on the far side.
+        let at_endpoint = number < last && endpoint_subnet(compiled, back.destination).is_some();
+        if at_endpoint || back.end != LegEnd::Inside {
+            arrives = true;
             break;
         }
-        lost = matches!(back.end, End::Lost(_));
+    }
+    // Nobody lists the sender, but it is there.
+    if let (End::Lost(Reason::Route(RouteEnd::NoEndpoint)), Some(sender @ Interface::Unlisted(_))) =
+        (end, leg.interfaces.first())
+        && !arrives
+    {
+        passed.push(*sender);
+        arrives = true;
     }
     passed.dedup();
-    let same = passed.iter().eq(leg.interfaces.iter().rev());
-    Some(lost || !same)
+    Some(!arrives || !passed.iter().eq(leg.interfaces.iter().rev()))
+}
+
+/// Where the receiver of a leg sends its reply from.
+fn receiver(compiled: &CompiledNetwork, leg: &Leg) -> Option<Origin> {
+    if let Some(subnet) = endpoint_subnet(compiled, leg.destination) {
+        return Some(Origin::Unlisted(subnet));
+    }
+    match leg.interfaces.last()? {
+        Interface::Nic(nic) => Some(Origin::Nic(*nic)),
+        Interface::Unlisted(subnet) => Some(Origin::Unlisted(*subnet)),
+        Interface::Endpoint(_) | Interface::Service(_) => None,
+    }
 }
 
 /// The subnet of the private endpoint with this address.
@@ -83,12 +132,26 @@ fn endpoint_subnet(compiled: &CompiledNetwork, address: IpAddr) -> Option<Subnet
     endpoint.subnet.as_ref().and_then(Reference::here)
 }
 
+/// The network that an interface of the inventory stands in.
+fn vnet_of(compiled: &CompiledNetwork, interface: Interface) -> Option<VnetIndex> {
+    let network = &compiled.network;
+    let subnet = match interface {
+        Interface::Nic(nic) => network.nics[nic.get()].subnet.as_ref().and_then(Reference::here)?,
+        Interface::Unlisted(subnet) => subnet,
+        Interface::Endpoint(_) | Interface::Service(_) => return None,
+    };
+    Some(network.subnets[subnet.get()].vnet)
+}
+
 /// The legs of a way; nothing where it is open which way a packet takes.
-fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Option<Vec<Leg>> {
-    let start =
-        |source| Leg { interfaces: Vec::new(), source, destination: tuple.destination, leaves: false };
+fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Option<Legs> {
     let mut legs = Vec::new();
+    let destination = tuple.destination;
+    let start = |source| Leg { interfaces: Vec::new(), source, destination, end: LegEnd::Inside };
     let mut leg = start(Some(tuple.source));
+    if is_host_service(tuple.destination) {
+        leg.end = LegEnd::Outside;
+    }
     let mut journey = journey;
     let mut next = journey.stages.iter();
     while let Some(stage) = next.next() {
@@ -99,6 +162,13 @@ fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Opt
                     leg.interfaces.push(filter.interface);
                 }
             }
+            Stage::Route(route) => match route.next_hop {
+                NextHopKind::VirtualNetworkGateway => {
+                    leg.end = LegEnd::Gateway(vnet_of(compiled, route.interface)?);
+                }
+                NextHopKind::VirtualNetworkServiceEndpoint => leg.end = LegEnd::Outside,
+                _ => {}
+            },
             Stage::SentFrom(address) => legs.push(std::mem::replace(&mut leg, start(Some(*address)))),
             Stage::PrivateLink(link) => {
                 let source = match link.addresses.as_slice() {
@@ -107,8 +177,9 @@ fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Opt
                 };
                 legs.push(std::mem::replace(&mut leg, start(source)));
             }
+            Stage::DeliveredToConsumer => leg.end = LegEnd::Outside,
             Stage::Exit(exit) => {
-                leg.leaves = true;
+                leg.end = LegEnd::Outside;
                 legs.push(std::mem::replace(&mut leg, start(exit.source)));
             }
             Stage::Mapped { private, .. } => leg.destination = *private,
@@ -131,14 +202,13 @@ fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Opt
             Stage::OnlyIf(..) | Stage::DeliveredIf(_) | Stage::ElsewhereIf(..) | Stage::BranchIf(..) => {
                 return None;
             }
-            Stage::Start(_)
-            | Stage::Route(_)
-            | Stage::Note(_)
-            | Stage::Service(_)
-            | Stage::CameIn(..)
-            | Stage::DeliveredToConsumer => {}
+            Stage::Start(_) | Stage::Note(_) | Stage::Service(_) | Stage::CameIn(..) => {}
         }
     }
+    if matches!((leg.end, journey.end), (LegEnd::Gateway(_), End::Lost(_))) {
+        // There is no gateway to leave by.
+        leg.end = LegEnd::Inside;
+    }
     legs.push(leg);
-    Some(legs)
+    Some(Legs { legs, end: journey.end })
 }

@@ -120,7 +120,8 @@ impl Simulator {
         let journey = Journey::between(&self.compiled, ends, source, destination);
         let (mut answer, continued) = self.take_fragment(ends, &journey, packet, time_ns);
         if packet.five_tuple.protocol == Protocol::TCP && answer.verdict.kind() == VerdictKind::Allow {
-            answer.asymmetric = replies::are_asymmetric(&self.compiled, &journey, &packet.five_tuple);
+            answer.asymmetric =
+                replies::are_asymmetric(&self.compiled, &journey, &packet.five_tuple, &answer.steps);
         }
         Judged { answer, continued, packet: *packet }
     }

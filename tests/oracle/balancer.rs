@@ -251,10 +251,10 @@ impl<'a> Walk<'a> {
         packet: &Packet,
         seen: &Seen,
     ) -> Result<End, Stop> {
+        self.translated_by_rule(way.idle_timeout_min, seen.tuple.protocol);
         let (nic, address) = match &way.backend {
             Backend::Here(at, address) => (at.nic, *address),
             Backend::Missing(id, _) => {
-                self.translated_by_rule(way.idle_timeout_min, seen.tuple.protocol);
                 self.missing_must_allow(id)?;
                 return Ok(self.allowed());
             }
@@ -269,7 +269,6 @@ impl<'a> Walk<'a> {
             return deny(Reason::LoadBalancer { balancer, fault });
         }
         let packet = quoting(packet, called.0, seen.tuple.destination);
-        self.translated_by_rule(way.idle_timeout_min, seen.tuple.protocol);
         let door = self.door_of_frontend(way.frontend, side, called);
         self.arrive(nic, &packet, &seen, &door)
     }

@@ -184,7 +184,9 @@ impl RuleAt<'_> {
             return Some(true);
         }
         if tag.is(TagName::VIRTUAL_NETWORK) {
-            return self.holds_public(&self.view.ranges_around(self.place.ok()?)?);
+            let (ranges, complete) = self.view.ranges_around(self.place.ok()?);
+            // What is missing can only add to them.
+            return self.holds_public(&ranges).filter(|holds| *holds || complete);
         }
         if tag.is(TagName::AZURE_LOAD_BALANCER) { Some(false) } else { None }
     }

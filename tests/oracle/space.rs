@@ -306,34 +306,43 @@ impl<'a> View<'a> {
         }
     }
 
-    /// All ranges of `VirtualNetwork` as TAG-8 lists them, without the host's address; `None` where some are missing.
-    pub(crate) fn ranges_around(&self, subnet: SubnetIndex) -> Option<Vec<Prefix>> {
+    /// The ranges of `VirtualNetwork` as TAG-8 lists them, without the host's address, and whether these are all.
+    pub(crate) fn ranges_around(&self, subnet: SubnetIndex) -> (Vec<Prefix>, bool) {
         let vnet = self.vnet_of(subnet);
         let mut ranges = self.network.vnets[vnet.get()].address_space.clone();
+        let mut complete = true;
+        let mut add = |more: Option<Vec<Prefix>>| match more {
+            Some(more) => ranges.extend(more),
+            None => complete = false,
+        };
         for peering in &self.network.vnets[vnet.get()].peerings {
             if peering.state == PeeringState::Connected && peering.allow_virtual_network_access {
-                ranges.extend(self.remote_ranges(peering)?);
+                add(self.remote_ranges(peering).map(Vec::from));
             }
         }
         let gateways = self.gateway_space(vnet);
+        add(Some(gateways.prefixes.iter().map(|known| known.prefix).collect()));
         if !gateways.missing.is_empty() {
-            return None;
+            add(None);
         }
-        ranges.extend(gateways.prefixes.iter().map(|known| known.prefix));
-        let table = match self.route_table(subnet) {
-            None => return Some(ranges),
-            Some(_) if self.assumptions.tag_9 == RoutesAround::None => return Some(ranges),
-            Some(table) => table.ok()?,
-        };
-        for route in &table.routes {
-            match (self.adds_its_prefix(&route.next_hop), &route.destination) {
-                (Some(false), _) => {}
-                (None, _) | (_, RouteDestination::Invalid(_)) => return None,
-                (_, RouteDestination::Prefix(prefix)) => ranges.push(*prefix),
-                (_, RouteDestination::Tag(tag)) => ranges.extend(&self.tags.get(tag)?.prefixes),
+        match self.route_table(subnet) {
+            Some(_) if self.assumptions.tag_9 == RoutesAround::None => {}
+            None => {}
+            Some(Err(_)) => add(None),
+            Some(Ok(table)) => {
+                for route in &table.routes {
+                    match (self.adds_its_prefix(&route.next_hop), &route.destination) {
+                        (Some(false), _) => {}
+                        (None, _) | (_, RouteDestination::Invalid(_)) => add(None),
+                        (_, RouteDestination::Prefix(prefix)) => add(Some(vec![*prefix])),
+                        (_, RouteDestination::Tag(tag)) => {
+                            add(self.tags.get(tag).map(|tag| tag.prefixes.clone()));
+                        }
+                    }
+                }
             }
         }
-        Some(ranges)
+        (ranges, complete)
     }
 
     /// The table of the subnet, or the ID of one that the inventory lacks.

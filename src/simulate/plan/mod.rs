@@ -316,6 +316,6 @@ fn is_platform(address: IpAddr) -> bool {
 }
 
 /// An address of the host below the machine, to which no route leads (PLAT-8).
-fn is_host_service(address: IpAddr) -> bool {
+pub(super) fn is_host_service(address: IpAddr) -> bool {
     [PLATFORM, METADATA].iter().any(|service| fixed(service).contains(&address))
 }

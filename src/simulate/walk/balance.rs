@@ -17,7 +17,6 @@ use crate::simulate::state::{Entrance, FlowKey};
 
 /// What a member may get.
 struct Candidate<'a> {
-    rule: &'a ServedRule,
     member: &'a Member,
     way: &'a MemberWay,
     balancer: LoadBalancerIndex,
@@ -47,7 +46,7 @@ impl Walk<'_> {
             return Ok(Leaf::new(course, end));
         }
         let mut leaves = Vec::with_capacity(candidates.len());
-        for Candidate { rule, member, way, balancer, mut course } in candidates {
+        for Candidate { member, way, balancer, course } in candidates {
             let ways = self.ways.get() + 1;
             self.ways.set(ways);
             if ways > MOST_WAYS {
@@ -60,10 +59,6 @@ impl Walk<'_> {
                 let fault = BalancerFault::Hairpin;
                 Leaf::new(course, LeafEnd::Denied(Reason::LoadBalancer { balancer, fault }))
             } else {
-                // A next hop translates nothing.
-                if !balance.as_next_hop && course.seen.protocol == Protocol::TCP {
-                    course.remembered_for(rule.idle_timeout_min);
-                }
                 self.follow(&way.onward, course, world)?
             };
             let (nic, address) = match member {
@@ -107,7 +102,7 @@ impl Walk<'_> {
                 rewrite(&mut course, (balance, at), rule, member, keeps);
             }
             if self.gets_flows(balancer, rule, member, &course, world)? {
-                found.push(Candidate { rule, member, way, balancer, course });
+                found.push(Candidate { member, way, balancer, course });
             }
         }
         Ok(if found.is_empty() { Err(lost(BalancerFault::NoHealthyBackend)) } else { Ok(found) })
@@ -200,6 +195,9 @@ fn rewrite(
         seen.destination_port = Port::Number(port);
     }
     course.met.translation.destination = Some(course.rewritten());
+    if course.seen.protocol == Protocol::TCP {
+        course.remembered_for(rule.idle_timeout_min);
+    }
 }
 
 /// Members that agree have one verdict, and the first shows how; otherwise it hangs on which is picked (LB-6).
