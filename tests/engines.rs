@@ -97,10 +97,11 @@ fn journeys(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(), Test
                     prop_assert_eq!(
                         found,
                         expected,
-                        "{}: replies to {:?} {:#?}\nnetwork: {:#?}",
+                        "{}: replies to {:?} {:#?}\nunder {:?}\nnetwork: {:#?}",
                         name,
                         origin,
                         packet,
+                        judging.assumptions.overridden().next(),
                         network
                     );
                 }

@@ -33,6 +33,8 @@ struct Leg {
 enum LegEnd {
     /// At a receiver in the network.
     Inside,
+    /// At a private endpoint that hands on to a Private Link service.
+    Endpoint,
     /// Out by the gateway that this network uses.
     Gateway(VnetIndex),
     /// Out to the internet, a service, the platform, or the far side of a Private Link service: no interfaces are there.
@@ -82,7 +84,7 @@ fn is_asymmetric(compiled: &CompiledNetwork, leg: &Leg, tuple: &FiveTuple) -> Op
             [only] => Origin::OnPremises(only),
             _ => return None,
         },
-        LegEnd::Inside => receiver(compiled, leg)?,
+        LegEnd::Inside | LegEnd::Endpoint => receiver(compiled, leg)?,
     };
     let source = leg.source?;
     let reply = FiveTuple { source: leg.destination, destination: source, ..tuple.reversed() };
@@ -91,12 +93,9 @@ fn is_asymmetric(compiled: &CompiledNetwork, leg: &Leg, tuple: &FiveTuple) -> Op
     let mut passed: Vec<Interface> = Vec::new();
     // Whether an endpoint's connection is approved says nothing about the way to it.
     let mut arrives = matches!(end, End::Arrives | End::Lost(Reason::PrivateEndpointState { .. }));
-    let last = legs.len() - 1;
-    for (number, back) in legs.into_iter().enumerate() {
+    for back in legs {
         passed.extend(back.interfaces);
-        // What a private endpoint got, its service has on the far side.
-        let at_endpoint = number < last && endpoint_subnet(compiled, back.destination).is_some();
-        if at_endpoint || back.end != LegEnd::Inside {
+        if back.end != LegEnd::Inside {
             arrives = true;
             break;
         }
@@ -175,6 +174,7 @@ fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Opt
                     [only] => Some(*only),
                     _ => None,
                 };
+                leg.end = LegEnd::Endpoint;
                 legs.push(std::mem::replace(&mut leg, start(source)));
             }
             Stage::DeliveredToConsumer => leg.end = LegEnd::Outside,
