@@ -103,6 +103,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) through_private_link: bool,
     /// It answers a flow that came in through a Private Link service.
     pub(crate) answers_private_link: bool,
+    /// The internal frontend that it answers as, with its machine's own address (OUT-5).
+    pub(crate) answers_as: Option<(IpAddr, IpAddr)>,
     /// How many ways through load balancers there are so far, on all branches together.
     pub(crate) ways: Rc<Cell<usize>>,
     pub(crate) steps: Vec<Step>,
@@ -238,6 +240,7 @@ impl<'a> Walk<'a> {
             Some(Entrance::Frontend { public: false, address: Some(address), port }) => {
                 self.translation.snat = Some(Snat::LoadBalancerRule);
                 self.translation.source = Some(*address);
+                self.answers_as = Some((*address, packet.five_tuple.source));
                 sent_from(packet, *address, *port)
             }
             Some(Entrance::PrivateLink) => {

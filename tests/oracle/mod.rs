@@ -284,6 +284,7 @@ impl Oracle {
             forwarders: 0,
             through_private_link: false,
             answers_private_link: false,
+            answers_as: None,
             ways: Rc::new(Cell::new(1)),
             steps: Vec::new(),
             routes: Vec::new(),

@@ -33,7 +33,12 @@ impl Walk<'_> {
         if view.assumptions.peer_3 == AccessFlag::Drops && !(access(here) && there.is_none_or(access)) {
             return denied;
         }
-        let forwarded = from.is_some() && !holds(&vnets[own.get()].address_space, packet.five_tuple.source);
+        // A machine that answers as a frontend sends its own.
+        let source = match self.answers_as {
+            Some((frontend, own)) if frontend == packet.five_tuple.source => own,
+            _ => packet.five_tuple.source,
+        };
+        let forwarded = from.is_some() && !holds(&vnets[own.get()].address_space, source);
         if view.assumptions.peer_4 == ForwardedFlag::DropsForwarded
             && forwarded
             && there.is_some_and(|side| !side.allow_forwarded_traffic)
