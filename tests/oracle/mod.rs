@@ -73,7 +73,7 @@ pub(crate) struct Oracle {
     assumptions: Assumptions,
     partial_inventory: bool,
     records: Records,
-    first_fragments: BTreeMap<Datagram, (u64, Answer)>,
+    first_fragments: BTreeMap<Datagram, (u64, Verdict)>,
     /// The same packets under each other choice of one clause (SIM-5); empty where nobody asks.
     alternatives: Vec<(Choice, Self)>,
 }
@@ -142,12 +142,20 @@ impl Oracle {
         let datagram = |identification| {
             (format!("{origin:?}"), tuple.source, tuple.destination, tuple.protocol, identification)
         };
-        // STATE-11: later fragments follow their first.
+        // STATE-11: later fragments follow their first. Nothing is consulted about them (SIM-1).
         if let Fragment::Later { identification } = packet.fragment
-            && let Some((seen_ns, answer)) = self.first_fragments.get(&datagram(identification))
+            && let Some((seen_ns, verdict)) = self.first_fragments.get(&datagram(identification))
             && time_ns.saturating_sub(*seen_ns) <= REASSEMBLY_NS
         {
-            return answer.clone();
+            return Answer {
+                verdict: verdict.clone(),
+                steps: Vec::new(),
+                routes: Vec::new(),
+                translation: Translation::default(),
+                notes: Vec::new(),
+                asymmetric: None,
+                backends: Vec::new(),
+            };
         }
         let found = worlds(|world| {
             let mut walk = self.walk(self.view(world), time_ns);
@@ -169,7 +177,7 @@ impl Oracle {
         let leaves = results.into_iter().map(|(leaf, _)| leaf).collect();
         let answer = settle(Worlds { results: leaves, questions, too_many });
         if let Fragment::First { identification } = packet.fragment {
-            self.first_fragments.insert(datagram(identification), (time_ns, answer.clone()));
+            self.first_fragments.insert(datagram(identification), (time_ns, answer.verdict.clone()));
         }
         answer
     }

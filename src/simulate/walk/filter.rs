@@ -6,7 +6,7 @@ use super::{Course, LeafEnd, Walk};
 use crate::compile::network::PolicyReference;
 use crate::compile::world::{Open, World};
 use crate::model::assumptions::RevokedReplies;
-use crate::model::flow::{FiveTuple, Fragment, Icmp, TcpFlags};
+use crate::model::flow::{FiveTuple, Fragment, TcpFlags};
 use crate::model::rule::{Access, Direction};
 use crate::model::services::AdminAction;
 use crate::model::verdict::{BalancerFault, Reason, RuleHit, Snat, Step, StepAnswer, Unknown};
@@ -34,7 +34,7 @@ impl Walk<'_> {
             course.met.touches.push(Touch { key, how: How::Misses });
         }
         // A flow whose remote end nobody knows cannot be found again.
-        let found = if course.picked { None } else { self.record(key, &seen, direction) };
+        let found = if course.picked { None } else { self.record(key, course, direction) };
         if let Some((key, record)) = found {
             let open = match &record.doubt {
                 None => true,
@@ -161,33 +161,29 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// The live record that a packet passes by: its own flow's, or that of the packet which an ICMP error quotes
-    /// (STATE-10).
+    /// The live record that a packet passes by: that of the flow whose packet an ICMP error quotes (STATE-10), or else
+    /// its own flow's.
     pub(super) fn record(
         &self,
         key: FlowKey,
-        seen: &FiveTuple,
+        course: &Course,
         direction: Direction,
     ) -> Option<(FlowKey, &FlowRecord)> {
         let flows = self.flows?;
         let timeout_ns = self.compiled.idle_timeout_ns(key.interface());
-        if let Some(record) = flows.live(&key, self.packet, self.time_ns, timeout_ns) {
-            return Some((key, record));
-        }
-        let Some(Icmp::Error { quoted: Some(quoted) }) = self.packet.icmp else { return None };
-        // The error goes against the packet that it quotes. The quoted addresses are rewritten like the error's own:
-        // the end that is the interface's is seen under the address that the interface has.
-        let mut quoted = quoted;
-        match direction {
-            Direction::Inbound => quoted.source = seen.destination,
-            Direction::Outbound => quoted.destination = seen.source,
-        }
-        let against = match direction {
-            Direction::Inbound => Direction::Outbound,
-            Direction::Outbound => Direction::Inbound,
-        };
-        let key = FlowKey::new(key.interface(), against, &quoted, None);
-        flows.alive(&key, self.time_ns, timeout_ns).map(|record| (key, record))
+        let about = course.quoted.and_then(|quoted| {
+            // The error goes against the packet that it quotes.
+            let against = match direction {
+                Direction::Inbound => Direction::Outbound,
+                Direction::Outbound => Direction::Inbound,
+            };
+            let key = FlowKey::new(key.interface(), against, &quoted, None);
+            flows.alive(&key, self.time_ns, timeout_ns).map(|record| (key, record))
+        });
+        about.or_else(|| {
+            let own = flows.live(&key, self.packet, self.time_ns, timeout_ns);
+            own.map(|record| (key, record))
+        })
     }
 }
 
