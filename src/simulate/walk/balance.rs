@@ -134,13 +134,16 @@ impl Walk<'_> {
         }
         let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
         let key = FlowKey::new(interface, direction, &course.seen, self.packet.icmp);
-        match self.record(key, course, direction) {
-            None => Ok(false),
-            Some((_, record)) => match &record.doubt {
-                None => Ok(true),
-                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() }),
-            },
+        for (_, record) in self.records(key, course.quoted, direction) {
+            let open = match &record.doubt {
+                None => true,
+                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
+            };
+            if open {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// Whether the rules at a member let its probe in: TCP from the platform.

@@ -34,8 +34,8 @@ impl Walk<'_> {
             course.met.touches.push(Touch { key, how: How::Misses });
         }
         // A flow whose remote end nobody knows cannot be found again.
-        let found = if course.picked { None } else { self.record(key, course, direction) };
-        if let Some((key, record)) = found {
+        let picked = course.picked;
+        for (key, record) in self.records(key, course.quoted, direction).filter(|_| !picked) {
             let open = match &record.doubt {
                 None => true,
                 Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
@@ -161,29 +161,27 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// The live record that a packet passes by: that of the flow whose packet an ICMP error quotes (STATE-10), or else
-    /// its own flow's.
-    pub(super) fn record(
+    /// The live records that a packet may pass by: that of the flow whose packet it quotes (STATE-10), then its own flow's.
+    pub(super) fn records(
         &self,
         key: FlowKey,
-        course: &Course,
+        quoted: Option<FiveTuple>,
         direction: Direction,
-    ) -> Option<(FlowKey, &FlowRecord)> {
-        let flows = self.flows?;
+    ) -> impl Iterator<Item = (FlowKey, &FlowRecord)> {
         let timeout_ns = self.compiled.idle_timeout_ns(key.interface());
-        let about = course.quoted.and_then(|quoted| {
+        let about = quoted.map(|quoted| {
             // The error goes against the packet that it quotes.
             let against = match direction {
                 Direction::Inbound => Direction::Outbound,
                 Direction::Outbound => Direction::Inbound,
             };
-            let key = FlowKey::new(key.interface(), against, &quoted, None);
-            flows.alive(&key, self.time_ns, timeout_ns).map(|record| (key, record))
+            FlowKey::new(key.interface(), against, &quoted, None)
         });
-        about.or_else(|| {
-            let own = flows.live(&key, self.packet, self.time_ns, timeout_ns);
-            own.map(|record| (key, record))
-        })
+        let live = move |key| {
+            let record = self.flows?.live(&key, self.packet, self.time_ns, timeout_ns)?;
+            Some((key, record))
+        };
+        about.into_iter().chain([key]).filter_map(live)
     }
 }
 

@@ -165,11 +165,11 @@ impl<'a> Walk<'a> {
                 Err(open) => {
                     let Open(question) = *open;
                     if question == Unknown::TooManyWays {
-                        return self.given_up(question, &leaves, first_question);
+                        return self.given_up(question, &leaves, first_question.as_ref());
                     }
                     first_question.get_or_insert_with(|| question.clone());
                     if leaves.len() + waiting.len() + 2 > MOST_WORLDS {
-                        return self.given_up(Unknown::TooManyUnknowns, &leaves, first_question);
+                        return self.given_up(Unknown::TooManyUnknowns, &leaves, first_question.as_ref());
                     }
                     // The world in which the answer is no is looked at first.
                     waiting.push(world.with(question.clone(), true));
@@ -249,10 +249,10 @@ impl<'a> Walk<'a> {
         &self,
         question: Unknown,
         leaves: &[(World, Leaf)],
-        first_question: Option<Unknown>,
+        first_question: Option<&Unknown>,
     ) -> Outcome {
         let leaves: Vec<&Leaf> = leaves.iter().map(|(_, leaf)| leaf).collect();
-        let traces = self.doubtful_traces(&leaves, false, first_question.as_ref().unwrap_or(&question));
+        let traces = self.doubtful_traces(&leaves, false, first_question.unwrap_or(&question));
         let answer = Answer {
             verdict: Verdict::Undetermined(question),
             steps: Vec::new(),
