@@ -21,7 +21,7 @@ use nsgsim::model::verdict::{Reason, Verdict, VerdictKind};
 use nsgsim::replay::run::{Replay, ReplayOptions};
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 
-use crate::build::{Build, icmp, id, packet, route, rule, tcp, tcp_flags};
+use crate::build::{Build, icmp, id, ip, packet, route, rule, tcp, tcp_flags};
 use crate::engine::{ENGINES, Judging};
 
 const ALLOW: VerdictKind = VerdictKind::Allow;
@@ -259,6 +259,11 @@ fn state_10_an_error_about_a_live_echo_passes() {
     let error = icmp("198.51.100.1", "10.0.0.4", Icmp::Error { quoted: Some(quoted) });
     let answer = simulator.judge(&error, 1).expect("one end is in the network").answer;
     assert_eq!(answer.verdict.kind(), ALLOW, "{:?}", answer.verdict);
+    // The quoted source was once taken for the interface's own, whatever it was.
+    quoted.source = ip("10.0.0.5");
+    let error = icmp("198.51.100.1", "10.0.0.4", Icmp::Error { quoted: Some(quoted) });
+    let answer = simulator.judge(&error, 2).expect("one end is in the network").answer;
+    assert_eq!(answer.verdict.kind(), DENY, "{:?}", answer.verdict);
 }
 
 #[test]

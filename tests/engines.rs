@@ -1,4 +1,4 @@
-//! The engines give the oracle's verdict, reason and steps on drawn networks and packets.
+//! The engines give the oracle's verdict, reason, steps, routes, translation and backends on drawn networks and packets.
 
 mod build;
 #[path = "conformance/engine.rs"]
@@ -6,12 +6,16 @@ mod engine;
 mod r#gen;
 mod oracle;
 
+use std::net::IpAddr;
+
 use nsgsim::model::assumptions::{Assumptions, Choice};
-use nsgsim::model::flow::{Origin, Packet};
+use nsgsim::model::flow::{Icmp, Origin, Packet, Port};
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::Direction;
-use nsgsim::model::verdict::{Answer, Verdict, VerdictKind};
+use nsgsim::model::verdict::{
+    Answer, BackendAnswer, Reason, RouteStep, Step, StepAnswer, Translation, Verdict, VerdictKind,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::FileFailurePersistence;
@@ -31,12 +35,29 @@ fn config() -> ProptestConfig {
     }
 }
 
-/// What is compared. Of undetermined answers only that they are: which of several open questions is named is the
-/// engine's choice.
-fn told(answer: &Answer) -> (VerdictKind, Option<Verdict>, Vec<nsgsim::model::verdict::Step>) {
-    match answer.verdict.kind() {
-        VerdictKind::Undetermined => (VerdictKind::Undetermined, None, Vec::new()),
-        kind => (kind, Some(answer.verdict.clone()), answer.steps.clone()),
+/// What is compared: all but notes and the way of replies. Of undetermined answers only that they are: which of several
+/// open questions is named is the engine's choice. Of packets that are not let through no translation: none arrived.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    verdict: Option<Verdict>,
+    steps: Vec<Step>,
+    routes: Vec<RouteStep>,
+    translation: Translation,
+    backends: Vec<(Option<NicIndex>, Option<IpAddr>, VerdictKind)>,
+}
+
+fn told(answer: &Answer) -> Told {
+    let kind = answer.verdict.kind();
+    if kind == VerdictKind::Undetermined {
+        return Told::default();
+    }
+    let backend = |at: &BackendAnswer| (at.nic, at.address, at.verdict.kind());
+    Told {
+        verdict: Some(answer.verdict.clone()),
+        steps: answer.steps.clone(),
+        routes: answer.routes.clone(),
+        translation: if kind == VerdictKind::Allow { answer.translation } else { Translation::default() },
+        backends: answer.backends.iter().map(backend).collect(),
     }
 }
 
@@ -68,16 +89,20 @@ fn journeys(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(), Test
     for number in 0..6 {
         let (mut origin, mut packet, seconds) = (drawn.packet)(tape, &network);
         time_ns += seconds * S;
-        // Now and then a packet of an earlier flow, or the same once more.
+        // Now and then a packet of an earlier flow, the same once more, or an error about one.
         if !history.is_empty() && tape.below(4) == 3 {
-            (_, origin, packet) = history[tape.below(history.len())];
+            (_, origin, packet, _) = history[tape.below(history.len())];
+            if tape.below(4) == 3 && !matches!(packet.icmp, Some(Icmp::Error { .. })) {
+                (origin, packet) = r#gen::error(tape, &network, origin, &packet);
+            }
         }
+        let target = r#gen::target(tape, &network, packet.five_tuple.destination);
         let (back_from, back) = r#gen::reply(&network, origin, &packet);
-        for (origin, packet) in [(origin, packet), (back_from, back)] {
-            history.push((time_ns / S, origin, packet));
+        for (origin, packet, target) in [(origin, packet, target), (back_from, back, None)] {
+            history.push((time_ns / S, origin, packet, target));
             let answers: Vec<(&str, Answer)> = engines
                 .iter_mut()
-                .map(|(name, engine)| (*name, engine.path(origin, &packet, time_ns, None)))
+                .map(|(name, engine)| (*name, engine.path(origin, &packet, time_ns, target)))
                 .collect();
             for (name, answer) in &answers[1..] {
                 let expected = &answers[0].1;
@@ -130,7 +155,7 @@ fn at_interfaces(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(),
         let nic = NicIndex::new(tape.below(network.nics.len()));
         let direction = if tape.below(2) == 0 { Direction::Inbound } else { Direction::Outbound };
         if packet.five_tuple.protocol.has_ports() && tape.below(8) == 7 {
-            packet.five_tuple.source_port = nsgsim::model::flow::Port::NotGiven;
+            packet.five_tuple.source_port = Port::NotGiven;
         }
         let expected = engines[0].1.ip_flow(nic, direction, &packet);
         for (name, engine) in &engines[1..] {
@@ -196,7 +221,7 @@ proptest! {
 fn drawn_packets_come_to_all_verdicts() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut kinds = std::collections::BTreeMap::new();
-    for _ in 0..200 {
+    for _ in 0..300 {
         let tape = r#gen::tape().new_tree(&mut runner).expect("tapes are always drawn");
         let mut tape = tape.current();
         let network = r#gen::network(&mut tape);
@@ -212,4 +237,32 @@ fn drawn_packets_come_to_all_verdicts() {
     }
     // It takes two healthy backends that disagree.
     assert!(kinds.get(&VerdictKind::Mixed).is_some_and(|count| *count > 10), "{kinds:?}");
+}
+
+/// What is drawn on top of rules and routes comes up too: firewalls of services, mail, errors about open flows.
+#[test]
+fn drawn_packets_come_to_firewalls_and_mail_and_quote_open_flows() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut firewalls, mut mail, mut errors) = (0, 0, 0);
+    for _ in 0..400 {
+        let tape = r#gen::tape().new_tree(&mut runner).expect("tapes are always drawn");
+        let mut tape = tape.current();
+        let network = r#gen::network(&mut tape);
+        let mut oracle = oracle::Oracle::new(network.clone(), r#gen::tags());
+        for _ in 0..6 {
+            let (origin, packet, _) = r#gen::packet(&mut tape, &network);
+            let target = r#gen::target(&mut tape, &network, packet.five_tuple.destination);
+            let answer = oracle.path(origin, &packet, S, target);
+            let is_mail = packet.five_tuple.destination_port == Port::Number(25);
+            let stopped = matches!(answer.verdict, Verdict::Deny(Reason::UnsupportedTraffic { .. }));
+            let asked = |step: &Step| matches!(step.answer, StepAnswer::ServiceFirewall(_));
+            firewalls += usize::from(answer.steps.iter().any(asked));
+            mail += usize::from(is_mail && stopped);
+            let (from, error) = r#gen::error(&mut tape, &network, origin, &packet);
+            let known = oracle.path(from, &error, S, None);
+            errors += usize::from(known.steps.iter().any(|step| step.answer == StepAnswer::FlowTable));
+        }
+    }
+    println!("{firewalls} at firewalls, {mail} mails stopped, {errors} errors about open flows");
+    assert!(firewalls > 20 && mail > 10 && errors > 50, "{firewalls}, {mail}, {errors}");
 }

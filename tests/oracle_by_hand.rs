@@ -23,7 +23,7 @@ mod services;
 #[path = "oracle_by_hand/timers.rs"]
 mod timers;
 
-use nsgsim::model::flow::{Fragment, Icmp, Origin, Packet, Port};
+use nsgsim::model::flow::{FiveTuple, Fragment, Icmp, Origin, Packet, Port};
 use nsgsim::model::index::{Reference, VnetIndex};
 use nsgsim::model::network::{PeeringState, PublicIpSku};
 use nsgsim::model::routing::NextHop;
@@ -359,6 +359,13 @@ fn state_10_an_echo_is_known_by_its_identifier_and_an_error_by_what_it_quotes() 
         |message| kind(&oracle.path(Origin::Nic(net.b1), &icmp("10.0.2.4", "10.0.1.4", message), S, None));
     assert_eq!(back(echo(7, false)), VerdictKind::Allow);
     assert_eq!(back(echo(8, false)), VerdictKind::Deny);
+    let identified = |identifier| {
+        let port = Port::Number(identifier);
+        let quoted = FiveTuple { source_port: port, destination_port: port, ..ping.five_tuple };
+        Icmp::Error { quoted: Some(quoted) }
+    };
+    assert_eq!(back(identified(7)), VerdictKind::Allow);
+    assert_eq!(back(identified(8)), VerdictKind::Deny);
     let sent = tcp("10.0.1.4:1000", "10.0.2.4:80");
     assert_eq!(back(Icmp::Error { quoted: Some(sent.five_tuple) }), VerdictKind::Deny);
     assert_eq!(kind(&oracle.path(Origin::Nic(net.a1), &sent, S, None)), VerdictKind::Allow);

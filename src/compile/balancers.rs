@@ -63,8 +63,8 @@ pub enum Probe {
 pub enum Member {
     /// An IP configuration of an interface, by its position, and its address.
     Nic(NicIndex, u32, IpAddr),
-    /// One that the inventory lacks: the ID of its IP configuration, or of the pool that gives its address.
-    Missing(ResourceId),
+    /// One that the inventory lacks: the ID of its IP configuration, or of the pool that gives its address, and that.
+    Missing(ResourceId, Option<IpAddr>),
 }
 
 /// One way in which members of a pool leave to the internet.
@@ -86,7 +86,7 @@ impl Member {
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Nic(.., address) => Some(*address),
-            Self::Missing(_) => None,
+            Self::Missing(_, address) => *address,
         }
     }
 }
@@ -355,7 +355,7 @@ impl<'n> Members<'n> {
                 let place = u32::try_from(place).expect("an interface has fewer than 2^32 configurations");
                 let member = match configuration.address {
                     Some(address) => Member::Nic(NicIndex::new(position), place, address),
-                    None => Member::Missing(configuration.id.clone()),
+                    None => Member::Missing(configuration.id.clone(), None),
                 };
                 for pool in &configuration.backend_pools {
                     members.by_pool.entry(pool).or_default().push(member.clone());
@@ -370,7 +370,7 @@ impl<'n> Members<'n> {
     }
 
     fn configuration(&self, id: &ResourceId) -> Member {
-        self.configurations.get(id).cloned().unwrap_or_else(|| Member::Missing(id.clone()))
+        self.configurations.get(id).cloned().unwrap_or_else(|| Member::Missing(id.clone(), None))
     }
 
     /// The members of some pools, each once: `vnet` is where members given by address are looked for first.
@@ -393,7 +393,8 @@ impl<'n> Members<'n> {
                 .for_each(|id| add(self.configuration(id)));
             self.by_pool.get(id).into_iter().flatten().cloned().for_each(&mut add);
             let addresses = pool.into_iter().flat_map(|pool| &pool.addresses);
-            addresses.for_each(|address| add(self.at(*address, vnet).unwrap_or(Member::Missing(id.clone()))));
+            let missing = |address: IpAddr| Member::Missing(id.clone(), Some(address));
+            addresses.for_each(|address| add(self.at(*address, vnet).unwrap_or_else(|| missing(*address))));
         }
         members
     }

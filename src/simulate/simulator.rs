@@ -258,6 +258,8 @@ impl Simulator {
         time_ns: u64,
     ) -> (Answer, bool) {
         let seen = &packet.five_tuple;
+        // What the packet names does not tell datagrams apart.
+        let ends = Ends { target: None, ..ends };
         match packet.fragment {
             Fragment::Whole => self.take(journey, packet, time_ns),
             Fragment::First { identification } => {

@@ -4,15 +4,19 @@
 //! for the plainest choice. So a failing case shrinks towards a plain network and few packets. Uniformly random
 //! addresses would hardly ever meet a rule: the pool holds what the networks are made of, and the neighbours.
 
+mod accounts;
 mod balancers;
 pub(crate) mod contested;
 mod endpoints;
+mod errors;
+mod machines;
 mod managers;
 mod packets;
 mod pool;
 mod routes;
 mod rules;
 mod tape;
+mod timers;
 
 use nsgsim::model::index::{
     AsgIndex, NatGatewayIndex, NicIndex, NsgIndex, PublicIpIndex, Reference, RouteTableIndex, SubnetIndex,
@@ -22,6 +26,8 @@ use nsgsim::model::network::{Asg, Network, PublicIpSku};
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::tag::TagCatalog;
 
+pub(crate) use self::accounts::target;
+pub(crate) use self::errors::error;
 pub(crate) use self::packets::{packet, reply};
 pub(crate) use self::rules::rule;
 pub(crate) use self::tape::{Tape, tape};
@@ -66,6 +72,10 @@ pub(crate) fn network(tape: &mut Tape) -> Network {
     endpoints::private_endpoint(tape, &mut network);
     endpoints::service_endpoints(tape, &mut network);
     routes::appliances(tape, &mut network);
+    accounts::accounts(tape, &mut network);
+    machines::machines(tape, &mut network);
+    machines::subscription(tape, &mut network);
+    timers::timers(tape, &mut network);
     network
 }
 
@@ -83,7 +93,7 @@ fn virtual_network(
     }
     let ranges: Vec<&str> = ranges.iter().map(String::as_str).collect();
     let vnet = network.vnet(&format!("vnet-{number}"), &ranges);
-    network.vnets[vnet.get()].flow_timeout_min = tape.one_of(&[None, Some(10)]);
+    network.vnets[vnet.get()].flow_timeout_min = tape.one_of(&[None, Some(10), Some(30)]);
     let location = tape.one_of(&[Some("westeurope"), Some("westeurope"), Some("northeurope"), None]);
     network.vnets[vnet.get()].location = location.map(str::to_owned);
     for subnet_number in 1..=tape.one_of(&[1, 2, 2]) {

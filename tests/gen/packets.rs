@@ -9,14 +9,15 @@ use nsgsim::model::network::{IpConfiguration, Network};
 use nsgsim::model::rule::Protocol;
 use nsgsim::model::services::{Frontend, LoadBalancer};
 
-use super::pool::{ADDRESSES, PORTS};
+use super::pool::{ADDRESSES, PORTS, SERVICES};
 use super::tape::Tape;
+use super::timers::GAPS_S;
 use crate::build::ip;
 
 /// A packet with its start and the seconds since the last one.
 pub(crate) fn packet(tape: &mut Tape, network: &Network) -> (Origin, Packet, u64) {
     let (origin, source) = start(tape, network);
-    let seconds = tape.one_of(&[0, 1, 100, 240, 241, 600]);
+    let seconds = tape.one_of(&GAPS_S);
     let mut tuple = addressed(tape, network, source);
     if matches!(origin, Origin::Nic(_)) {
         tuple = not_its_own_reply(network, origin, tuple);
@@ -75,7 +76,8 @@ fn host(network: &Network, subnet: SubnetIndex, number: usize) -> IpAddr {
     network.subnets[subnet.get()].prefixes[0].hosts().nth(number).expect("a subnet has 254 hosts")
 }
 
-/// Where a packet goes: to an interface, to what a rule of a load balancer takes, to the private endpoint, or anywhere.
+/// Where a packet goes: to an interface, to what a rule of a load balancer takes, to the private endpoint, to a service,
+/// as mail to the internet, or anywhere.
 fn addressed(tape: &mut Tape, network: &Network, source: IpAddr) -> FiveTuple {
     let port = |tape: &mut Tape| Port::Number(tape.one_of(&PORTS));
     let frontends: Vec<(&LoadBalancer, &Frontend)> = frontends(network).collect();
@@ -83,7 +85,7 @@ fn addressed(tape: &mut Tape, network: &Network, source: IpAddr) -> FiveTuple {
     let mut protocol =
         tape.one_of(&[Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::ICMP, Protocol::ESP]);
     let of_family = |address: &IpAddr| address.is_ipv4() == source.is_ipv4();
-    let destination = match tape.below(16) {
+    let destination = match tape.below(18) {
         2..=5 => {
             let own = network.nics.iter().flat_map(|nic| &nic.ip_configurations);
             let own: Vec<IpAddr> = own.filter_map(|own| own.address).filter(of_family).collect();
@@ -103,6 +105,14 @@ fn addressed(tape: &mut Tape, network: &Network, source: IpAddr) -> FiveTuple {
                 (protocol, destination_port) = taken(tape, balancer, frontend);
             }
             network.private_endpoints[0].addresses[0]
+        }
+        16 if source.is_ipv4() => {
+            protocol = Protocol::TCP;
+            ip(tape.one_of(&SERVICES))
+        }
+        17 if source.is_ipv4() => {
+            (protocol, destination_port) = (Protocol::TCP, Port::Number(25));
+            ip("8.8.8.8")
         }
         _ => tape.one_of(&ADDRESSES.map(ip).into_iter().filter(of_family).collect::<Vec<_>>()),
     };
@@ -234,7 +244,7 @@ fn called(network: &Network, frontend: &Frontend) -> Option<IpAddr> {
     }
 }
 
-fn endpoint_holds(network: &Network, address: IpAddr) -> bool {
+pub(super) fn endpoint_holds(network: &Network, address: IpAddr) -> bool {
     network.private_endpoints.iter().any(|endpoint| endpoint.addresses.contains(&address))
 }
 

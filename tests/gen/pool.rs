@@ -40,6 +40,10 @@ pub(super) const ADDRESSES: [&str; 36] = [
     "2001:db8::1",
 ];
 
+/// Where services answer: most of them are in the service tag of storage.
+pub(super) const SERVICES: [&str; 5] =
+    ["198.51.100.0", "198.51.100.9", "198.51.100.63", "198.51.100.64", "8.8.8.8"];
+
 pub(super) const PREFIXES: [&str; 14] = [
     "10.0.1.4/32",
     "10.0.1.0/24",
@@ -67,7 +71,8 @@ pub(super) const TAGS: [&str; 7] = [
     "AzurePlatformDNS",
 ];
 
-pub(super) const PORTS: [u16; 10] = [80, 79, 81, 443, 1000, 0, 65535, 1024, 53, 1688];
+/// 25 is mail's (EVAL-13).
+pub(super) const PORTS: [u16; 11] = [80, 79, 81, 443, 1000, 0, 65535, 1024, 53, 1688, 25];
 
 pub(super) const PORT_RANGES: [(u16, u16); 6] =
     [(80, 80), (80, 443), (0, 79), (1000, 65535), (0, 65534), (443, 443)];

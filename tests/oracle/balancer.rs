@@ -210,6 +210,7 @@ impl<'a> Walk<'a> {
             return Ok(true);
         }
         let seen = Seen { tuple: *tuple, source_is_hidden: false };
+        let packet = &quoting(packet, packet.five_tuple.destination, tuple.destination);
         Ok(self.view.balancer(way.frontend).standard
             && self.flow_goes_on(interface, Direction::Inbound, packet, &seen)?)
     }

@@ -414,7 +414,7 @@ pub(crate) fn sent_from(packet: &Packet, address: IpAddr, port: Port) -> Packet 
         && quoted.destination == packet.five_tuple.source
     {
         quoted.destination = address;
-        if quoted.protocol.has_ports() {
+        if quoted.protocol.has_ports() && port.number().is_some() {
             quoted.destination_port = port;
         }
     }

@@ -15,7 +15,7 @@ use nsgsim::model::verdict::{Feature, Reason, Snat, Unknown};
 
 use super::backend::{Backend, Configuration, Reach};
 use super::balancer::carries;
-use super::journey::{End, Sender, Stop, Walk, deny};
+use super::journey::{End, Sender, Stop, Walk, deny, sent_from};
 use super::rules::Seen;
 use super::service::Client;
 use super::space::View;
@@ -45,17 +45,15 @@ impl Walk<'_> {
         }
         self.mail(sender, packet)?;
         let left = self.leave(sender, packet)?;
-        let mut seen = Seen { source_is_hidden: left.is_none(), ..Seen::of(packet) };
+        let packet = &left.map_or(*packet, |(address, port)| sent_from(packet, address, port));
+        let seen = Seen { source_is_hidden: left.is_none(), ..Seen::of(packet) };
         let Some(public_ip) = self.public_ip(packet.five_tuple.destination) else {
             let source = left.map(|(address, _)| address);
             let from = Some(self.view.vnet_of(sender.subnet));
             return self.at_service(Client::Public { source, from }, &seen);
         };
         // PIP-1: it comes back in by a public address of the inventory.
-        if let Some((address, port)) = left {
-            (seen.tuple.source, seen.tuple.source_port) = (address, port);
-        }
-        self.begin_leg(left);
+        self.begin_leg(left.map(|_| (seen.tuple.source, seen.tuple.source_port)));
         self.enter(public_ip, packet, &seen)
     }
 
@@ -149,8 +147,7 @@ impl Walk<'_> {
             }
             Entrance::Frontend { public: true, address, port } => {
                 let (address, _) = self.leave_by(Snat::LoadBalancerRule, *address, packet)?;
-                let port = if packet.five_tuple.protocol.has_ports() { *port } else { Port::None };
-                Some((address, port))
+                Some((address, *port))
             }
             // The translation is made already.
             Entrance::Nothing | Entrance::PrivateLink | Entrance::Frontend { public: false, .. } => None,

@@ -35,6 +35,8 @@ impl Walk<'_> {
             let (interface, direction) = (Interface::Endpoint(endpoint), Direction::Inbound);
             return deny(Reason::UnsupportedTraffic { interface, direction });
         }
+        // STATE-15: whatever is behind it.
+        self.translated(PRIVATE_LINK_MIN);
         let find = |id: &ResourceId| self.view.find_frontend(|frontend| frontend.id == *id);
         let frontends: Option<Vec<FrontendAt>> = at.frontends.iter().map(find).collect();
         let (Some(source), Some(frontends)) = (self.nat_address(at)?, frontends) else {
@@ -47,7 +49,6 @@ impl Walk<'_> {
         }
         self.begin_leg(Some((source, seen.tuple.source_port)));
         self.translation.source = Some(source);
-        self.translated(PRIVATE_LINK_MIN);
         self.through_private_link = true;
         self.at_frontends(&frontends, source, packet, seen)
     }

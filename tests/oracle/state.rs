@@ -41,7 +41,20 @@ impl FlowKey {
             Direction::Inbound => Direction::Outbound,
             Direction::Outbound => Direction::Inbound,
         };
-        Some(Self::of(&quoted, None, other))
+        // The identifier of a quoted echo stands in both ports, which an echo does not have.
+        let echo = match (quoted.protocol, quoted.source_port) {
+            (Protocol::ICMP | Protocol::ICMPV6, Port::Number(identifier)) => {
+                Some(Icmp::Echo { identifier, request: true })
+            }
+            _ => None,
+        };
+        let ports = if echo.is_some() {
+            (Port::None, Port::None)
+        } else {
+            (quoted.source_port, quoted.destination_port)
+        };
+        let quoted = FiveTuple { source_port: ports.0, destination_port: ports.1, ..quoted };
+        Some(Self::of(&quoted, echo, other))
     }
 }
 

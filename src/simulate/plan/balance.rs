@@ -119,7 +119,7 @@ impl Builder<'_> {
     fn member_way(&self, member: &Member, entry: &Entry, gate: &Gate) -> MemberWay {
         let mut branch = self.branch();
         let nic = match member {
-            Member::Missing(id) => {
+            Member::Missing(id, _) => {
                 branch.missing(id.clone());
                 return MemberWay { hairpin_at: None, onward: Arc::new(branch.finish()) };
             }

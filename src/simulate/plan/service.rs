@@ -116,7 +116,11 @@ impl Builder<'_> {
                     self.lost(Reason::ServiceEndpointPolicy(account));
                     return;
                 }
-                Err(question) => self.unknown(question),
+                // Whoever names the account knows what refuses it.
+                Err(question) => {
+                    let reason = self.target.map(Reason::ServiceEndpointPolicy);
+                    self.journey.stages.push(Stage::OnlyIf(question, reason));
+                }
             }
         }
         self.service_firewall(Some(subnet), Some(network.subnets[subnet.get()].vnet));

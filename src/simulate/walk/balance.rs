@@ -61,11 +61,12 @@ impl Walk<'_> {
             } else {
                 self.follow(&way.onward, course, world)?
             };
-            let (nic, address) = match member {
-                Member::Nic(nic, _, address) => (Some(*nic), Some(*address)),
-                Member::Missing(_) => (None, None),
+            let nic = match member {
+                Member::Nic(nic, ..) => Some(*nic),
+                Member::Missing(..) => None,
             };
-            leaves.push((BackendAnswer { balancer, nic, address, verdict: leaf.end.verdict() }, leaf));
+            let (address, verdict) = (member.address(), leaf.end.verdict());
+            leaves.push((BackendAnswer { balancer, nic, address, verdict }, leaf));
         }
         Ok(merge(course, leaves))
     }
@@ -128,13 +129,16 @@ impl Walk<'_> {
         }
         let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
         let key = FlowKey::new(interface, direction, &course.seen, self.packet.icmp);
-        match self.record(key, &course.seen, direction) {
-            None => Ok(false),
-            Some((_, record)) => match &record.doubt {
-                None => Ok(true),
-                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() }),
-            },
+        for (_, record) in self.records(key, course.quoted, direction) {
+            let open = match &record.doubt {
+                None => true,
+                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
+            };
+            if open {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// Whether the rules at a member let its probe in: TCP from the platform.
@@ -157,6 +161,7 @@ impl Walk<'_> {
             Filter { interface: Interface::Nic(nic), direction: Direction::Inbound, gate: Gate::Open };
         let mut course = Course {
             seen,
+            quoted: None,
             picked: false,
             entered: None,
             answers: None,
@@ -185,14 +190,13 @@ fn rewrite(
             other => other,
         });
     }
-    let seen = &mut course.seen;
     match member {
-        _ if keeps => seen.destination = at.address.unwrap_or(seen.destination),
-        Member::Nic(.., address) => seen.destination = *address,
-        Member::Missing(_) => {}
+        _ if keeps => course.sent_to(at.address.unwrap_or(course.seen.destination)),
+        Member::Nic(.., address) => course.sent_to(*address),
+        Member::Missing(..) => {}
     }
-    if let (Some(port), Port::Number(_)) = (rule.member_port, seen.destination_port) {
-        seen.destination_port = Port::Number(port);
+    if let (Some(port), Port::Number(_)) = (rule.member_port, course.seen.destination_port) {
+        course.seen.destination_port = Port::Number(port);
     }
     course.met.translation.destination = Some(course.rewritten());
     if course.seen.protocol == Protocol::TCP {

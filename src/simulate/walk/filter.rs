@@ -6,7 +6,7 @@ use super::{Course, LeafEnd, Walk};
 use crate::compile::network::PolicyReference;
 use crate::compile::world::{Open, World};
 use crate::model::assumptions::RevokedReplies;
-use crate::model::flow::{FiveTuple, Fragment, Icmp, TcpFlags};
+use crate::model::flow::{FiveTuple, Fragment, TcpFlags};
 use crate::model::rule::{Access, Direction};
 use crate::model::services::AdminAction;
 use crate::model::verdict::{BalancerFault, Reason, RuleHit, Snat, Step, StepAnswer, Unknown};
@@ -34,8 +34,8 @@ impl Walk<'_> {
             course.met.touches.push(Touch { key, how: How::Misses });
         }
         // A flow whose remote end nobody knows cannot be found again.
-        let found = if course.picked { None } else { self.record(key, &seen, direction) };
-        if let Some((key, record)) = found {
+        let picked = course.picked;
+        for (key, record) in self.records(key, course.quoted, direction).filter(|_| !picked) {
             let open = match &record.doubt {
                 None => true,
                 Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
@@ -161,33 +161,27 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// The live record that a packet passes by: its own flow's, or that of the packet which an ICMP error quotes
-    /// (STATE-10).
-    pub(super) fn record(
+    /// The live records that a packet may pass by: that of the flow whose packet it quotes (STATE-10), then its own flow's.
+    pub(super) fn records(
         &self,
         key: FlowKey,
-        seen: &FiveTuple,
+        quoted: Option<FiveTuple>,
         direction: Direction,
-    ) -> Option<(FlowKey, &FlowRecord)> {
-        let flows = self.flows?;
+    ) -> impl Iterator<Item = (FlowKey, &FlowRecord)> {
         let timeout_ns = self.compiled.idle_timeout_ns(key.interface());
-        if let Some(record) = flows.live(&key, self.packet, self.time_ns, timeout_ns) {
-            return Some((key, record));
-        }
-        let Some(Icmp::Error { quoted: Some(quoted) }) = self.packet.icmp else { return None };
-        // The error goes against the packet that it quotes. The quoted addresses are rewritten like the error's own:
-        // the end that is the interface's is seen under the address that the interface has.
-        let mut quoted = quoted;
-        match direction {
-            Direction::Inbound => quoted.source = seen.destination,
-            Direction::Outbound => quoted.destination = seen.source,
-        }
-        let against = match direction {
-            Direction::Inbound => Direction::Outbound,
-            Direction::Outbound => Direction::Inbound,
+        let about = quoted.map(|quoted| {
+            // The error goes against the packet that it quotes.
+            let against = match direction {
+                Direction::Inbound => Direction::Outbound,
+                Direction::Outbound => Direction::Inbound,
+            };
+            FlowKey::new(key.interface(), against, &quoted, None)
+        });
+        let live = move |key| {
+            let record = self.flows?.live(&key, self.packet, self.time_ns, timeout_ns)?;
+            Some((key, record))
         };
-        let key = FlowKey::new(key.interface(), against, &quoted, None);
-        flows.alive(&key, self.time_ns, timeout_ns).map(|record| (key, record))
+        about.into_iter().chain([key]).filter_map(live)
     }
 }
 

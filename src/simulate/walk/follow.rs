@@ -93,7 +93,7 @@ fn map(
     course: &mut Course,
     world: &World,
 ) -> Result<Option<LeafEnd>, Box<Open>> {
-    course.seen.destination = private;
+    course.sent_to(private);
     course.entered = Some(Entrance::Instance(Some(public)));
     course.met.translation.destination = Some(course.rewritten());
     if is_mapped(course.seen.protocol) || world.ask(|| UNSUPPORTED)? {
@@ -128,6 +128,7 @@ fn private_link(
         let (interface, direction) = (link.endpoint, Direction::Inbound);
         return Ok(Some(LeafEnd::Denied(Reason::UnsupportedTraffic { interface, direction })));
     }
+    course.remembered_for(PRIVATE_LINK_IDLE_MIN);
     let Some((last, others)) = link.addresses.split_last() else { return Ok(None) };
     let mut chosen = *last;
     for address in others {
@@ -137,7 +138,6 @@ fn private_link(
             break;
         }
     }
-    course.remembered_for(PRIVATE_LINK_IDLE_MIN);
     course.seen.source = chosen;
     course.picked = false;
     course.met.translation.source = Some(chosen);

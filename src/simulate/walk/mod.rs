@@ -22,7 +22,7 @@ use super::state::{Entrance, FlowTable};
 use crate::compile::network::CompiledNetwork;
 use crate::compile::policy::Engine;
 use crate::compile::world::{Open, World};
-use crate::model::flow::{FiveTuple, Packet, Port};
+use crate::model::flow::{FiveTuple, Icmp, Packet, Port};
 use crate::model::index::LoadBalancerIndex;
 use crate::model::rule::Protocol;
 use crate::model::verdict::{
@@ -54,6 +54,8 @@ pub(super) struct Walk<'a> {
 struct Course {
     /// The packet as it is now.
     seen: FiveTuple,
+    /// What it quotes if it is an ICMP error, rewritten with it (STATE-10).
+    quoted: Option<FiveTuple>,
     /// Its source is a public address that Azure picks (SIM-10).
     picked: bool,
     /// By what it came in.
@@ -163,11 +165,11 @@ impl<'a> Walk<'a> {
                 Err(open) => {
                     let Open(question) = *open;
                     if question == Unknown::TooManyWays {
-                        return self.given_up(question, &leaves, first_question);
+                        return self.given_up(question, &leaves, first_question.as_ref());
                     }
                     first_question.get_or_insert_with(|| question.clone());
                     if leaves.len() + waiting.len() + 2 > MOST_WORLDS {
-                        return self.given_up(Unknown::TooManyUnknowns, &leaves, first_question);
+                        return self.given_up(Unknown::TooManyUnknowns, &leaves, first_question.as_ref());
                     }
                     // The world in which the answer is no is looked at first.
                     waiting.push(world.with(question.clone(), true));
@@ -178,9 +180,16 @@ impl<'a> Walk<'a> {
         self.summarise(leaves, first_question)
     }
 
+    /// The packet that an ICMP error quotes.
+    fn quoted(&self) -> Option<FiveTuple> {
+        let Some(Icmp::Error { quoted }) = self.packet.icmp else { return None };
+        quoted
+    }
+
     fn in_world(&self, journey: &Journey, world: &World) -> Result<Leaf, Box<Open>> {
         let start = Course {
             seen: self.packet.five_tuple,
+            quoted: self.quoted(),
             picked: false,
             entered: None,
             answers: None,
@@ -240,10 +249,10 @@ impl<'a> Walk<'a> {
         &self,
         question: Unknown,
         leaves: &[(World, Leaf)],
-        first_question: Option<Unknown>,
+        first_question: Option<&Unknown>,
     ) -> Outcome {
         let leaves: Vec<&Leaf> = leaves.iter().map(|(_, leaf)| leaf).collect();
-        let traces = self.doubtful_traces(&leaves, false, first_question.as_ref().unwrap_or(&question));
+        let traces = self.doubtful_traces(&leaves, false, first_question.unwrap_or(&question));
         let answer = Answer {
             verdict: Verdict::Undetermined(question),
             steps: Vec::new(),
@@ -269,15 +278,34 @@ impl Course {
         self.met.translated_ns = Some(self.met.translated_ns.map_or(ns, |known| known.min(ns)));
     }
 
-    /// The packet leaves under another source.
+    /// The packet leaves under another source. What it quotes went there.
     fn sent_from(&mut self, address: Option<IpAddr>, port: Port) {
-        match address {
-            Some(address) => self.seen.source = address,
-            None => self.picked = true,
+        let Some(address) = address else {
+            self.picked = true;
+            return;
+        };
+        if let Some(quoted) = &mut self.quoted
+            && quoted.destination == self.seen.source
+        {
+            quoted.destination = address;
+            if quoted.protocol.has_ports() && port.number().is_some() {
+                quoted.destination_port = port;
+            }
         }
-        if port.number().is_some() {
+        self.seen.source = address;
+        if self.seen.protocol.has_ports() && port.number().is_some() {
             self.seen.source_port = port;
         }
+    }
+
+    /// The packet goes to another destination. What it quotes came from there.
+    fn sent_to(&mut self, address: IpAddr) {
+        if let Some(quoted) = &mut self.quoted
+            && quoted.source == self.seen.destination
+        {
+            quoted.source = address;
+        }
+        self.seen.destination = address;
     }
 }
 

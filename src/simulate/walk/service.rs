@@ -45,11 +45,14 @@ impl Walk<'_> {
     ) -> Result<(FirewallRule, Access), Box<Open>> {
         let network = &self.compiled.network;
         let account = &network.service_accounts[check.account.get()];
-        // Trusted services may come in to a vault even then (SVC-4).
-        let trusted_anyway =
-            account.kind == ServiceKind::KeyVault && check.known_as == Some(FirewallRule::TrustedService);
-        if !account.public_network_access && !trusted_anyway {
-            return Ok((FirewallRule::PublicNetworkAccess, Access::Deny));
+        if !account.public_network_access {
+            // Trusted services may come in to a vault even then (SVC-4).
+            let trusted = check.known_as == Some(FirewallRule::TrustedService);
+            return Ok(if trusted && account.kind == ServiceKind::KeyVault {
+                (FirewallRule::TrustedService, Access::Allow)
+            } else {
+                (FirewallRule::PublicNetworkAccess, Access::Deny)
+            });
         }
         // Without rules of its own a storage account and a vault are open, a SQL server is closed (SVC-2, SVC-4, SVC-5).
         if account.default_allow.unwrap_or(account.kind != ServiceKind::Sql) {
