@@ -3,6 +3,7 @@
 //! A case is a tape of numbers; each decision reads one of them, and a tape that is used up reads zero, which stands
 //! for the plainest choice. So a failing case shrinks towards a plain network and few packets. Uniformly random
 //! addresses would hardly ever meet a rule: the pool holds what the networks are made of, and the neighbours.
+#![allow(dead_code, reason = "each test target draws what it needs")]
 
 mod accounts;
 mod balancers;
