@@ -7,6 +7,8 @@ mod build;
 #[path = "conformance/engine.rs"]
 mod engine;
 mod r#gen;
+#[path = "assumptions/matters.rs"]
+mod matters;
 mod oracle;
 #[path = "assumptions/services.rs"]
 mod services;

@@ -21,7 +21,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::FileFailurePersistence;
 
 use crate::engine::{ENGINES, Judging};
-use crate::r#gen::{Tape, contested};
+use crate::r#gen::{Tape, accounts, contested, errors};
 
 /// A second in nanoseconds.
 const S: u64 = 1_000_000_000;
@@ -93,10 +93,10 @@ fn journeys(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(), Test
         if !history.is_empty() && tape.below(4) == 3 {
             (_, origin, packet, _) = history[tape.below(history.len())];
             if tape.below(4) == 3 && !matches!(packet.icmp, Some(Icmp::Error { .. })) {
-                (origin, packet) = r#gen::error(tape, &network, origin, &packet);
+                (origin, packet) = errors::error(tape, &network, origin, &packet);
             }
         }
-        let target = r#gen::target(tape, &network, packet.five_tuple.destination);
+        let target = accounts::target(tape, &network, packet.five_tuple.destination);
         let (back_from, back) = r#gen::reply(&network, origin, &packet);
         for (origin, packet, target) in [(origin, packet, target), (back_from, back, None)] {
             history.push((time_ns / S, origin, packet, target));
@@ -251,14 +251,14 @@ fn drawn_packets_come_to_firewalls_and_mail_and_quote_open_flows() {
         let mut oracle = oracle::Oracle::new(network.clone(), r#gen::tags());
         for _ in 0..6 {
             let (origin, packet, _) = r#gen::packet(&mut tape, &network);
-            let target = r#gen::target(&mut tape, &network, packet.five_tuple.destination);
+            let target = accounts::target(&mut tape, &network, packet.five_tuple.destination);
             let answer = oracle.path(origin, &packet, S, target);
             let is_mail = packet.five_tuple.destination_port == Port::Number(25);
             let stopped = matches!(answer.verdict, Verdict::Deny(Reason::UnsupportedTraffic { .. }));
             let asked = |step: &Step| matches!(step.answer, StepAnswer::ServiceFirewall(_));
             firewalls += usize::from(answer.steps.iter().any(asked));
             mail += usize::from(is_mail && stopped);
-            let (from, error) = r#gen::error(&mut tape, &network, origin, &packet);
+            let (from, error) = errors::error(&mut tape, &network, origin, &packet);
             let known = oracle.path(from, &error, S, None);
             errors += usize::from(known.steps.iter().any(|step| step.answer == StepAnswer::FlowTable));
         }

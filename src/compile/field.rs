@@ -69,12 +69,6 @@ impl AddressField {
         Self { known, doubts: Vec::new() }
     }
 
-    /// Whether the field could hold the address, in some world.
-    #[must_use]
-    pub fn may_hold(&self, address: IpAddr) -> bool {
-        self.known.contains(address) || self.doubts.iter().any(|doubt| doubt.scope.contains(address))
-    }
-
     /// Whether the field holds the address.
     ///
     /// # Errors

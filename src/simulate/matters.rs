@@ -19,7 +19,8 @@ use crate::model::services::{AdminAddress, AdminRule};
 use crate::model::verdict::RouteSource;
 
 /// Whether a network holds what the clause acts on; `stateful`: flows stay open.
-pub(super) fn to_network(clause: Clause, compiled: &CompiledNetwork, stateful: bool) -> bool {
+#[must_use]
+pub fn to_network(clause: Clause, compiled: &CompiledNetwork, stateful: bool) -> bool {
     let network = &*compiled.network;
     let peering = |is: fn(&Peering) -> bool| network.vnets.iter().flat_map(|vnet| &vnet.peerings).any(is);
     let subnets = || network.subnets.iter();
@@ -80,7 +81,8 @@ pub(super) fn to_network(clause: Clause, compiled: &CompiledNetwork, stateful: b
 }
 
 /// Whether the clause can act on a packet, or on what becomes of its addresses on the way.
-pub(super) fn to_packet(clause: Clause, compiled: &CompiledNetwork, packet: &Packet) -> bool {
+#[must_use]
+pub fn to_packet(clause: Clause, compiled: &CompiledNetwork, packet: &Packet) -> bool {
     let network = &*compiled.network;
     let tuple = &packet.five_tuple;
     match clause {

@@ -5,7 +5,7 @@
 
 pub mod ends;
 pub mod journey;
-mod matters;
+pub mod matters;
 mod plan;
 mod replies;
 pub mod simulator;

@@ -223,18 +223,6 @@ impl FlowTable {
             }
         }
     }
-
-    /// How many records there are, expired ones included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
 }
 
 /// What tells datagrams apart: where they start, their addresses and protocol (ports are the first fragment's alone), and

@@ -5,11 +5,11 @@
 //! addresses would hardly ever meet a rule: the pool holds what the networks are made of, and the neighbours.
 #![allow(dead_code, reason = "each test target draws what it needs")]
 
-mod accounts;
+pub(crate) mod accounts;
 mod balancers;
 pub(crate) mod contested;
 mod endpoints;
-mod errors;
+pub(crate) mod errors;
 mod machines;
 mod managers;
 mod packets;
@@ -27,8 +27,6 @@ use nsgsim::model::network::{Asg, Network, PublicIpSku};
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::tag::TagCatalog;
 
-pub(crate) use self::accounts::target;
-pub(crate) use self::errors::error;
 pub(crate) use self::packets::{packet, reply};
 pub(crate) use self::rules::rule;
 pub(crate) use self::tape::{Tape, tape};
