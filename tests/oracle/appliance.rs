@@ -74,7 +74,7 @@ impl Walk<'_> {
             self.missing_must_allow(missing)?;
             return Ok(self.allowed());
         }
-        if let Some(end) = self.at_unplaced(address)? {
+        if let Some(end) = self.at_unplaced(via.vnet, address)? {
             return Ok(end);
         }
         if self.partial_inventory {

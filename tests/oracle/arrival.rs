@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use nsgsim::model::flow::Packet;
+use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{NicIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::rule::Direction;
 use nsgsim::model::verdict::{Interface, Note, Reason, RouteEnd, Unknown};
@@ -46,19 +47,25 @@ impl Walk<'_> {
         if let Some(end) = self.at_unlisted_sender(vnet, to) {
             return Ok(end);
         }
-        if let Some(end) = self.at_unplaced(to)? {
+        if let Some(end) = self.at_unplaced(vnet, to)? {
             return Ok(end);
         }
         self.nobody(to)
     }
 
     /// What has the address and stands in a subnet that the inventory lacks may be in this network.
-    pub(crate) fn at_unplaced(&mut self, address: IpAddr) -> Result<Option<End>, Stop> {
+    pub(crate) fn at_unplaced(&mut self, vnet: VnetIndex, address: IpAddr) -> Result<Option<End>, Stop> {
         let network = self.view.network;
+        // The name of a missing subnet says whose it is.
+        let own = &network.vnets[vnet.get()].id;
+        let may_be_here = |missing: &&ResourceId| {
+            missing.segment("subnets").is_none() || missing.parent(1).as_ref() == Some(own)
+        };
         let all = (0..network.nics.len()).map(NicIndex::new);
         let stray = all
             .filter(|nic| network.nics[nic.get()].has(address))
-            .find_map(|nic| self.place_of(nic).err())
+            .filter_map(|nic| self.place_of(nic).err())
+            .find(may_be_here)
             .or_else(|| self.view.unplaced_frontend(address));
         let Some(missing) = stray else { return Ok(None) };
         self.missing_must_allow(missing)?;

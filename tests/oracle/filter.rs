@@ -275,7 +275,17 @@ impl<'a> Walk<'a> {
     fn subnet_level(&mut self, interface: Interface, direction: Direction, seen: &Seen) -> Result<(), Stop> {
         let subnet = match self.surroundings(interface) {
             Ok(subnet) => subnet,
-            Err(missing) => return self.missing_must_allow(missing),
+            // JSON-3: an NSG may name it from its side.
+            Err(missing) => {
+                let mut nsgs = self.view.network.nsgs.iter();
+                return match nsgs.position(|nsg| nsg.attached_subnets.contains(missing)) {
+                    Some(nsg) => {
+                        let nsg = Reference::Here(NsgIndex::new(nsg));
+                        self.level(interface, direction, Layer::SubnetNsg, Some(&nsg), seen)
+                    }
+                    None => self.missing_must_allow(missing),
+                };
+            }
         };
         if !self.enforces_nsg(subnet) || self.passes_unfiltered(interface) {
             return Ok(());
