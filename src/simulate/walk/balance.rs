@@ -45,13 +45,14 @@ impl Walk<'_> {
             let end = fault.expect("a load balancer without candidates says why");
             return Ok(Leaf::new(course, end));
         }
+        // One way becomes as many as there are candidates.
+        let ways = self.ways.get() + candidates.len() - 1;
+        self.ways.set(ways);
+        if ways > MOST_WAYS {
+            return Err(Box::new(Open(Unknown::TooManyWays)));
+        }
         let mut leaves = Vec::with_capacity(candidates.len());
         for Candidate { member, way, balancer, course } in candidates {
-            let ways = self.ways.get() + 1;
-            self.ways.set(ways);
-            if ways > MOST_WAYS {
-                return Err(Box::new(Open(Unknown::TooManyWays)));
-            }
             let hairpin = way
                 .hairpin_at
                 .is_some_and(|nic| self.compiled.network.nics[nic.get()].has(course.seen.source));

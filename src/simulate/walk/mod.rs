@@ -32,8 +32,8 @@ use crate::model::verdict::{
 /// How many worlds are tried for one packet.
 const MOST_WORLDS: usize = 64;
 
-/// How many ways through load balancers are tried for one packet.
-const MOST_WAYS: u32 = 4096;
+/// How many ways through load balancers are tried for one packet in one world.
+const MOST_WAYS: usize = 4096;
 
 /// A packet on its way.
 pub(super) struct Walk<'a> {
@@ -43,8 +43,8 @@ pub(super) struct Walk<'a> {
     flows: Option<&'a FlowTable>,
     packet: &'a Packet,
     time_ns: u64,
-    /// Ways through load balancers so far.
-    ways: Cell<u32>,
+    /// Ways through load balancers so far, in the world that is looked at.
+    ways: Cell<usize>,
     /// A fragment whose first was not seen is no packet to be judged by rules (STATE-11).
     follows_fragments: bool,
 }
@@ -144,7 +144,7 @@ impl<'a> Walk<'a> {
         packet: &'a Packet,
         time_ns: u64,
     ) -> Self {
-        Self { compiled, engine, flows, packet, time_ns, ways: Cell::new(0), follows_fragments: true }
+        Self { compiled, engine, flows, packet, time_ns, ways: Cell::new(1), follows_fragments: true }
     }
 
     /// Judges a later fragment by rules, as a packet without ports (NW-1).
@@ -187,6 +187,7 @@ impl<'a> Walk<'a> {
     }
 
     fn in_world(&self, journey: &Journey, world: &World) -> Result<Leaf, Box<Open>> {
+        self.ways.set(1);
         let start = Course {
             seen: self.packet.five_tuple,
             quoted: self.quoted(),
