@@ -1,0 +1,128 @@
+//! Journeys are kept for packets between the same address classes: an answer is the same whether its journey was laid
+//! for it or for a packet before it.
+
+mod build;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
+use nsgsim::model::index::Reference;
+use nsgsim::model::network::{Network, ServiceEndpoint};
+use nsgsim::model::routing::NextHop;
+use nsgsim::model::tag::TagCatalog;
+use nsgsim::model::verdict::{Answer, NextHopKind, Note, Unknown, Verdict, VerdictKind};
+use nsgsim::simulate::{Simulator, SimulatorOptions};
+
+use crate::build::balancer::Balance;
+use crate::build::{Build, catalog, id, ip, route, tcp};
+
+/// A network 10.0.0.0/16 with the subnet `s1` 10.0.0.0/24 and its interface `n1` 10.0.0.4.
+fn one_network() -> Network {
+    let mut network = Network::default();
+    let vnet = network.vnet("a", &["10.0.0.0/16"]);
+    let subnet = network.subnet(vnet, "s1", "10.0.0.0/24");
+    network.nic(subnet, "n1", &["10.0.0.4"]);
+    network
+}
+
+fn judge(simulator: &mut Simulator, destination: &str) -> Answer {
+    let judged = simulator.judge(&tcp("10.0.0.4:1000", &format!("{destination}:80")), 0);
+    judged.expect("`n1` sends it").answer
+}
+
+/// The answers about packets from `n1` to these destinations, from one simulator; each is that of a fresh one.
+#[track_caller]
+fn answers(network: Network, tags: TagCatalog, linear_only: bool, destinations: [&str; 2]) -> [Answer; 2] {
+    let options = CompileOptions { linear_only, ..CompileOptions::default() };
+    let compiled = Arc::new(CompiledNetwork::new(Arc::new(network), Arc::new(tags), options));
+    let [one, other] = destinations.map(|destination| compiled.cell(ip(destination)));
+    assert_eq!(one, other, "the addresses are of one class");
+    let fresh =
+        || Simulator::new(Arc::clone(&compiled), SimulatorOptions { stateful: false, ..Default::default() });
+    let mut simulator = fresh();
+    destinations.map(|destination| {
+        let answer = judge(&mut simulator, destination);
+        assert_eq!(answer, judge(&mut fresh(), destination), "to {destination}");
+        answer
+    })
+}
+
+#[test]
+fn sim_7_the_note_is_about_the_packets_own_destination() {
+    let destinations = ["10.0.0.50", "10.0.0.51"];
+    let answers = answers(one_network(), TagCatalog::default(), false, destinations);
+    for (answer, destination) in answers.iter().zip(destinations) {
+        assert_eq!(answer.verdict.kind(), VerdictKind::Deny);
+        assert_eq!(answer.notes, [Note::NoEndpoint { address: ip(destination) }]);
+    }
+}
+
+/// The route has the prefix of the tag that holds the destination (ROUTE-8, SE-2).
+#[test]
+fn a_service_endpoint_takes_each_packet_by_its_own_prefix() {
+    let mut network = one_network();
+    network.subnets[0].service_endpoints =
+        vec![ServiceEndpoint { service: "Microsoft.Storage".to_owned(), locations: Vec::new() }];
+    let prefixes = ["20.60.0.0/24", "20.60.2.0/24"];
+    let tags = catalog(&[("Storage", &prefixes[..])]);
+    let answers = answers(network, tags, false, ["20.60.0.1", "20.60.2.1"]);
+    for (answer, prefix) in answers.iter().zip(prefixes) {
+        let [route] = &answer.routes[..] else { panic!("one route: {:?}", answer.routes) };
+        assert_eq!(route.next_hop, NextHopKind::VirtualNetworkServiceEndpoint);
+        assert_eq!(route.prefix, prefix.parse().expect("a range"));
+    }
+}
+
+/// The answer hangs on what a missing route table does with this address (SIM-4).
+#[track_caller]
+fn hangs_on_the_table_for(answer: &Answer, destination: IpAddr) {
+    match &answer.verdict {
+        Verdict::Undetermined(Unknown::ConnectedSpaceHolds { address, .. }) => {
+            assert_eq!(*address, destination);
+        }
+        other => panic!("the missing table decides: {other:?}"),
+    }
+}
+
+#[test]
+fn sim_4_a_missing_table_is_asked_for_the_packets_own_destination() {
+    let mut network = one_network();
+    network.subnets[0].route_table = Some(Reference::Missing(id("routeTables", "gone")));
+    let destinations = ["198.51.100.8", "198.51.100.9"];
+    let answers = answers(network, TagCatalog::default(), false, destinations);
+    for (answer, destination) in answers.iter().zip(destinations) {
+        hangs_on_the_table_for(answer, ip(destination));
+    }
+}
+
+/// `n1` sends all to a frontend; the machine behind it forwards, in a subnet whose table is missing (LB-12).
+#[test]
+fn sim_4_a_missing_table_behind_a_load_balancer_too() {
+    let mut network = one_network();
+    let vnet = network.subnets[0].vnet;
+    let behind = network.subnet(vnet, "s2", "10.0.2.0/24");
+    let machine = network.nic(behind, "n2", &["10.0.2.4"]);
+    network.nics[machine.get()].ip_forwarding = true;
+    let balancer = network.balancer("lb", true);
+    let frontend = network.internal_frontend(balancer, behind, "10.0.2.100");
+    let pool = network.pool(balancer, "p", &[machine]);
+    network.balance(balancer, &frontend, &pool, "all 0 -> 0");
+    let table = route("all", "0.0.0.0/0", NextHop::VirtualAppliance(Some(ip("10.0.2.100"))));
+    let table = network.route_table("rt", vec![table]);
+    network.subnets[0].route_table = Some(Reference::Here(table));
+    network.subnets[behind.get()].route_table = Some(Reference::Missing(id("routeTables", "gone")));
+    let destinations = ["198.51.100.8", "198.51.100.9"];
+    let answers = answers(network, TagCatalog::default(), false, destinations);
+    for (answer, destination) in answers.iter().zip(destinations) {
+        hangs_on_the_table_for(answer, ip(destination));
+    }
+}
+
+/// Without tables all addresses are of one class.
+#[test]
+fn without_tables_no_packet_has_another_ones_way() {
+    let answers = answers(one_network(), TagCatalog::default(), true, ["198.51.100.9", "192.168.1.1"]);
+    // To the internet by default outbound access (OUT-2), and into a range that leads nowhere (ROUTE-3).
+    assert_eq!(answers.map(|answer| answer.verdict.kind()), [VerdictKind::Allow, VerdictKind::Deny]);
+}
