@@ -66,9 +66,14 @@ fn route_12_what_could_hide_the_next_hop_is_asked() {
     net.routes(net.a, "t", vec![to_appliance("to-b", "10.0.2.0/24", "10.7.0.4")]);
     let stray = net.network.nic(net.a, "x1", &["10.7.0.4"]);
     let gone = id("virtualNetworks", "gone");
+    // A subnet of another network is nowhere that the sender's could reach (TOP-5).
     net.network.nics[stray.get()].subnet = Some(Reference::Missing(gone.child("subnets", "s")));
     let answer = net.oracle().path(Origin::Nic(net.a1), &a1_to_b1(), 0, None);
-    assert_eq!(*hangs_on(&answer), Unknown::ResourceAllows { resource: gone.child("subnets", "s") });
+    assert_eq!(kind(&answer), VerdictKind::Deny);
+    let lost = net.network.vnets[0].id.child("subnets", "lost");
+    net.network.nics[stray.get()].subnet = Some(Reference::Missing(lost.clone()));
+    let answer = net.oracle().path(Origin::Nic(net.a1), &a1_to_b1(), 0, None);
+    assert_eq!(*hangs_on(&answer), Unknown::ResourceAllows { resource: lost.clone() });
     // A peered network that is missing goes first, unless it is known not to have the address.
     let other = net.network.vnet("w", &["10.1.0.0/16"]);
     net.network.peer(VnetIndex::new(0), other);
@@ -77,7 +82,7 @@ fn route_12_what_could_hide_the_next_hop_is_asked() {
     assert_eq!(*hangs_on(&answer), Unknown::ResourceAllows { resource: gone.clone() });
     net.network.vnets[0].peerings[0].remote_address_space = Some(vec!["10.8.0.0/16".parse().unwrap()]);
     let answer = net.oracle().path(Origin::Nic(net.a1), &a1_to_b1(), 0, None);
-    assert_eq!(*hangs_on(&answer), Unknown::ResourceAllows { resource: gone.child("subnets", "s") });
+    assert_eq!(*hangs_on(&answer), Unknown::ResourceAllows { resource: lost });
 }
 
 #[test]
