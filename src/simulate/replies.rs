@@ -33,7 +33,7 @@ struct Leg {
 enum LegEnd {
     /// At a receiver in the network.
     Inside,
-    /// At a private endpoint that hands on to a Private Link service.
+    /// At a private endpoint.
     Endpoint,
     /// Out by the gateway that this network uses.
     Gateway(VnetIndex),
@@ -84,15 +84,15 @@ fn is_asymmetric(compiled: &CompiledNetwork, leg: &Leg, tuple: &FiveTuple) -> Op
             [only] => Origin::OnPremises(only),
             _ => return None,
         },
-        LegEnd::Inside | LegEnd::Endpoint => receiver(compiled, leg)?,
+        LegEnd::Endpoint => Origin::Unlisted(endpoint_subnet(compiled, leg.destination)?),
+        LegEnd::Inside => receiver(leg)?,
     };
     let source = leg.source?;
     let reply = FiveTuple { source: leg.destination, destination: source, ..tuple.reversed() };
     let back = Journey::between(compiled, Ends::from(origin), reply.source, reply.destination);
     let Legs { legs, end } = legs(compiled, &back, &reply)?;
     let mut passed: Vec<Interface> = Vec::new();
-    // Whether an endpoint's connection is approved says nothing about the way to it.
-    let mut arrives = matches!(end, End::Arrives | End::Lost(Reason::PrivateEndpointState { .. }));
+    let mut arrives = matches!(end, End::Arrives);
     for back in legs {
         passed.extend(back.interfaces);
         if back.end != LegEnd::Inside {
@@ -113,10 +113,7 @@ fn is_asymmetric(compiled: &CompiledNetwork, leg: &Leg, tuple: &FiveTuple) -> Op
 }
 
 /// Where the receiver of a leg sends its reply from.
-fn receiver(compiled: &CompiledNetwork, leg: &Leg) -> Option<Origin> {
-    if let Some(subnet) = endpoint_subnet(compiled, leg.destination) {
-        return Some(Origin::Unlisted(subnet));
-    }
+fn receiver(leg: &Leg) -> Option<Origin> {
     match leg.interfaces.last()? {
         Interface::Nic(nic) => Some(Origin::Nic(*nic)),
         Interface::Unlisted(subnet) => Some(Origin::Unlisted(*subnet)),
@@ -208,6 +205,11 @@ fn legs(compiled: &CompiledNetwork, journey: &Journey, tuple: &FiveTuple) -> Opt
     if matches!((leg.end, journey.end), (LegEnd::Gateway(_), End::Lost(_))) {
         // There is no gateway to leave by.
         leg.end = LegEnd::Inside;
+    }
+    // Whether an endpoint's connection is approved says nothing about the way to it.
+    let is_there = matches!(journey.end, End::Arrives | End::Lost(Reason::PrivateEndpointState { .. }));
+    if leg.end == LegEnd::Inside && is_there && endpoint_subnet(compiled, leg.destination).is_some() {
+        leg.end = LegEnd::Endpoint;
     }
     legs.push(leg);
     Some(Legs { legs, end: journey.end })

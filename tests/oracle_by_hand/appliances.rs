@@ -79,7 +79,7 @@ fn route_12_what_could_hide_the_next_hop_is_asked() {
     net.network.peer(VnetIndex::new(0), other);
     net.network.vnets[0].peerings[0].remote = Reference::Missing(gone.clone());
     let answer = net.oracle().path(Origin::Nic(net.a1), &a1_to_b1(), 0, None);
-    assert_eq!(*hangs_on(&answer), Unknown::ResourceAllows { resource: gone.clone() });
+    assert_eq!(*hangs_on(&answer), Unknown::ResourceAllows { resource: gone });
     net.network.vnets[0].peerings[0].remote_address_space = Some(vec!["10.8.0.0/16".parse().unwrap()]);
     let answer = net.oracle().path(Origin::Nic(net.a1), &a1_to_b1(), 0, None);
     assert_eq!(*hangs_on(&answer), Unknown::ResourceAllows { resource: lost });
