@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use get_size2::{GetSize, StandardTracker};
 use ipnet::{Ipv4Net, Ipv6Net};
 use nsgsim::compile::address_set::AddressSet;
 use nsgsim::compile::cells::Cells;
@@ -226,8 +227,7 @@ fn compile_estate(estate: &Estate) -> (Cells, Vec<Classifier>, usize) {
     let mut pools = Pools::new();
     let classifiers: Vec<_> =
         estate.policies.iter().map(|entries| Classifier::build(&cells, &mut pools, entries)).collect();
-    let own: usize = classifiers.iter().map(Classifier::memory_bytes).sum();
-    let bytes = pools.memory_bytes() + own + cells.memory_bytes();
+    let bytes = cells.get_size() + classifiers.get_heap_size_with_tracker(StandardTracker::new()).0;
     (cells, classifiers, bytes)
 }
 

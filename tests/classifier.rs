@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use get_size2::{GetSize, StandardTracker};
 use ipnet::IpNet;
 use nsgsim::compile::address_set::AddressSet;
 use nsgsim::compile::cells::{Cell, Cells};
 use nsgsim::compile::classifier::{Classifier, Entry, Key, Pools};
-use nsgsim::compile::paged::{PagePool, Run};
+use nsgsim::compile::paged::{PagePool, PagedMap, Run};
 use nsgsim::compile::ports::{PortSet, ProtocolSet};
 use nsgsim::model::prefix::{PortRange, Prefix};
 use nsgsim::model::rule::Protocol;
@@ -380,6 +381,14 @@ fn a_set_across_a_cell_is_no_union_of_cells() {
 }
 
 #[test]
+fn cells_of_no_set_take_two_roots_and_an_interval_each() {
+    let interval = |address_bytes| address_bytes + size_of::<u32>();
+    let cell = size_of::<IpAddr>() + size_of::<u32>();
+    let root = 65_536 * size_of::<u32>();
+    assert_eq!(Cells::build([]).get_heap_size(), 2 * root + interval(4) + interval(16) + 2 * cell);
+}
+
+#[test]
 fn policies_that_split_alike_share_their_tables() {
     let rule = |ports: &str| PlainRule {
         source: vec!["10.0.0.0/8".parse().unwrap()],
@@ -392,10 +401,12 @@ fn policies_that_split_alike_share_their_tables() {
     let entries = [rule("443").entry()];
     let cells = cells_for(&entries);
     let mut pools = Pools::new();
-    let first = Classifier::build(&cells, &mut pools, &entries);
-    let bytes = pools.memory_bytes();
-    let again = Classifier::build(&cells, &mut pools, &[rule("443").entry()]);
-    assert_eq!((pools.memory_bytes(), again.memory_bytes()), (bytes, first.memory_bytes()));
-    let _other = Classifier::build(&cells, &mut pools, &[rule("444").entry()]);
-    assert!(pools.memory_bytes() > bytes);
+    let mut classifier = |ports| Classifier::build(&cells, &mut pools, &[rule(ports).entry()]);
+    let (first, again, other) = (classifier("443"), classifier("443"), classifier("444"));
+    let mut counted = StandardTracker::new();
+    let mut bytes = |classifier: &Classifier| classifier.get_heap_size_with_tracker(&mut counted).0;
+    let (first, again, other) = (bytes(&first), bytes(&again), bytes(&other));
+    // Another port is another page of 256 classes, and another list of the 257 pages.
+    assert_eq!(other - again, 256 * 2 + 257 * 8 + size_of::<PagedMap>());
+    assert!(first > other);
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
+use get_size2::GetSize;
 use hashbrown::{HashMap, HashSet};
 
 use super::address_set::{AddressSet, Number};
@@ -20,14 +21,19 @@ pub struct Cell(pub u32);
 /// tables of a policy small. Cells are numbered by their lowest address, IPv4 first.
 ///
 /// Every given set is a union of cells, and so is every union, intersection or difference of given sets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 pub struct Cells {
     v4: Trie<u32>,
     v6: Trie<u128>,
     /// By cell: its lowest address.
-    first_addresses: Vec<IpAddr>,
+    #[get_size(size_fn = addresses_bytes)]
+    first_addresses: Box<[IpAddr]>,
     /// By cell: of how many intervals it consists.
-    interval_counts: Vec<u32>,
+    interval_counts: Box<[u32]>,
+}
+
+fn addresses_bytes(addresses: &[IpAddr]) -> usize {
+    size_of_val(addresses)
 }
 
 /// IPv4 tables are small enough to go without scans: an address costs three loads at most.
@@ -58,7 +64,12 @@ impl Cells {
         let (starts, signatures) = intervals(borders_v6);
         let numbers = cells.number(&signatures, |interval| Ipv6Addr::from(starts[interval]).into());
         let v6 = Trie::build(starts, numbers, SCAN_LIMIT_V6);
-        Self { v4, v6, first_addresses: cells.first_addresses, interval_counts: cells.interval_counts }
+        Self {
+            v4,
+            v6,
+            first_addresses: cells.first_addresses.into(),
+            interval_counts: cells.interval_counts.into(),
+        }
     }
 
     /// The cell of an address.
@@ -120,13 +131,6 @@ impl Cells {
     #[must_use]
     pub fn first_address(&self, cell: Cell) -> IpAddr {
         self.first_addresses[cell.0 as usize]
-    }
-
-    /// What the tables take.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        let by_cell = size_of_val(&self.first_addresses[..]) + size_of_val(&self.interval_counts[..]);
-        self.v4.memory_bytes() + self.v6.memory_bytes() + by_cell
     }
 }
 

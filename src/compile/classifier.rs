@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use get_size2::GetSize;
 use hashbrown::HashMap;
 
 use super::address_set::AddressSet;
@@ -62,12 +63,6 @@ impl Pools {
         Self::default()
     }
 
-    /// What the tables that classifiers share take together.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.pages.memory_bytes()
-    }
-
     fn cells_of(&mut self, cells: &Cells, set: &Arc<AddressSet>) -> CellRanges {
         let place = Arc::as_ptr(set).addr();
         if let Some((_, ranges)) = self.by_place.get(&place) {
@@ -83,7 +78,7 @@ impl Pools {
 }
 
 /// Finds the first entry that a packet fits. Never changes once built; all threads share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 pub struct Classifier {
     fields: Fields,
     matching: Matching,
@@ -132,16 +127,10 @@ impl Classifier {
     pub fn first_match_from(&self, key: &Key, from: u32) -> Option<u32> {
         self.matching.first_from(&self.fields.classes(key), from)
     }
-
-    /// What the classifier takes for itself; what it shares is counted in [`Pools::memory_bytes`].
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&self.fields.protocol[..]) + self.matching.memory_bytes()
-    }
 }
 
 /// From the fields of a packet to their classes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 struct Fields {
     source: Arc<PagedMap>,
     destination: Arc<PagedMap>,
@@ -175,7 +164,7 @@ impl Fields {
 /// From classes to the first entry that holds all of them: an entry is a bit, and the classes' words are AND-ed.
 ///
 /// Nothing but [`Classes`] goes in: another form of the same answer can stand here without the rest knowing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 struct Matching {
     sources: Vectors,
     destinations: Vectors,
@@ -208,13 +197,6 @@ impl Matching {
             unmasked = u64::MAX;
         }
         None
-    }
-
-    fn memory_bytes(&self) -> usize {
-        [&self.sources, &self.destinations, &self.source_ports, &self.destination_ports, &self.protocols]
-            .map(Vectors::memory_bytes)
-            .iter()
-            .sum()
     }
 }
 

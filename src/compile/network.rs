@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use get_size2::{GetSize, StandardTracker};
+
 use super::address_set::AddressSet;
 use super::admin::{self, AdminLayer, AdminList, ManagerLists};
 use super::balancers::Balancers;
@@ -90,8 +92,6 @@ pub struct CompiledNetwork {
     endpoint_layers: Vec<Vec<LayerPolicy>>,
     nic_admin: Vec<[AdminLayer; 2]>,
     subnet_admin: Vec<[AdminLayer; 2]>,
-    /// Bytes of the tables that policies share.
-    shared_bytes: usize,
 }
 
 /// How to compile.
@@ -143,8 +143,8 @@ impl CompiledNetwork {
             (0..network.nics.len()).map(|position| builder.nic_admin(NicIndex::new(position))).collect();
         let (mut policies, mut admin_policies) = (builder.policies, builder.admin_policies);
 
-        let (cells, shared_bytes) = if options.linear_only {
-            (Cells::build(std::iter::empty()), 0)
+        let cells = if options.linear_only {
+            Cells::build(std::iter::empty())
         } else {
             let topology = Topology {
                 routes: &routes,
@@ -174,7 +174,6 @@ impl CompiledNetwork {
             endpoint_layers,
             nic_admin,
             subnet_admin,
-            shared_bytes,
         }
     }
 
@@ -243,8 +242,9 @@ impl CompiledNetwork {
     /// Memory of the compiled tables, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let own: usize = self.policies.iter().chain(&self.admin_policies).map(Policy::memory_bytes).sum();
-        self.cells.memory_bytes() + self.shared_bytes + own
+        let mut counted = StandardTracker::new();
+        let policies = self.policies.iter().chain(&self.admin_policies);
+        policies.map(|policy| policy.memory_bytes(&mut counted)).chain([self.cells.get_heap_size()]).sum()
     }
 }
 
@@ -256,14 +256,13 @@ struct Topology<'c> {
     behind_gateway: &'c [AddressSet],
 }
 
-/// The address classes, and the tables of all policies, which are compiled with them; also the bytes that the tables
-/// share.
+/// The address classes, and the tables of all policies, which are compiled with them.
 fn tables(
     network: &Network,
     topology: &Topology<'_>,
     policies: &mut [Policy],
     admin_policies: &mut [Policy],
-) -> (Cells, usize) {
+) -> Cells {
     let Topology { routes, places, internet, behind_gateway } = *topology;
     // Whatever tells two addresses apart goes into the cells: what rules name, and what topology names.
     let entries: Vec<Vec<_>> =
@@ -289,7 +288,7 @@ fn tables(
     for (policy, entries) in policies.iter_mut().chain(admin_policies).zip(entries) {
         policy.compile(&cells, &mut pools, entries);
     }
-    (cells, pools.memory_bytes())
+    cells
 }
 
 fn slot(direction: Direction) -> usize {

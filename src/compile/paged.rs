@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use get_size2::GetSize;
 use hashbrown::{HashMap, HashTable};
 
 const PAGE_LENGTH: usize = 256;
@@ -14,12 +15,12 @@ type Page<I> = [I; PAGE_LENGTH];
 ///
 /// Pages with the same content exist once in all maps of one [`PagePool`], and so do whole maps. A policy that
 /// knows a few subnets is almost all one page, and policies with the same tags share what the tags look like.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 pub struct PagedMap {
     pages: Pages,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 enum Pages {
     Narrow(Box<[Arc<Page<u16>>]>),
     /// For a map with an id above 65,535.
@@ -39,14 +40,6 @@ impl PagedMap {
         match &self.pages {
             Pages::Narrow(pages) => pages[page][entry].into(),
             Pages::Wide(pages) => pages[page][entry],
-        }
-    }
-
-    /// What the map takes besides its pages.
-    fn directory_bytes(&self) -> usize {
-        match &self.pages {
-            Pages::Narrow(pages) => size_of_val(&pages[..]),
-            Pages::Wide(pages) => size_of_val(&pages[..]),
         }
     }
 }
@@ -80,12 +73,6 @@ impl PagePool {
         } else {
             self.wide.map(length, runs, Pages::Wide)
         }
-    }
-
-    /// What all maps and pages take together, without the pool's own indices.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.narrow.memory_bytes() + self.wide.memory_bytes()
     }
 }
 
@@ -168,13 +155,6 @@ impl<I: Copy + Default + Eq + Hash + TryFrom<u32>> Shelf<I> {
         let pages = &self.pages;
         self.by_content.insert_unique(hash, number, |&number| hasher.hash_one(*pages[number as usize]));
         number
-    }
-}
-
-impl<I> Shelf<I> {
-    fn memory_bytes(&self) -> usize {
-        let directories: usize = self.maps.values().map(|map| map.directory_bytes()).sum();
-        directories + self.pages.len() * size_of::<Page<I>>()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use get_size2::{GetSize, StandardTracker};
+
 use super::address_set::AddressSet;
 use super::cells::{Cell, Cells};
 use super::classifier::{Classifier, Entry, Key, Pools};
@@ -112,10 +114,9 @@ impl Policy {
         self.entries = places;
     }
 
-    /// Memory of the compiled form, in bytes.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.classifier.as_ref().map_or(0, Classifier::memory_bytes)
+    /// Memory of the compiled form, in bytes, without the tables that `counted` has met in another policy.
+    pub fn memory_bytes(&self, counted: &mut StandardTracker) -> usize {
+        self.classifier.get_heap_size_with_tracker(counted).0
     }
 
     /// The NSG whose rules they are.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use get_size2::GetSize;
+
 use super::paged::{PagePool, PagedMap, Run};
 use crate::model::prefix::PortRange;
 use crate::model::rule::{Protocol, ProtocolMatch};
@@ -142,7 +144,7 @@ pub(super) const PLACES: u32 = NO_PORT + 1;
 ///
 /// In pages rather than one array of 65,537: a policy's ports are few pages, so that thousands of policies with
 /// ports of their own take kilobytes each. Policies that split the ports alike share the whole table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 pub struct PortTable {
     map: Arc<PagedMap>,
 }

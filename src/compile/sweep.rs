@@ -6,12 +6,13 @@ use std::ops::Range;
 use bitvec::order::Lsb0;
 use bitvec::vec::BitVec;
 use foldhash::fast::FixedState;
+use get_size2::GetSize;
 use hashbrown::HashTable;
 
 use super::paged::Run;
 
 /// For each class, which entries hold its numbers: bit `i` of a class's words is entry `i`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 pub(super) struct Vectors {
     words: Box<[u64]>,
     words_each: usize,
@@ -23,10 +24,6 @@ impl Vectors {
     pub(super) fn of(&self, class: u32) -> &[u64] {
         let first = class as usize * self.words_each;
         &self.words[first..first + self.words_each]
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(&self.words[..])
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use get_size2::GetSize;
+
 use super::address_set::Number;
 
 /// Intervals of addresses that fill a whole family, each with the number of its cell.
@@ -9,12 +11,12 @@ use super::address_set::Number;
 /// A radix trie flattened into one table: a root of 65,536 entries for the first 16 bits, below it blocks of 256
 /// for 8 more each. An entry is one of three: a *leaf*, where all addresses of the block lie in one interval; a
 /// *scan* from an interval on, where few intervals share the block; or the number of a further block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, GetSize)]
 pub(super) struct Trie<A> {
     /// The first address of each interval, ascending from the family's first.
-    starts: Vec<A>,
+    starts: Box<[A]>,
     /// The cell of each interval.
-    cells: Vec<u32>,
+    cells: Box<[u32]>,
     table: Vec<u32>,
     /// How many intervals may share a block that is scanned.
     scan_limit: usize,
@@ -38,7 +40,8 @@ impl<A: Number> Trie<A> {
     pub(super) fn build(starts: Vec<A>, cells: Vec<u32>, scan_limit: usize) -> Self {
         assert_eq!(starts.first(), Some(&A::FIRST), "intervals begin at the family's first address");
         assert_eq!(starts.len(), cells.len(), "every interval has a cell");
-        let mut trie = Self { starts, cells, table: vec![0; ROOT_LENGTH], scan_limit };
+        let mut trie =
+            Self { starts: starts.into(), cells: cells.into(), table: vec![0; ROOT_LENGTH], scan_limit };
         trie.fill(0..ROOT_LENGTH, A::FIRST, A::BITS - ROOT_BITS, 0);
         trie.table.shrink_to_fit();
         trie
@@ -109,10 +112,6 @@ impl<A: Number> Trie<A> {
     pub(super) fn intervals(&self) -> impl Iterator<Item = (A, A, u32)> {
         let lasts = self.starts[1..].iter().map(|&start| start.predecessor()).chain([A::LAST]);
         self.starts.iter().zip(lasts).zip(&self.cells).map(|((&first, last), &cell)| (first, last, cell))
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(&self.starts[..]) + size_of_val(&self.cells[..]) + size_of_val(&self.table[..])
     }
 }
 

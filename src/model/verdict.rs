@@ -784,6 +784,22 @@ pub struct Answer {
     pub backends: Vec<BackendAnswer>,
 }
 
+impl Answer {
+    /// A verdict of which nothing more is told.
+    #[must_use]
+    pub fn bare(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            steps: Vec::new(),
+            routes: Vec::new(),
+            translation: Translation::default(),
+            notes: Vec::new(),
+            asymmetric: None,
+            backends: Vec::new(),
+        }
+    }
+}
+
 /// How a packet fares at one backend of a load balancer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BackendAnswer {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use get_size2::StandardTracker;
 use serde::Serialize;
 
 use super::inputs::Inputs;
@@ -92,6 +93,7 @@ struct PlanJson {
     direction: Direction,
     rules: usize,
     entries: usize,
+    /// With what other policies share.
     bytes: usize,
 }
 
@@ -120,7 +122,7 @@ impl BenchReport<'_> {
             direction: policy.direction,
             rules: policy.rules.len(),
             entries: policy.entries().count(),
-            bytes: policy.memory_bytes(),
+            bytes: policy.memory_bytes(&mut StandardTracker::new()),
         };
         self.compiled.policies.iter().map(row).collect()
     }

@@ -132,7 +132,7 @@ fn endpoint_subnet(compiled: &CompiledNetwork, address: IpAddr) -> Option<Subnet
 fn vnet_of(compiled: &CompiledNetwork, interface: Interface) -> Option<VnetIndex> {
     let network = &compiled.network;
     let subnet = match interface {
-        Interface::Nic(nic) => network.nics[nic.get()].subnet.as_ref().and_then(Reference::here)?,
+        Interface::Nic(nic) => network.subnet_of(nic)?,
         Interface::Unlisted(subnet) => subnet,
         Interface::Endpoint(_) | Interface::Service(_) => return None,
     };

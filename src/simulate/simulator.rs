@@ -16,9 +16,7 @@ use crate::compile::policy::Engine;
 use crate::model::flow::{FiveTuple, Fragment, Origin, Packet};
 use crate::model::index::{NicIndex, VnetIndex};
 use crate::model::rule::{Direction, Protocol};
-use crate::model::verdict::{
-    Answer, Interface, ReasonCode, RouteStep, Translation, Unknown, Verdict, VerdictKind,
-};
+use crate::model::verdict::{Answer, Interface, ReasonCode, RouteStep, Unknown, Verdict, VerdictKind};
 
 /// How to judge.
 #[derive(Clone, Copy, Debug)]
@@ -269,7 +267,7 @@ impl Simulator {
             }
             Fragment::Later { identification } => {
                 match self.fragments.later((ends, *seen, identification), time_ns) {
-                    Some(verdict) => (bare(verdict), false),
+                    Some(verdict) => (Answer::bare(verdict), false),
                     // The first filters that it comes to deny it.
                     None => self.take(journey, packet, time_ns),
                 }
@@ -305,19 +303,6 @@ impl Plan {
             Self::OutOfScope(_) => true,
             Self::Ways(ways) => !ways.iter().any(|(_, journey)| journey.names_an_address()),
         }
-    }
-}
-
-/// An answer that no filter gave.
-fn bare(verdict: Verdict) -> Answer {
-    Answer {
-        verdict,
-        steps: Vec::new(),
-        routes: Vec::new(),
-        translation: Translation::default(),
-        notes: Vec::new(),
-        backends: Vec::new(),
-        asymmetric: None,
     }
 }
 

@@ -147,15 +147,7 @@ impl Oracle {
             && let Some((seen_ns, verdict)) = self.first_fragments.get(&datagram(identification))
             && time_ns.saturating_sub(*seen_ns) <= REASSEMBLY_NS
         {
-            return Answer {
-                verdict: verdict.clone(),
-                steps: Vec::new(),
-                routes: Vec::new(),
-                translation: Translation::default(),
-                notes: Vec::new(),
-                asymmetric: None,
-                backends: Vec::new(),
-            };
+            return Answer::bare(verdict.clone());
         }
         let found = worlds(|world| {
             let mut walk = self.walk(self.view(world), time_ns);
@@ -394,15 +386,7 @@ fn settle(found: Worlds<Leaf>) -> Answer {
         routes.truncate(shared(&routes, &other.routes));
     }
     let verdict = Verdict::Undetermined(question.expect("worlds differ in the answer to a question"));
-    Answer {
-        verdict,
-        steps,
-        routes,
-        translation: Translation::default(),
-        notes: Vec::new(),
-        asymmetric: None,
-        backends: Vec::new(),
-    }
+    Answer { steps, routes, ..Answer::bare(verdict) }
 }
 
 /// How many elements two lists share from the start.

@@ -254,15 +254,7 @@ impl<'a> Walk<'a> {
     ) -> Outcome {
         let leaves: Vec<&Leaf> = leaves.iter().map(|(_, leaf)| leaf).collect();
         let traces = self.doubtful_traces(&leaves, false, first_question.unwrap_or(&question));
-        let answer = Answer {
-            verdict: Verdict::Undetermined(question),
-            steps: Vec::new(),
-            routes: Vec::new(),
-            translation: Translation::default(),
-            notes: Vec::new(),
-            backends: Vec::new(),
-            asymmetric: None,
-        };
+        let answer = Answer::bare(Verdict::Undetermined(question));
         Outcome { answer, traces, continued: false }
     }
 }
