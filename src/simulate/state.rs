@@ -163,13 +163,13 @@ impl FlowTable {
         if packet.tcp.is_some_and(TcpFlags::opens) {
             return None;
         }
-        self.records.get(key).filter(|record| record.is_alive(now_ns, timeout_ns))
+        self.alive(key, now_ns, timeout_ns)
     }
 
-    /// The record of a key, be it alive or not.
+    /// The record of a key, if it is alive, whatever the packet.
     #[must_use]
-    pub fn get(&self, key: &FlowKey) -> Option<&FlowRecord> {
-        self.records.get(key)
+    pub fn alive(&self, key: &FlowKey, now_ns: u64, timeout_ns: u64) -> Option<&FlowRecord> {
+        self.records.get(key).filter(|record| record.is_alive(now_ns, timeout_ns))
     }
 
     /// Notes that a packet passed by the record of its flow.

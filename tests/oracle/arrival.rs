@@ -66,7 +66,8 @@ impl Walk<'_> {
             .filter(|nic| network.nics[nic.get()].has(address))
             .filter_map(|nic| self.place_of(nic).err())
             .find(may_be_here)
-            .or_else(|| self.view.unplaced_frontend(address));
+            .or_else(|| self.view.unplaced_frontend(address))
+            .or_else(|| self.view.unplaced_endpoint(address, may_be_here));
         let Some(missing) = stray else { return Ok(None) };
         self.missing_must_allow(missing)?;
         Ok(Some(self.allowed()))

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use nsgsim::model::assumptions::{EndpointAdminRules, EndpointOverride};
 use nsgsim::model::flow::Packet;
+use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{PrivateEndpointIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::network::PrivateEndpointPolicies;
 use nsgsim::model::rule::Direction;
@@ -84,9 +85,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl View<'_> {
-    /// PE-6: the private endpoint with this address in the network, or else in one that is directly peered with it, or
-    /// else one whose subnet the inventory lacks.
+impl<'a> View<'a> {
+    /// PE-6: the private endpoint with this address in the network, or else in one that is directly peered with it.
     pub(crate) fn endpoint_near(&self, vnet: VnetIndex, address: IpAddr) -> Option<PrivateEndpointIndex> {
         let own = |subnet: Option<SubnetIndex>| subnet.is_some_and(|subnet| self.vnet_of(subnet) == vnet);
         let peered = |subnet: Option<SubnetIndex>| {
@@ -97,10 +97,7 @@ impl View<'_> {
                 })
             })
         };
-        let missing = |subnet: Option<SubnetIndex>| subnet.is_none();
-        self.endpoint_at(address, own)
-            .or_else(|| self.endpoint_at(address, peered))
-            .or_else(|| self.endpoint_at(address, missing))
+        self.endpoint_at(address, own).or_else(|| self.endpoint_at(address, peered))
     }
 
     /// The first private endpoint with this address in such a subnet.
@@ -115,6 +112,24 @@ impl View<'_> {
                 && stands(endpoint.subnet.as_ref().and_then(Reference::here))
         });
         position.map(PrivateEndpointIndex::new)
+    }
+
+    /// SIM-4: a private endpoint with this address whose subnet the inventory lacks.
+    pub(crate) fn unplaced_endpoint(
+        &self,
+        address: IpAddr,
+        may_be_here: impl Fn(&&'a ResourceId) -> bool,
+    ) -> Option<&'a ResourceId> {
+        let mut endpoints = self.network.private_endpoints.iter();
+        let endpoint = endpoints.find(|endpoint| {
+            let here = match &endpoint.subnet {
+                None => true,
+                Some(Reference::Missing(subnet)) => may_be_here(&subnet),
+                Some(Reference::Here(_)) => false,
+            };
+            here && endpoint.addresses.contains(&address)
+        })?;
+        Some(&endpoint.id)
     }
 
     /// PE-7: a user-defined route of this length takes the place of the endpoint's own.

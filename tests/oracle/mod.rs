@@ -378,15 +378,20 @@ fn settle(found: Worlds<Leaf>) -> Answer {
         (false, true) => Some(Unknown::TooManyWays),
         (false, false) => questions.into_iter().next(),
     };
+    let verdict = Verdict::Undetermined(question.expect("worlds differ in the answer to a question"));
     let mut answers = leaves.into_iter().map(|leaf| leaf.answer);
-    let first = answers.next();
-    let (mut steps, mut routes) = first.map(|first| (first.steps, first.routes)).unwrap_or_default();
+    let Some(Answer { mut steps, mut routes, mut notes, mut translation, .. }) = answers.next() else {
+        return Answer::bare(verdict);
+    };
     for other in answers {
         steps.truncate(shared(&steps, &other.steps));
         routes.truncate(shared(&routes, &other.routes));
+        notes.retain(|note| other.notes.contains(note));
+        if translation != other.translation {
+            translation = Translation::default();
+        }
     }
-    let verdict = Verdict::Undetermined(question.expect("worlds differ in the answer to a question"));
-    Answer { steps, routes, ..Answer::bare(verdict) }
+    Answer { steps, routes, notes, translation, ..Answer::bare(verdict) }
 }
 
 /// How many elements two lists share from the start.

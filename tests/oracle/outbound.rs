@@ -85,7 +85,7 @@ impl Walk<'_> {
             return Ok(self.leave_as_it_came(came_in_by, packet));
         }
         if self.view.assumptions.out_1 == FirstWayOut::Instance
-            && let Some(left) = self.leave_by_own_address(sender, packet)
+            && let Some(left) = self.leave_by_own_address(sender, packet)?
         {
             return Ok(left);
         }
@@ -111,7 +111,7 @@ impl Walk<'_> {
             self.must_hold(Unknown::ForeignSourceLeaves { nic })?;
             return Ok(None);
         };
-        if let Some(left) = self.leave_by_own_address(sender, packet) {
+        if let Some(left) = self.leave_by_own_address(sender, packet)? {
             return Ok(left);
         }
         if let Some(left) = self.leave_by_balancer(sender, own, packet)? {
@@ -127,14 +127,23 @@ impl Walk<'_> {
     }
 
     /// PIP-1: by the public address of the sending configuration, if it has one.
-    fn leave_by_own_address(&mut self, sender: &Sender, packet: &Packet) -> Option<Left> {
-        let nic = sender.interface.nic()?;
+    fn leave_by_own_address(&mut self, sender: &Sender, packet: &Packet) -> Result<Option<Left>, Stop> {
+        let Some(nic) = sender.interface.nic() else { return Ok(None) };
         let own = self.view.configurations(|own| own.address == Some(packet.five_tuple.source));
-        let own = own.into_iter().find(|at| at.nic == nic)?;
-        let public_ip = self.view.configuration(own).public_ip.as_ref()?;
+        let Some(own) = own.into_iter().find(|at| at.nic == nic) else { return Ok(None) };
+        let Some(public_ip) = &self.view.configuration(own).public_ip else { return Ok(None) };
+        self.must_be_mapped(packet.five_tuple.protocol)?;
         let address = public_ip.here().and_then(|at| self.view.network.public_ips[at.get()].address);
         self.translated_outwards(packet.five_tuple.protocol);
-        Some(self.leave_by(Snat::InstancePublicIp, address, packet))
+        Ok(Some(self.leave_by(Snat::InstancePublicIp, address, packet)))
+    }
+
+    /// PIP-1 names the protocols of an instance address; of others no clause tells.
+    pub(crate) fn must_be_mapped(&mut self, protocol: Protocol) -> Result<(), Stop> {
+        match protocol {
+            Protocol::TCP | Protocol::UDP | Protocol::ICMP | Protocol::ICMPV6 | Protocol::ESP => Ok(()),
+            _ => self.must_let_through(Feature::UnmappedProtocol, None),
+        }
     }
 
     /// OUT-5.

@@ -49,6 +49,7 @@ impl Walk<'_> {
             let packet = quoting(packet, seen.tuple.destination, private);
             let mut seen = *seen;
             seen.tuple.destination = private;
+            self.must_be_mapped(seen.tuple.protocol)?;
             self.translated_inwards(public_ip, seen.tuple.protocol);
             let door = Door::public_ip(network, public_ip);
             return self.arrive(NicIndex::new(position), &packet, &seen, &door);

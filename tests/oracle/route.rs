@@ -136,7 +136,9 @@ impl View<'_> {
             for known in space.prefixes.iter().filter(|known| known.prefix.contains(&to)) {
                 candidates.push(Candidate::gateway(known.prefix, known.to_vnet.then_some(known.gateway)));
             }
-            for missing in &space.missing {
+            // Nothing is longer than the user's route for one address alone, and of equals it is taken.
+            let settled = candidates.iter().any(|user| user.user.is_some() && user.prefix == host(to));
+            for missing in space.missing.iter().filter(|_| !settled) {
                 if self.missing_holds(subnet, missing, to)? {
                     candidates.push(Candidate::gateway(host(to), None));
                 }

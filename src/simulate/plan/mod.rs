@@ -246,9 +246,15 @@ impl<'c> Builder<'c> {
 
     /// What the inventory lacks so that nobody can tell who has an address.
     fn hidden_owner(&self, vnet: VnetIndex, address: IpAddr) -> Option<ResourceId> {
-        let endpoint = self.compiled.network.private_endpoints.iter().find(|endpoint| {
-            let placed = endpoint.subnet.as_ref().and_then(Reference::here).is_some();
-            !placed && endpoint.addresses.contains(&address)
+        let network = &self.compiled.network;
+        let vnet_id = &network.vnets[vnet.get()].id;
+        let endpoint = network.private_endpoints.iter().find(|endpoint| {
+            let may_be_here = match &endpoint.subnet {
+                None => true,
+                Some(Reference::Missing(subnet)) => subnet.parent(1).as_ref() == Some(vnet_id),
+                Some(Reference::Here(_)) => false,
+            };
+            may_be_here && endpoint.addresses.contains(&address)
         });
         self.missing_subnet_of(vnet, address).or_else(|| endpoint.map(|endpoint| endpoint.id.clone()))
     }

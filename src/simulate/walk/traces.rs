@@ -69,7 +69,9 @@ impl Walk<'_> {
     /// What a packet leaves that fares in several ways: a record that the worlds do not agree on hangs on `because`. In
     /// a world that was not tried nothing has changed.
     pub(super) fn doubtful_traces(&self, leaves: &[&Leaf], tried_all: bool, because: &Unknown) -> Vec<Trace> {
-        let Some(flows) = self.flows else { return Vec::new() };
+        if self.flows.is_none() {
+            return Vec::new();
+        }
         let touches = || leaves.iter().flat_map(|leaf| &leaf.met.touches);
         let mut keys: Vec<FlowKey> = Vec::new();
         for touch in touches() {
@@ -81,7 +83,7 @@ impl Walk<'_> {
             let mut worlds: Vec<After> =
                 leaves.iter().map(|leaf| self.after(key, &leaf.met.touches)).collect();
             if !tried_all {
-                worlds.push(After { record: flows.get(&key).cloned(), is_new: false });
+                worlds.push(After { record: self.alive(key).cloned(), is_new: false });
             }
             match agreed(worlds, because) {
                 None => Trace::Ended(key),
@@ -94,7 +96,7 @@ impl Walk<'_> {
     /// One record after all that a packet did to it in one world. Of several members of a load balancer each leaves
     /// what it would leave alone (LB-6).
     fn after(&self, key: FlowKey, touches: &[Touch]) -> After {
-        let before = self.flows.and_then(|flows| flows.get(&key));
+        let before = self.alive(key);
         let mut after = After { record: before.cloned(), is_new: false };
         for touch in touches.iter().filter(|touch| touch.key == key) {
             match touch.how {
@@ -112,6 +114,11 @@ impl Walk<'_> {
             }
         }
         after
+    }
+
+    /// The record as the packet finds it.
+    fn alive(&self, key: FlowKey) -> Option<&FlowRecord> {
+        self.flows?.alive(&key, self.time_ns, self.compiled.idle_timeout_ns(key.interface()))
     }
 
     /// The record that the packet opens; nothing if the flow ends with it: a reset or a FIN that the rules let through
