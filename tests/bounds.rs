@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::model::flow::{Fragment, Origin, Packet, Port};
-use nsgsim::model::index::{NicIndex, Reference};
+use nsgsim::model::index::{LoadBalancerIndex, NicIndex, Reference};
 use nsgsim::model::network::Network;
+use nsgsim::model::routing::NextHop;
 use nsgsim::model::rule::Protocol;
-use nsgsim::model::verdict::{Reason, Unknown, Verdict, VerdictKind};
+use nsgsim::model::verdict::{Interface, Reason, RouteEnd, Unknown, Verdict, VerdictKind};
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 
 use crate::build::balancer::Balance;
-use crate::build::{Build, packet, rule, tcp, tcp_flags};
+use crate::build::{Build, ip, packet, route, rule, tcp, tcp_flags};
 
 /// A second in nanoseconds.
 const S: u64 = 1_000_000_000;
@@ -217,4 +218,74 @@ fn to_members(count: u16) -> Verdict {
 fn as_many_ways_as_are_tried_lead_through_load_balancers() {
     assert_eq!(to_members(4096).kind(), VerdictKind::Allow);
     assert_eq!(to_members(4097), Verdict::Undetermined(Unknown::TooManyWays));
+}
+
+/// `n0` sends to `n9` through `n1` to `n5` and a load balancer. Of its members `n6a` and `n6b` send on to another load
+/// balancer, before `n8`, and `n7` sends to `n9` itself.
+fn seven_hops() -> Network {
+    let mut network = Network::default();
+    let vnet = network.vnet("a", &["10.0.0.0/16"]);
+    let subnets: Vec<_> = (0..10)
+        .map(|number| network.subnet(vnet, &format!("s{number}"), &format!("10.0.{number}.0/24")))
+        .collect();
+    for (name, at, address) in [
+        ("n0", 0, "10.0.0.4"),
+        ("n1", 1, "10.0.1.4"),
+        ("n2", 2, "10.0.2.4"),
+        ("n3", 3, "10.0.3.4"),
+        ("n4", 4, "10.0.4.4"),
+        ("n5", 5, "10.0.5.4"),
+        ("n6a", 6, "10.0.6.4"),
+        ("n6b", 6, "10.0.6.5"),
+        ("n7", 7, "10.0.7.4"),
+        ("n8", 8, "10.0.8.4"),
+        ("n9", 9, "10.0.9.4"),
+    ] {
+        let nic = network.nic(subnets[at], name, &[address]);
+        network.nics[nic.get()].ip_forwarding = true;
+    }
+    for (name, at, members) in [("lb-1", 6, &[6, 7, 8][..]), ("lb-2", 8, &[9])] {
+        let balancer = network.balancer(name, true);
+        let frontend = network.internal_frontend(balancer, subnets[at], &format!("10.0.{at}.100"));
+        let members: Vec<NicIndex> = members.iter().copied().map(NicIndex::new).collect();
+        let pool = network.pool(balancer, "p", &members);
+        network.balance(balancer, &frontend, &pool, "all 0 -> 0");
+    }
+    for (at, hop) in [
+        (0, "10.0.1.4"),
+        (1, "10.0.2.4"),
+        (2, "10.0.3.4"),
+        (3, "10.0.4.4"),
+        (4, "10.0.5.4"),
+        (5, "10.0.6.100"),
+        (6, "10.0.8.100"),
+    ] {
+        let hop = NextHop::VirtualAppliance(Some(ip(hop)));
+        let table = network.route_table(&format!("rt-{at}"), vec![route("on", "10.0.9.0/24", hop)]);
+        network.subnets[at].route_table = Some(Reference::Here(table));
+    }
+    network
+}
+
+#[test]
+fn route_19_whoever_sends_to_a_seventh_hop_is_named() {
+    let sender = Origin::Nic(NicIndex::new(0));
+    let packet = tcp("10.0.0.4:1000", "10.0.9.4:80");
+    let answer = simulator(seven_hops(), 16).path(sender.into(), &packet, 0);
+    let first = LoadBalancerIndex::new(0);
+    assert_eq!(answer.verdict, Verdict::Mixed(first));
+    let at_first = answer.backends.iter().filter(|backend| backend.balancer == first);
+    let fared: Vec<(usize, Option<NicIndex>)> = at_first
+        .map(|backend| {
+            let sent_by = match backend.verdict {
+                Verdict::Deny(Reason::Route(RouteEnd::Loop { interface })) => {
+                    interface.and_then(Interface::nic)
+                }
+                Verdict::Allow(_) => None,
+                ref other => panic!("neither through nor a loop: {other:?}"),
+            };
+            (backend.nic.expect("it is in the inventory").get(), sent_by)
+        })
+        .collect();
+    assert_eq!(fared, [(6, Some(NicIndex::new(6))), (7, Some(NicIndex::new(7))), (8, None)]);
 }

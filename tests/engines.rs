@@ -157,8 +157,12 @@ fn at_interfaces(tape: &mut Tape, drawn: &Drawn, judging: Judging) -> Result<(),
         let (_, mut packet, _) = (drawn.packet)(tape, &network);
         let nic = NicIndex::new(tape.below(network.nics.len()));
         let direction = if tape.below(2) == 0 { Direction::Inbound } else { Direction::Outbound };
-        if packet.five_tuple.protocol.has_ports() && tape.below(8) == 7 {
-            packet.five_tuple.source_port = Port::NotGiven;
+        if packet.five_tuple.protocol.has_ports() {
+            match tape.below(8) {
+                6 => packet.five_tuple.destination_port = Port::NotGiven,
+                7 => packet.five_tuple.source_port = Port::NotGiven,
+                _ => {}
+            }
         }
         let expected = engines[0].1.ip_flow(nic, direction, &packet);
         for (name, engine) in &engines[1..] {

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::ingest::azure::{Document, from_documents};
 use nsgsim::ingest::facts::Facts;
+use nsgsim::model::flow::Origin;
 use nsgsim::model::id::ResourceId;
-use nsgsim::model::index::{NicIndex, Reference};
+use nsgsim::model::index::{NicIndex, Reference, ServiceAccountIndex};
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::Direction;
-use nsgsim::model::services::{ApplianceMode, CallerEnd};
+use nsgsim::model::services::{ApplianceMode, CallerEnd, ServiceAccount};
 use nsgsim::model::subscription::SubscriptionKind;
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::{NextHopKind, RouteSource, VerdictKind};
-use nsgsim::simulate::{Simulator, SimulatorOptions};
+use nsgsim::model::verdict::{FirewallRule, NextHopKind, Reason, RouteSource, Verdict, VerdictKind};
+use nsgsim::simulate::{Ends, Simulator, SimulatorOptions};
 use serde_json::{Value, json};
 
 use crate::build::{ip, tcp};
@@ -291,9 +292,7 @@ fn eval_13_a_kind_that_the_exports_tell_is_repeated_but_not_contradicted() {
 
 #[test]
 fn svc_2_callers_are_in_the_network() {
-    let workspace = format!(
-        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/w"
-    );
+    let workspace = workspace("w");
     let facts = format!(
         "callers:\n  - address: 203.0.113.0/28\n    trusted_service: true\n  - nic: nva-1\n    instance: {workspace}\n"
     );
@@ -303,6 +302,102 @@ fn svc_2_callers_are_in_the_network() {
     assert_eq!(one.instance.as_ref().unwrap().as_str(), workspace);
     assert_eq!(other.end, CallerEnd::Addresses("203.0.113.0/28".parse().unwrap()));
     assert!(other.trusted_service && other.instance.is_none());
+}
+
+fn of_provider(path: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/{path}")
+}
+
+/// A machine learning workspace.
+fn workspace(name: &str) -> String {
+    of_provider(&format!("Microsoft.MachineLearningServices/workspaces/{name}"))
+}
+
+/// The inventory with a storage account `st`, a vault `kv` and a SQL server `sql`, which let in nobody but, where they
+/// know such rules, these resource instances and what `bypass` names.
+fn with_services(instances: &[String], bypass: &str) -> Value {
+    let rules: Vec<Value> = instances.iter().map(|instance| json!({ "resourceId": instance })).collect();
+    let closed = json!({"defaultAction": "Deny", "bypass": bypass, "resourceAccessRules": rules});
+    let mut inventory = inventory();
+    // Nothing but the firewalls is open.
+    inventory["virtualNetworkGateways"] = json!([]);
+    inventory["storageAccounts"] = json!([{"id": of_provider("Microsoft.Storage/storageAccounts/st"), "name": "st", "networkRuleSet": closed}]);
+    inventory["vaults"] = json!([{"id": of_provider("Microsoft.KeyVault/vaults/kv"), "name": "kv",
+        "properties": {"networkAcls": closed}}]);
+    inventory["sqlServers"] = json!([{"id": of_provider("Microsoft.Sql/servers/sql"), "name": "sql"}]);
+    inventory
+}
+
+/// The rule by which an account lets a packet in, or nothing where its default action denies it.
+#[track_caller]
+fn let_in(network: &Network, account: &str, origin: Origin, from: &str) -> Option<FirewallRule> {
+    let is_named = |known: &ServiceAccount| known.id.name() == account;
+    let target = network.service_accounts.iter().position(is_named).map(ServiceAccountIndex::new);
+    let ends = Ends { target, ..origin.into() };
+    let packet = tcp(&format!("{from}:50000"), "203.0.113.200:443");
+    match simulator(network.clone()).path(ends, &packet, 0).verdict {
+        Verdict::Allow(Reason::ServiceFirewall { rule, .. }) => Some(rule),
+        Verdict::Deny(Reason::ServiceFirewall { rule: FirewallRule::DefaultAction, .. }) => None,
+        other => panic!("the firewall decides: {other:?}"),
+    }
+}
+
+/// As [`let_in`], for `app-1`, in the order of `st`, `kv` and `sql`.
+#[track_caller]
+fn let_app_in(network: &Network) -> [Option<FirewallRule>; 3] {
+    ["st", "kv", "sql"].map(|account| let_in(network, account, Origin::Nic(NicIndex::new(APP)), "10.1.1.4"))
+}
+
+#[test]
+fn svc_2_a_storage_account_lets_in_the_resource_instance_that_its_rule_names() {
+    let facts = format!("callers:\n  - nic: app-1\n    instance: {}\n", workspace("w"));
+    let by_rule = |rule: String| stated(&with_services(&[rule], "None"), &facts);
+    let (known, unknown) = ([Some(FirewallRule::ResourceInstance), None, None], [None; 3]);
+    assert_eq!(let_app_in(&by_rule(workspace("w"))), known);
+    // A last `*` stands for all of its kind.
+    assert_eq!(let_app_in(&by_rule(workspace("*"))), known);
+    for other in [workspace("w-2"), workspace(""), workspace("x*"), of_provider("Microsoft.Web/sites/*")] {
+        assert_eq!(let_app_in(&by_rule(other)), unknown);
+    }
+    // What is stated of `app-1` holds for no other end.
+    let network = by_rule(workspace("*"));
+    assert_eq!(let_in(&network, "st", Origin::Nic(NicIndex::new(NVA_1)), "10.1.1.5"), None);
+    assert_eq!(let_in(&network, "st", Origin::Internet, "203.0.113.4"), None);
+}
+
+#[test]
+fn svc_2_a_trusted_service_comes_in_only_where_the_bypass_says_so() {
+    let facts = "callers:\n  - nic: app-1\n    trusted_service: true\n";
+    assert_eq!(let_app_in(&stated(&with_services(&[], "None"), facts)), [None; 3]);
+    let trusted = Some(FirewallRule::TrustedService);
+    let mut network = stated(&with_services(&[], "AzureServices"), facts);
+    assert_eq!(let_app_in(&network), [trusted, trusted, None]);
+    // A SQL server knows of no bypass (SVC-5).
+    network.service_accounts.iter_mut().for_each(|account| account.bypass_azure_services = true);
+    assert_eq!(let_app_in(&network), [trusted, trusted, None]);
+    // Whom nothing is stated of is no trusted service.
+    network.callers.clear();
+    assert_eq!(let_app_in(&network), [None; 3]);
+}
+
+/// The rule for the instance comes before the bypass (SVC-2).
+#[test]
+fn svc_2_a_caller_that_is_both_comes_in_as_the_instance() {
+    let facts =
+        format!("callers:\n  - nic: app-1\n    instance: {}\n    trusted_service: true\n", workspace("w"));
+    let network = stated(&with_services(&[workspace("w")], "AzureServices"), &facts);
+    let (instance, trusted) = (FirewallRule::ResourceInstance, FirewallRule::TrustedService);
+    assert_eq!(let_app_in(&network), [Some(instance), Some(trusted), None]);
+}
+
+#[test]
+fn svc_2_a_caller_outside_is_known_by_its_address() {
+    let facts = "callers:\n  - address: 203.0.113.0/28\n    trusted_service: true\n";
+    let network = stated(&with_services(&[], "AzureServices"), facts);
+    let from = |address| let_in(&network, "kv", Origin::Internet, address);
+    assert_eq!(from("203.0.113.15"), Some(FirewallRule::TrustedService));
+    assert_eq!(from("203.0.113.16"), None);
+    assert_eq!(let_app_in(&network), [None; 3]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Journeys are kept for packets between the same address classes: an answer is the same whether its journey was laid
-//! for it or for a packet before it.
+//! for it or for a packet before it, and a journey asks for no more than its packets may need.
 
 mod build;
 
@@ -7,11 +7,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
-use nsgsim::model::index::Reference;
+use nsgsim::model::flow::Origin;
+use nsgsim::model::index::{NicIndex, Reference};
 use nsgsim::model::network::{Network, ServiceEndpoint};
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::{Answer, NextHopKind, Note, Unknown, Verdict, VerdictKind};
+use nsgsim::simulate::journey::{DefaultRoute, Journey, Stage, Start};
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 
 use crate::build::balancer::Balance;
@@ -125,4 +127,38 @@ fn without_tables_no_packet_has_another_ones_way() {
     let answers = answers(one_network(), TagCatalog::default(), true, ["198.51.100.9", "192.168.1.1"]);
     // To the internet by default outbound access (OUT-2), and into a range that leads nowhere (ROUTE-3).
     assert_eq!(answers.map(|answer| answer.verdict.kind()), [VerdictKind::Allow, VerdictKind::Deny]);
+}
+
+/// How a packet from `n1` to an address starts, where the route table of its subnet is missing.
+fn start(destination: &str) -> Start {
+    let mut network = one_network();
+    network.subnets[0].route_table = Some(Reference::Missing(id("routeTables", "gone")));
+    let compiled = CompiledNetwork::new(Arc::new(network), Arc::default(), CompileOptions::default());
+    let sender = Origin::Nic(NicIndex::new(0)).into();
+    let journey = Journey::between(&compiled, sender, ip("10.0.0.4"), ip(destination));
+    match journey.stages.first() {
+        Some(Stage::Start(start)) => start.clone(),
+        other => panic!("every way starts: {other:?}"),
+    }
+}
+
+#[test]
+fn plat_4_only_on_the_way_to_licensing_a_default_route_is_asked_for() {
+    for licensing in ["20.118.99.224", "40.83.235.53", "23.102.135.246"] {
+        assert!(matches!(start(licensing).default_route, DefaultRoute::Unknown(_)), "{licensing}");
+    }
+    for other in ["168.63.129.16", "169.254.169.254", "20.118.99.225", "198.51.100.9", "10.0.0.9"] {
+        assert_eq!(start(other).default_route, DefaultRoute::Absent, "{other}");
+    }
+}
+
+/// Broadcasts are those of DHCP (PLAT-5).
+#[test]
+fn plat_1_only_ways_to_the_platform_have_exemptions() {
+    for platform in ["168.63.129.16", "169.254.169.254", "20.118.99.224", "255.255.255.255"] {
+        assert!(start(platform).platform, "{platform}");
+    }
+    for other in ["168.63.129.17", "198.51.100.9", "10.0.0.9"] {
+        assert!(!start(other).platform, "{other}");
+    }
 }

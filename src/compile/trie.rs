@@ -121,3 +121,32 @@ fn number(index: usize) -> u32 {
     assert_eq!(number & KIND, 0, "fewer intervals than 2^30: each takes 8 bytes and more");
     number
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK_LENGTH, ROOT_LENGTH, Trie};
+
+    /// The entries that intervals from these addresses on take, the first from 0.0.0.0 on, where blocks of up to three
+    /// are scanned.
+    fn entries(borders: &[u32]) -> usize {
+        let starts: Vec<u32> = [0].iter().chain(borders).copied().collect();
+        let cells = (0..).take(starts.len()).collect();
+        Trie::build(starts, cells, 3).table.len()
+    }
+
+    #[test]
+    fn only_a_block_of_more_intervals_than_are_scanned_has_a_table_of_its_own() {
+        assert_eq!(entries(&[]), ROOT_LENGTH);
+        // One border after another of 10.0.0.0/16, each at the start of a /24.
+        assert_eq!(entries(&[0x0a00_0100]), ROOT_LENGTH);
+        assert_eq!(entries(&[0x0a00_0100, 0x0a00_0200]), ROOT_LENGTH);
+        assert_eq!(entries(&[0x0a00_0100, 0x0a00_0200, 0x0a00_0300]), ROOT_LENGTH + BLOCK_LENGTH);
+        assert_eq!(
+            entries(&[0x0a00_0100, 0x0a00_0200, 0x0a00_0300, 0x0a00_0400]),
+            ROOT_LENGTH + BLOCK_LENGTH
+        );
+        // And below it of 10.0.1.0/24.
+        let hosts = [0x0a00_0101, 0x0a00_0102, 0x0a00_0103];
+        assert_eq!(entries(&hosts), ROOT_LENGTH + 2 * BLOCK_LENGTH);
+    }
+}

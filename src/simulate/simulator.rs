@@ -90,9 +90,8 @@ impl Simulator {
     /// The same open flows under another reading of the same network, which need not have tables.
     #[must_use]
     pub(super) fn fork(&self, compiled: Arc<CompiledNetwork>) -> Self {
-        let options = SimulatorOptions { engine: Engine::Linear, ..self.options };
         let (flows, fragments) = (self.flows.clone(), self.fragments.clone());
-        Self { flows, fragments, ..Self::new(compiled, options) }
+        Self { flows, fragments, ..Self::new(compiled, self.options) }
     }
 
     /// The network that it judges by.
@@ -321,4 +320,76 @@ fn flushes(
         nsg.flush_connection
             && earlier.is_some_and(|earlier| !earlier.flush_connection || earlier.rules != nsg.rules)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use super::{Simulator, SimulatorOptions};
+    use crate::compile::network::{CompileOptions, CompiledNetwork};
+    use crate::model::id::ResourceId;
+    use crate::model::network::{IpConfiguration, Network, Nic};
+
+    const ONE: &str = "10.0.0.4";
+    const OTHER: &str = "10.0.0.5";
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn nic(address: &str) -> Nic {
+        let id = ResourceId::new(&format!("/subscriptions/0/networkInterfaces/{address}")).unwrap();
+        let configuration = IpConfiguration {
+            id: id.child("ipConfigurations", "c"),
+            address: Some(ip(address)),
+            primary: true,
+            public_ip: None,
+            asgs: Vec::new(),
+            backend_pools: Vec::new(),
+            inbound_nat_rules: Vec::new(),
+        };
+        Nic {
+            id,
+            ip_configurations: vec![configuration],
+            subnet: None,
+            nsg: None,
+            ip_forwarding: false,
+            mac: None,
+            machine: None,
+        }
+    }
+
+    /// Two interfaces of which nobody knows where they are.
+    fn simulator(most_plans: usize) -> Simulator {
+        let network = Network { nics: vec![nic(ONE), nic(OTHER)], ..Network::default() };
+        let compiled = CompiledNetwork::new(Arc::new(network), Arc::default(), CompileOptions::default());
+        Simulator::new(Arc::new(compiled), SimulatorOptions { most_plans, ..SimulatorOptions::default() })
+    }
+
+    #[test]
+    fn a_plan_is_laid_once_for_packets_between_the_same_classes() {
+        let mut simulator = simulator(8);
+        let first = simulator.plan(ip("198.51.100.8"), ip(ONE));
+        assert!(Arc::ptr_eq(&first, &simulator.plan(ip("198.51.100.9"), ip(ONE))));
+        assert!(!Arc::ptr_eq(&first, &simulator.plan(ip("198.51.100.9"), ip(OTHER))));
+        // Neither end is in the network.
+        simulator.plan(ip("198.51.100.9"), ip("198.51.100.8"));
+        assert_eq!(simulator.plans.len(), 3);
+    }
+
+    #[test]
+    fn as_many_plans_are_kept_as_the_options_say() {
+        let mut simulator = simulator(2);
+        let mut kept_after = |source: &str, destination: &str| {
+            simulator.plan(ip(source), ip(destination));
+            simulator.plans.len()
+        };
+        assert_eq!(kept_after("198.51.100.9", ONE), 1);
+        assert_eq!(kept_after("198.51.100.9", OTHER), 2);
+        assert_eq!(kept_after("198.51.100.8", ONE), 2);
+        // Full, it starts anew.
+        assert_eq!(kept_after(ONE, "198.51.100.9"), 1);
+    }
 }

@@ -174,3 +174,58 @@ fn note(answer: &mut Answer, others: Vec<(Choice, VerdictKind)>) {
     let differ = others.into_iter().filter(|(_, verdict)| *verdict != decided);
     answer.notes.extend(differ.map(|(choice, verdict)| Note::Decision { choice, verdict }));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Weighing;
+    use crate::compile::network::{CompileOptions, CompiledNetwork};
+    use crate::model::assumptions::Clause;
+    use crate::model::flow::{FiveTuple, Origin, Packet, Port};
+    use crate::model::rule::Protocol;
+    use crate::simulate::SimulatorOptions;
+
+    /// A network in which nothing but the lists of `Internet` is open (TAG-20).
+    fn weighing(stateful: bool) -> Weighing {
+        let compiled = CompiledNetwork::new(Arc::default(), Arc::default(), CompileOptions::default());
+        Weighing::new(Arc::new(compiled), SimulatorOptions { stateful, ..SimulatorOptions::default() })
+    }
+
+    fn take(weighing: &mut Weighing, source: &str) {
+        let packet = Packet::new(FiveTuple {
+            source: source.parse().unwrap(),
+            destination: "198.51.100.9".parse().unwrap(),
+            protocol: Protocol::TCP,
+            source_port: Port::Number(1000),
+            destination_port: Port::Number(443),
+        });
+        weighing.path(Origin::Internet.into(), &packet, 0);
+    }
+
+    /// The clauses of the choices that are judged by, each once for each.
+    fn awake(weighing: &Weighing) -> Vec<Clause> {
+        let awake = weighing.alternatives.iter().filter(|alternative| alternative.simulator.is_some());
+        awake.map(|alternative| alternative.choice.clause()).collect()
+    }
+
+    #[test]
+    fn a_choice_wakes_with_the_first_packet_that_it_can_matter_to() {
+        let mut weighing = weighing(true);
+        take(&mut weighing, "203.0.113.9");
+        assert_eq!(awake(&weighing), []);
+        // In one of the lists and not in another.
+        take(&mut weighing, "25.25.0.1");
+        assert_eq!(awake(&weighing), [Clause::Tag20; 2]);
+    }
+
+    #[test]
+    fn before_a_change_those_wake_that_may_take_flows_back() {
+        for (stateful, expected) in [(true, &[Clause::Tag20; 2][..]), (false, &[])] {
+            let mut weighing = weighing(stateful);
+            let compiled = Arc::clone(weighing.compiled());
+            weighing.change(compiled);
+            assert_eq!(awake(&weighing), expected);
+        }
+    }
+}

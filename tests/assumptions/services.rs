@@ -2,7 +2,7 @@
 
 use nsgsim::model::flow::Origin;
 use nsgsim::model::id::ResourceId;
-use nsgsim::model::index::Reference;
+use nsgsim::model::index::{Reference, VnetIndex};
 use nsgsim::model::network::{Network, PrivateEndpointPolicies, PublicIpSku};
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::rule::{Direction, Protocol};
@@ -88,12 +88,17 @@ fn lb_5_a_rule_that_names_the_member_matches_under_floating_ip_only_if_it_sees_t
 
 /// A private endpoint at 10.0.3.9 in a subnet whose routes may be overridden.
 fn endpoint(net: &mut Two) {
-    let subnet = net.network.subnet(net.vnet, "c", "10.0.3.0/24");
+    endpoint_in(net, net.vnet, "10.0.3.0/24", "10.0.3.9");
+}
+
+/// A private endpoint in a subnet of its own, whose routes may be overridden.
+fn endpoint_in(net: &mut Two, vnet: VnetIndex, range: &str, address: &str) {
+    let subnet = net.network.subnet(vnet, "c", range);
     net.network.subnets[subnet.get()].private_endpoint_policies = PrivateEndpointPolicies::RouteTableEnabled;
     net.network.private_endpoints.push(PrivateEndpoint {
         id: id("privateEndpoints", "e"),
         subnet: Some(Reference::Here(subnet)),
-        addresses: vec![ip("10.0.3.9")],
+        addresses: vec![ip(address)],
         connections: vec![PrivateLinkConnection {
             service: Some(id("storageAccounts", "account")),
             group_ids: Vec::new(),
@@ -116,6 +121,24 @@ fn pe_7_a_route_takes_an_endpoints_away_by_its_length_against_the_address_space(
         let expected = [("PE-7=at-least-as-long", at_least), ("PE-7=at-most-as-long", at_most)];
         path(&net.network, &expected, net.a1, &to_endpoint);
     }
+}
+
+/// The way to it leads over the peering (PE-6).
+#[test]
+fn peer_3_a_closed_side_hides_a_private_endpoint_behind_it_only_if_that_is_assumed() {
+    let mut net = two();
+    let other = net.network.vnet("w", &["10.1.0.0/16"]);
+    net.network.peer(net.vnet, other);
+    endpoint_in(&mut net, other, "10.1.3.0/24", "10.1.3.9");
+    let expected = |closed| [("PEER-3=tag-only", Allow), ("PEER-3=drops", closed)];
+    let across = tcp("10.0.1.4:1000", "10.1.3.9:443");
+    path(&net.network, &expected(Allow), net.a1, &across);
+    net.network.vnets[other.get()].peerings[0].allow_virtual_network_access = false;
+    path(&net.network, &expected(Deny), net.a1, &across);
+    // One of the own network stands on this side.
+    net.network.private_endpoints.clear();
+    endpoint(&mut net);
+    path(&net.network, &expected(Allow), net.a1, &tcp("10.0.1.4:1000", "10.0.3.9:443"));
 }
 
 /// A manager with one rule over the network, by management group or by subscription.

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use nsgsim::model::flow::{Origin, Packet};
+use nsgsim::model::flow::{Fragment, Origin, Packet, Port};
 use nsgsim::model::index::{NicIndex, Reference};
 use nsgsim::model::network::Network;
-use nsgsim::model::rule::Direction;
+use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::VerdictKind::{Allow, Deny};
 use nsgsim::model::verdict::{Answer, Note, VerdictKind};
@@ -16,7 +16,7 @@ use proptest::test_runner::FileFailurePersistence;
 
 use super::r#gen::{self, contested};
 use super::{MIN, PING, two};
-use crate::build::{Build, icmp, rule, tcp};
+use crate::build::{Build, icmp, packet, rule, tcp};
 use crate::engine::{ENGINES, Engine, Judging};
 
 /// The choices under which the verdict would be another, with that verdict: `STATE-6=30min allow`.
@@ -83,6 +83,27 @@ fn a_choice_that_begins_to_matter_late_finds_the_flows_that_are_open_then() {
             // Only now a packet without ports meets a rule with one.
             Event::Packet(1, net.a1, icmp("10.0.1.4", "10.0.2.4", PING), Allow, &["NSG-10=ignored deny"]),
             Event::Packet(2, net.b1, reply, Allow, &[]),
+        ],
+    );
+}
+
+/// A later fragment has no ports either, and is denied where its first was not seen (STATE-11).
+#[test]
+fn a_choice_that_begins_to_matter_late_finds_the_fragments_that_were_seen() {
+    let mut net = two();
+    net.filter(net.a, "nsg", &["out 100 deny * * * -> * 80"]);
+    let mut first = packet(Protocol::UDP, "10.0.1.4:1000", "10.0.2.4:443");
+    first.fragment = Fragment::First { identification: 7 };
+    let mut later = packet(Protocol::UDP, "10.0.1.4:1000", "10.0.2.4:443");
+    later.fragment = Fragment::Later { identification: 7 };
+    (later.five_tuple.source_port, later.five_tuple.destination_port) = (Port::None, Port::None);
+    let ping = icmp("10.0.1.4", "10.0.2.4", PING);
+    take(
+        &net.network,
+        &[
+            Event::Packet(0, net.a1, first, Allow, &[]),
+            Event::Packet(0, net.a1, ping, Allow, &["NSG-10=ignored deny"]),
+            Event::Packet(0, net.a1, later, Allow, &[]),
         ],
     );
 }
