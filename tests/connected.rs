@@ -10,12 +10,16 @@ use std::sync::Arc;
 
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::model::flow::{Fragment, Icmp, Origin, Packet};
-use nsgsim::model::index::{GatewayIndex, NicIndex, NsgIndex, Reference, VnetIndex};
+use nsgsim::model::id::ResourceId;
+use nsgsim::model::index::{GatewayIndex, NicIndex, NsgIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::network::{Network, PublicIpSku};
+use nsgsim::model::prefix::PortRange;
 use nsgsim::model::record::{Content, Location, Record};
 use nsgsim::model::routing::{Connection, ConnectionRemote, Gateway, NextHop};
 use nsgsim::model::rule::{Direction, Protocol};
-use nsgsim::model::services::{AdminAction, AdminRule, EffectiveAdminRules};
+use nsgsim::model::services::{
+    AdminAction, AdminRule, EffectiveAdminRules, PrivateEndpoint, PrivateLinkConnection,
+};
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::{Reason, Verdict, VerdictKind};
 use nsgsim::replay::run::{Replay, ReplayOptions};
@@ -134,24 +138,39 @@ fn sim_4_a_remote_gateway_in_a_missing_hub_may_lead_anywhere() {
     all_say(&network, n1(), &tcp("10.0.0.4:1000", "192.168.1.1:80"), OPEN);
 }
 
+/// Where the table takes the network's own route away, a gateway's route for the endpoint's address alone goes before the
+/// endpoint's, and one may be among those that nobody knows.
+#[test]
+fn route_6_a_gateways_route_for_one_address_goes_before_an_endpoints() {
+    let mut network = two_networks();
+    network.private_endpoints.push(PrivateEndpoint {
+        id: id("privateEndpoints", "e"),
+        subnet: Some(Reference::Here(SubnetIndex::new(0))),
+        addresses: vec![ip("10.0.0.50")],
+        connections: vec![PrivateLinkConnection {
+            service: Some(id("storageAccounts", "account")),
+            group_ids: Vec::new(),
+            status: Some("Rejected".to_owned()),
+        }],
+        asgs: Vec::new(),
+    });
+    let to_endpoint = tcp("10.0.0.4:1000", "10.0.0.50:443");
+    let gateway = gateway(&mut network, "gw", Reference::Here(VnetIndex::new(0)));
+    network.gateways[gateway.get()].learned_routes = vec!["10.0.0.50/32".parse().unwrap()];
+    all_say(&network, n1(), &to_endpoint, DENY);
+    let table = network.route_table("rt", vec![route("own", "10.0.0.0/16", NextHop::None)]);
+    network.subnets[0].route_table = Some(Reference::Here(table));
+    all_say(&network, n1(), &to_endpoint, ALLOW);
+    network.gateways[gateway.get()].learned_routes.clear();
+    all_say(&network, n1(), &to_endpoint, DENY);
+    network.gateways[gateway.get()].bgp = true;
+    all_say(&network, n1(), &to_endpoint, OPEN);
+}
+
 #[test]
 fn adm_2_admin_rules_come_before_the_groups_at_a_single_interface_too() {
     let mut network = two_networks();
-    network.effective_admin_rules.push(EffectiveAdminRules {
-        vnet: None,
-        rules: vec![AdminRule {
-            name: "no-ssh".to_owned(),
-            priority: 1,
-            direction: Direction::Inbound,
-            action: AdminAction::Deny,
-            protocol: Some(Protocol::TCP),
-            sources: Vec::new(),
-            destinations: Vec::new(),
-            source_ports: Vec::new(),
-            destination_ports: Vec::new(),
-        }],
-        managers: vec![None],
-    });
+    network.effective_admin_rules.push(in_force(None, "no-ssh", 22));
     let ssh = tcp("10.0.0.9:1", "10.0.0.4:22");
     for (name, make) in ENGINES {
         let engine = make(network.clone(), &TagCatalog::default(), Judging::default());
@@ -162,6 +181,42 @@ fn adm_2_admin_rules_come_before_the_groups_at_a_single_interface_too() {
             engine.ip_flow(NicIndex::new(0), Direction::Outbound, &tcp("10.0.0.4:22", "10.0.0.9:1"));
         assert_eq!(outbound.verdict.kind(), ALLOW, "{name}: the rule is inbound");
     }
+}
+
+#[test]
+fn adm_1_rules_in_force_on_one_network_are_not_in_force_on_another() {
+    let mut network = two_networks();
+    network.subnets[1].nsg = None;
+    for (number, name) in [(0, "no-ssh"), (1, "no-web")] {
+        let vnet = Some(network.vnets[number].id.clone());
+        network.effective_admin_rules.push(in_force(vnet, name, [22, 80][number]));
+    }
+    for (name, make) in ENGINES {
+        let engine = make(network.clone(), &TagCatalog::default(), Judging::default());
+        let at = |nic: usize, port: u16| {
+            let address = ["10.0.0.4", "10.1.0.4"][nic];
+            let packet = tcp("10.9.0.9:1", &format!("{address}:{port}"));
+            engine.ip_flow(NicIndex::new(nic), Direction::Inbound, &packet).verdict.kind()
+        };
+        let answers = [at(0, 22), at(0, 80), at(1, 22), at(1, 80)];
+        assert_eq!(answers, [DENY, ALLOW, ALLOW, DENY], "{name}");
+    }
+}
+
+/// A list of one rule that denies what comes to a port.
+fn in_force(vnet: Option<ResourceId>, name: &str, port: u16) -> EffectiveAdminRules {
+    let rule = AdminRule {
+        name: name.to_owned(),
+        priority: 1,
+        direction: Direction::Inbound,
+        action: AdminAction::Deny,
+        protocol: Some(Protocol::TCP),
+        sources: Vec::new(),
+        destinations: Vec::new(),
+        source_ports: Vec::new(),
+        destination_ports: vec![PortRange::new(port, port).unwrap()],
+    };
+    EffectiveAdminRules { vnet, rules: vec![rule], managers: vec![None] }
 }
 
 #[test]

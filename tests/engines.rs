@@ -46,20 +46,18 @@ struct Told {
     backends: Vec<(Option<NicIndex>, Option<IpAddr>, VerdictKind)>,
 }
 
+/// Of an open answer what it shows; which of its questions it names is each one's own choice.
 fn told(answer: &Answer) -> Told {
     let kind = answer.verdict.kind();
-    if kind == VerdictKind::Undetermined {
-        return match &answer.verdict {
-            Verdict::Undetermined(Unknown::TooManyUnknowns | Unknown::TooManyWays) => Told::default(),
-            _ => Told { steps: answer.steps.clone(), routes: answer.routes.clone(), ..Told::default() },
-        };
+    if matches!(answer.verdict, Verdict::Undetermined(Unknown::TooManyUnknowns | Unknown::TooManyWays)) {
+        return Told::default();
     }
     let backend = |at: &BackendAnswer| (at.nic, at.address, at.verdict.kind());
     Told {
-        verdict: Some(answer.verdict.clone()),
+        verdict: (kind != VerdictKind::Undetermined).then(|| answer.verdict.clone()),
         steps: answer.steps.clone(),
         routes: answer.routes.clone(),
-        translation: if kind == VerdictKind::Allow { answer.translation } else { Translation::default() },
+        translation: if kind == VerdictKind::Deny { Translation::default() } else { answer.translation },
         backends: answer.backends.iter().map(backend).collect(),
     }
 }

@@ -205,13 +205,19 @@ impl SubnetRoutes {
     /// to ROUTE-7, ROUTE-18).
     #[must_use]
     pub fn gateway_could_win(&self, destination: IpAddr) -> bool {
-        let holding = || self.routes.iter().filter(|route| route.prefix.contains(&destination));
-        let never = holding().any(|route| route.is_preferred() || route.bgp_override);
         let settled = self.choose(destination).is_some_and(|chosen| {
-            // Both lead to the gateway, or nothing is longer.
-            chosen.source == RouteSource::Gateway || chosen.prefix == host(destination)
+            // Both lead to the gateway, or nothing is longer and of equals the user's is taken (ROUTE-6).
+            let is_last = chosen.source == RouteSource::User && chosen.prefix == host(destination);
+            chosen.source == RouteSource::Gateway || is_last
         });
-        !never && !settled
+        self.heeds_gateways(destination) && !settled
+    }
+
+    /// Whether routes of gateways count for a destination (ROUTE-7, ROUTE-18).
+    #[must_use]
+    pub fn heeds_gateways(&self, destination: IpAddr) -> bool {
+        let mut holding = self.routes.iter().filter(|route| route.prefix.contains(&destination));
+        !holding.any(|route| route.is_preferred() || route.bgp_override)
     }
 
     /// The route that a packet to `destination` takes (ROUTE-5 to ROUTE-7); nothing where no route holds it.

@@ -282,7 +282,7 @@ impl AdminAction {
 }
 
 /// An admin rule (ADM-5). Empty lists match all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AdminRule {
     /// Its name.
     pub name: String,
@@ -343,7 +343,7 @@ pub enum AdminRulePosition {
 }
 
 /// The admin rules in force on one virtual network, as `list-effective-security-admin-rules` prints them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EffectiveAdminRules {
     /// ID of the virtual network; `None` where the export does not say.
     pub vnet: Option<ResourceId>,

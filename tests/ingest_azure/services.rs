@@ -11,7 +11,7 @@ use nsgsim::model::tag::TagName;
 use serde_json::{Value, json};
 
 use super::network::two_tiers;
-use super::{codes, id, load, places, reference};
+use super::{codes, id, load, places, read, reference};
 
 #[test]
 fn eval_13_a_quota_tells_the_kind_of_a_subscription() {
@@ -205,6 +205,20 @@ fn json_6_admin_rules_in_force_on_a_network_are_told_by_their_further_members() 
     assert_eq!(places(&loaded), [(IncompleteList, "a.json#/skipToken")]);
     let rules = &loaded.network.effective_admin_rules[0].rules;
     assert_eq!((rules.len(), rules[0].name.as_str(), rules[0].action), (1, "r", AdminAction::Deny));
+}
+
+#[test]
+fn json_6_two_lists_of_rules_in_force_that_differ_are_refused() {
+    let list = |priority: u32| {
+        json!({ "value": [{ "name": "r", "priority": priority, "access": "Deny", "direction": "Outbound",
+            "protocol": "Tcp", "ruleCollectionAppliesToGroups": [{ "networkGroupId": "/x" }] }] })
+    };
+    assert_eq!(load(&[list(5), list(5)]).network.effective_admin_rules.len(), 1);
+    let error = read(&[list(5), list(6)]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("b.json#/value/0: these rules in force differ from those of another list"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -8,9 +8,7 @@ use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{LoadBalancerIndex, PublicIpIndex, Reference, VnetIndex};
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::services::{Frontend, InboundNatRule, LoadBalancer, LoadBalancingRule};
-use nsgsim::model::verdict::{
-    BackendAnswer, BalancerFault, Feature, Interface, Reason, Translation, Unknown,
-};
+use nsgsim::model::verdict::{BackendAnswer, BalancerFault, Feature, Interface, Reason, Unknown};
 
 use super::appliance::Via;
 use super::arrival::placed;
@@ -333,7 +331,6 @@ impl<'a> Walk<'a> {
             *self = walk;
             first
         } else {
-            self.translation = Translation::default();
             End::Mixed(ways[0].frontend.balancer)
         };
         for note in notes {

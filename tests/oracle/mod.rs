@@ -387,9 +387,10 @@ fn settle(found: Worlds<Leaf>) -> Answer {
         steps.truncate(shared(&steps, &other.steps));
         routes.truncate(shared(&routes, &other.routes));
         notes.retain(|note| other.notes.contains(note));
-        if translation != other.translation {
-            translation = Translation::default();
-        }
+        let Translation { destination, snat, source } = other.translation;
+        translation.destination = translation.destination.filter(|to| destination == Some(*to));
+        translation.snat = translation.snat.filter(|by| snat == Some(*by));
+        translation.source = translation.source.filter(|from| source == Some(*from));
     }
     Answer { steps, routes, notes, translation, ..Answer::bare(verdict) }
 }

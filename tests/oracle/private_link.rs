@@ -37,18 +37,16 @@ impl Walk<'_> {
         }
         // STATE-15: whatever is behind it.
         self.translated(PRIVATE_LINK_MIN);
+        let source = self.nat_address(at)?;
+        self.translation.source = source;
         let find = |id: &ResourceId| self.view.find_frontend(|frontend| frontend.id == *id);
         let frontends: Option<Vec<FrontendAt>> = at.frontends.iter().map(find).collect();
-        let (Some(source), Some(frontends)) = (self.nat_address(at)?, frontends) else {
+        let frontends = frontends.filter(|frontends| !frontends.is_empty());
+        let (Some(source), Some(frontends)) = (source, frontends) else {
             self.missing_must_allow(service)?;
             return Ok(self.allowed());
         };
-        if frontends.is_empty() {
-            self.missing_must_allow(service)?;
-            return Ok(self.allowed());
-        }
         self.begin_leg(Some((source, seen.tuple.source_port)));
-        self.translation.source = Some(source);
         self.through_private_link = true;
         self.at_frontends(&frontends, source, packet, seen)
     }

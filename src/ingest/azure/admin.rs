@@ -81,11 +81,29 @@ fn configuration<'a>(
     })
 }
 
-/// Reads the rules in force on one network. Their list does not say which one.
+/// Reads the rules in force on one network. Their list does not say which one, so that two that differ cannot both
+/// be true of what is read.
 pub(super) fn effective_rules(
     reader: &mut Reader<'_>,
-    items: &[Node<'_>],
-) -> Result<EffectiveAdminRules, IngestError> {
+    lists: &[Vec<Node<'_>>],
+) -> Result<Option<EffectiveAdminRules>, IngestError> {
+    let mut found: Option<EffectiveAdminRules> = None;
+    for items in lists {
+        let list = effective_list(reader, items)?;
+        if found.as_ref().is_some_and(|found| *found != list) {
+            let place = items.first().expect("a list without rules is no export of them");
+            return Err(place.error(
+                "these rules in force differ from those of another list, and neither says of which virtual network it \
+                 is: expected the list of one network"
+                    .to_owned(),
+            ));
+        }
+        found = Some(list);
+    }
+    Ok(found)
+}
+
+fn effective_list(reader: &mut Reader<'_>, items: &[Node<'_>]) -> Result<EffectiveAdminRules, IngestError> {
     let (mut rules, mut managers) = (Vec::new(), Vec::new());
     for &item in items {
         let id = item.member("id").map(Node::id).transpose()?;

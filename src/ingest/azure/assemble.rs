@@ -158,9 +158,7 @@ fn read_services(reader: &mut Reader<'_>, network: &mut Network) -> Result<(), I
     }
     network.service_accounts.sort_by(|one, two| one.id.cmp(&two.id));
     let effective = std::mem::take(&mut reader.collection.effective_admin_rules);
-    network.effective_admin_rules = read_all(&effective, |list| admin::effective_rules(reader, list))?;
-    // They have no ID to be sorted by.
-    network.effective_admin_rules.sort_by_cached_key(|list| format!("{list:?}"));
+    network.effective_admin_rules = admin::effective_rules(reader, &effective)?.into_iter().collect();
     Ok(())
 }
 

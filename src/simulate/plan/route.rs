@@ -47,10 +47,17 @@ impl<'c> Builder<'c> {
         let (compiled, destination) = (self.compiled, self.destination);
         let vnet = compiled.network.subnets[subnet.get()].vnet;
         let table = &compiled.routes[subnet.get()];
-        if let Some(endpoint) = self.routed_endpoint(vnet, table) {
+        let learned = table.choose(destination).filter(|chosen| {
+            // Of equals a gateway's route goes before an endpoint's (ROUTE-6).
+            chosen.source == RouteSource::Gateway && chosen.prefix == host(destination)
+        });
+        if let Some(endpoint) = self.routed_endpoint(vnet, table).filter(|_| learned.is_none()) {
             if let Some(unknown) = &table.unknown_table {
                 // It may hold a route that takes this one away (PE-7).
                 self.diversion(subnet, unknown);
+            }
+            if table.heeds_gateways(destination) {
+                self.ask_what_gateways_learned(table);
             }
             self.take(system_route(from, host(destination), NextHopKind::InterfaceEndpoint));
             if self.crosses_to_endpoint(Some(from), vnet, endpoint) {
@@ -105,16 +112,19 @@ impl<'c> Builder<'c> {
         {
             self.diversion(subnet, remote);
         }
-        if table.gateway_could_win(destination)
-            && let Some(Doubt::Connected { subnet, missing }) = &table.unknown_gateway
-        {
-            // A longer route that the gateway learned may take the packet out of the boundary (GW-3).
-            self.journey.stages.push(Stage::DeliveredIf(Unknown::ConnectedSpaceHolds {
-                subnet: subnet.clone(),
-                missing: missing.clone(),
-                address: destination,
-            }));
+        if table.gateway_could_win(destination) {
+            self.ask_what_gateways_learned(table);
         }
+    }
+
+    /// A route that a gateway learned may take the packet out of the boundary (GW-3).
+    fn ask_what_gateways_learned(&mut self, table: &SubnetRoutes) {
+        let Some(Doubt::Connected { subnet, missing }) = &table.unknown_gateway else { return };
+        self.journey.stages.push(Stage::DeliveredIf(Unknown::ConnectedSpaceHolds {
+            subnet: subnet.clone(),
+            missing: missing.clone(),
+            address: self.destination,
+        }));
     }
 
     /// Where the chosen route leads.

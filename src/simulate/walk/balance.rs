@@ -199,7 +199,10 @@ fn rewrite(
     if let (Some(port), Port::Number(_)) = (rule.member_port, course.seen.destination_port) {
         course.seen.destination_port = Port::Number(port);
     }
-    course.met.translation.destination = Some(course.rewritten());
+    // What a member rewrites that the inventory lacks, nobody knows.
+    if let Member::Nic(..) = member {
+        course.met.translation.destination = Some(course.rewritten());
+    }
     if course.seen.protocol == Protocol::TCP {
         course.remembered_for(rule.idle_timeout_min);
     }

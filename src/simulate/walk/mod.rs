@@ -324,12 +324,17 @@ fn common(leaves: &[(World, Leaf)]) -> Met {
     let steps = shared(&|met| matching(&first.steps, &met.steps));
     let routes = shared(&|met| matching(&first.routes, &met.routes));
     let everywhere = |note: &&Note| leaves.iter().all(|(_, leaf)| leaf.met.notes.contains(note));
-    let same = leaves.iter().all(|(_, leaf)| leaf.met.translation == first.translation);
+    let Translation { destination, snat, source } = first.translation;
+    let same = |is: &dyn Fn(&Translation) -> bool| leaves.iter().all(|(_, leaf)| is(&leaf.met.translation));
     Met {
         steps: first.steps[..steps].to_vec(),
         routes: first.routes[..routes].to_vec(),
         notes: first.notes.iter().filter(everywhere).cloned().collect(),
-        translation: if same { first.translation } else { Translation::default() },
+        translation: Translation {
+            destination: destination.filter(|_| same(&|other| other.destination == destination)),
+            snat: snat.filter(|_| same(&|other| other.snat == snat)),
+            source: source.filter(|_| same(&|other| other.source == source)),
+        },
         ..Met::default()
     }
 }
