@@ -12,8 +12,9 @@ use nsgsim::model::index::{NicIndex, Reference};
 use nsgsim::model::network::{Network, PublicIpSku, ServiceEndpoint};
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::rule::{Direction, Rule};
+use nsgsim::model::unknown::Unknown;
 use nsgsim::model::verdict::{
-    Answer, Note, Reason, RouteEnd, RuleHit, RulePlace, Translation, Unknown, Verdict, VerdictKind,
+    Answer, Note, Reason, RouteEnd, RuleHit, RulePlace, Translation, Verdict, VerdictKind,
 };
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 

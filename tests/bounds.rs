@@ -10,7 +10,8 @@ use nsgsim::model::index::{LoadBalancerIndex, NicIndex, Reference};
 use nsgsim::model::network::Network;
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::rule::Protocol;
-use nsgsim::model::verdict::{Interface, Reason, RouteEnd, Unknown, Verdict, VerdictKind};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Interface, Reason, RouteEnd, Verdict, VerdictKind};
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 
 use crate::build::balancer::Balance;

@@ -214,7 +214,7 @@ fn in_force(vnet: Option<ResourceId>, name: &str, port: u16) -> EffectiveAdminRu
         sources: Vec::new(),
         destinations: Vec::new(),
         source_ports: Vec::new(),
-        destination_ports: vec![PortRange::new(port, port).unwrap()],
+        destination_ports: vec![PortRange::new(port, port).expect("a range of one port")],
     };
     EffectiveAdminRules { vnet, rules: vec![rule], managers: vec![None] }
 }

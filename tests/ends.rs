@@ -8,8 +8,10 @@ use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::model::flow::Origin;
 use nsgsim::model::index::{NsgIndex, Reference, VnetIndex};
 use nsgsim::model::network::{Network, PublicIpSku};
+use nsgsim::model::reason_code::ReasonCode;
 use nsgsim::model::routing::Gateway;
-use nsgsim::model::verdict::{ReasonCode, Unknown, Verdict, VerdictKind};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Verdict, VerdictKind};
 use nsgsim::simulate::ends::{OutOfScope, Placing, placings};
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 

@@ -13,8 +13,9 @@ use nsgsim::model::flow::{Icmp, Origin, Packet, Port};
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::Direction;
+use nsgsim::model::unknown::Unknown;
 use nsgsim::model::verdict::{
-    Answer, BackendAnswer, Reason, RouteStep, Step, StepAnswer, Translation, Unknown, Verdict, VerdictKind,
+    Answer, BackendAnswer, Reason, RouteStep, Step, StepAnswer, Translation, Verdict, VerdictKind,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

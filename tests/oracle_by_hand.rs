@@ -28,7 +28,8 @@ use nsgsim::model::index::{Reference, VnetIndex};
 use nsgsim::model::network::{PeeringState, PublicIpSku};
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::rule::{AddressTerm, Direction, PortTerm, Protocol};
-use nsgsim::model::verdict::{Feature, Note, Reason, RouteEnd, Snat, Unknown, Verdict, VerdictKind};
+use nsgsim::model::unknown::{Feature, Unknown};
+use nsgsim::model::verdict::{Note, Reason, RouteEnd, Snat, Verdict, VerdictKind};
 
 use crate::build::{Build, catalog, icmp, id, ip, packet, route, rule, tcp, tcp_flags};
 use crate::oracle::Oracle;

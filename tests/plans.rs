@@ -12,7 +12,8 @@ use nsgsim::model::index::{NicIndex, Reference};
 use nsgsim::model::network::{Network, ServiceEndpoint};
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::{Answer, NextHopKind, Note, Unknown, Verdict, VerdictKind};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Answer, NextHopKind, Note, Verdict, VerdictKind};
 use nsgsim::simulate::journey::{DefaultRoute, Journey, Stage, Start};
 use nsgsim::simulate::{Simulator, SimulatorOptions};
 

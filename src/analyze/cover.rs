@@ -8,7 +8,7 @@ use crate::compile::field::{AddressDoubt, AddressField, Doubt};
 use crate::compile::resolve::{Clause, PortField, ResolvedRule};
 use crate::model::rule::{Access, Direction, Protocol};
 use crate::model::tag::TagName;
-use crate::model::verdict::Unknown;
+use crate::model::unknown::Unknown;
 
 /// The source port of the packets that are asked about: one of those that clients pick.
 const CLIENT_PORT: u16 = 50000;

@@ -12,9 +12,10 @@ use crate::compile::routes::{EffectiveRoute, Hop};
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, Reference, SubnetIndex};
 use crate::model::prefix::{Prefix, host};
+use crate::model::reason_code::ReasonCode;
 use crate::model::routing::{NextHop, Route, RouteDestination};
 use crate::model::tag::TagName;
-use crate::model::verdict::{NextHopKind, ReasonCode, RouteSource};
+use crate::model::verdict::{NextHopKind, RouteSource};
 
 /// One route of an interface.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,7 +3,7 @@
 use super::{CliError, Status, output};
 use crate::model::assumptions::Clause;
 use crate::model::finding::FindingCode;
-use crate::model::verdict::ReasonCode;
+use crate::model::reason_code::ReasonCode;
 
 /// Show help for a command, for `codes` (what the reason codes mean) or for `assumptions` (the choices of --assume)
 #[derive(clap::Args, Debug)]

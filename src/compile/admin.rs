@@ -9,7 +9,7 @@ use crate::model::rule::Direction;
 use crate::model::services::{
     AdminAction, AdminCollection, AdminConfiguration, AdminRule, AdminRulePosition, NetworkManager,
 };
-use crate::model::verdict::Unknown;
+use crate::model::unknown::Unknown;
 
 /// The admin rules of one network and direction, manager by manager, the one that goes first in front (ADM-7); of those
 /// whose scopes do not tell, in the order of the inventory.

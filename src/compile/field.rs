@@ -7,7 +7,7 @@ use super::address_set::AddressSet;
 use super::world::{Open, World};
 use crate::model::id::ResourceId;
 use crate::model::tag::TagName;
-use crate::model::verdict::Unknown;
+use crate::model::unknown::Unknown;
 
 /// The addresses that a field holds.
 #[derive(Clone, Debug)]

@@ -7,7 +7,8 @@ use super::resolve::{Clause, PortField, ResolvedRule};
 use super::surroundings::fixed;
 use super::world::{Open, World};
 use crate::model::flow::{FiveTuple, Port};
-use crate::model::verdict::{RulePlace, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::RulePlace;
 
 /// The first rule of a list that matches (NSG-4), by its position in the list.
 ///

@@ -15,7 +15,8 @@ use crate::model::prefix::{PortRange, host};
 use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule};
 use crate::model::services::{AdminAddress, AdminRule, AdminRulePosition};
 use crate::model::tag::{TagCatalog, TagName};
-use crate::model::verdict::{RulePlace, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::RulePlace;
 
 /// The licensing servers (PLAT-4).
 ///

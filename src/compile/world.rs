@@ -3,7 +3,7 @@
 //! An evaluation runs in a [`World`]. Where it meets a question that the world does not answer it stops and names
 //! it; the caller then tries both answers. A verdict is undetermined only if the worlds disagree.
 
-use crate::model::verdict::Unknown;
+use crate::model::unknown::Unknown;
 
 /// Answers to some questions.
 #[derive(Clone, Debug, Default)]

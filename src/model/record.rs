@@ -1,7 +1,7 @@
 //! One record of an input: where it stands, when it was, and what it held.
 
 use super::flow::Packet;
-use super::verdict::ReasonCode;
+use super::reason_code::ReasonCode;
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::reason_code::ReasonCode;
 use crate::model::record::Location;
-use crate::model::verdict::ReasonCode;
 
 /// Records without a verdict of their own, by the reason for it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -7,10 +7,11 @@ use crate::model::index::{
     LoadBalancerIndex, NatGatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, PublicIpIndex,
     ServiceAccountIndex,
 };
+use crate::model::reason_code::ReasonCode;
 use crate::model::rule::{Direction, Protocol};
 use crate::model::services::AdminRulePosition;
 use crate::model::verdict::{
-    BalancerFault, FirewallRule, PlatformService, Reason, ReasonCode, RouteEnd, Verdict, VerdictKind,
+    BalancerFault, FirewallRule, PlatformService, Reason, RouteEnd, Verdict, VerdictKind,
 };
 use std::net::IpAddr;
 

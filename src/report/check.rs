@@ -13,9 +13,10 @@ use crate::analyze::check::{
     Comparison, Difference, DifferenceKind, Field, Item, NotCompared, Uncompared, Why,
 };
 use crate::analyze::routes::OpenPart;
+use crate::model::reason_code::ReasonCode;
 use crate::model::rule::Direction;
 use crate::model::tag::TagSource;
-use crate::model::verdict::{Layer, ReasonCode, RouteSource};
+use crate::model::verdict::{Layer, RouteSource};
 
 /// How many elements of a list a table shows.
 const MOST_SHOWN: usize = 4;

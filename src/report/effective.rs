@@ -13,8 +13,10 @@ use crate::compile::network::{CompiledNetwork, LayerPolicy, PolicyReference};
 use crate::compile::resolve::ResolvedRule;
 use crate::model::index::NicIndex;
 use crate::model::prefix::Prefix;
+use crate::model::reason_code::ReasonCode;
 use crate::model::rule::{Access, Direction, Rule};
-use crate::model::verdict::{Interface, Layer, ReasonCode, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{Interface, Layer};
 
 /// How wide lists of prefixes are set.
 const WIDTH: usize = 100;

@@ -8,7 +8,8 @@ use super::effective::counted_prefixes;
 use super::inputs::Inputs;
 use super::style::{Style, lines, plain, section};
 use crate::analyze::routes::{ListedRoute, OpenPart, OpenRoutes, RouteList, RouteState};
-use crate::model::verdict::{NextHopKind, ReasonCode, RouteSource};
+use crate::model::reason_code::ReasonCode;
+use crate::model::verdict::{NextHopKind, RouteSource};
 
 /// The routes of an interface.
 pub struct EffectiveRoutes<'a> {

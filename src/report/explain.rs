@@ -11,9 +11,10 @@ use crate::model::flow::FiveTuple;
 use crate::model::network::Network;
 use crate::model::rule::{Access, Direction, Rule};
 use crate::model::services::AdminAction;
+use crate::model::unknown::Unknown;
 use crate::model::verdict::{
     Answer, BackendAnswer, Layer, NextHopKind, Note, Reason, RouteSource, RouteStep, Snat, Step, StepAnswer,
-    Unknown, Verdict, VerdictKind,
+    Verdict, VerdictKind,
 };
 
 /// What `explain` found.

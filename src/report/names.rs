@@ -9,8 +9,9 @@ use crate::model::index::Reference;
 use crate::model::network::Network;
 use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, ProtocolMatch, Rule};
 use crate::model::services::AdminAction;
+use crate::model::unknown::{Feature, Unknown};
 use crate::model::verdict::{
-    Feature, Interface, Layer, Note, Reason, RouteEnd, RuleHit, RulePlace, Unknown, UserRoute, Verdict,
+    Interface, Layer, Note, Reason, RouteEnd, RuleHit, RulePlace, UserRoute, Verdict,
 };
 use crate::replay::tally::Decider;
 

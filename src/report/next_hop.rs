@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::explain::{RouteJson, UndeterminedJson, route_json, route_line, undetermined_json};
 use super::inputs::Inputs;
 use super::names::Names;
-use crate::model::verdict::{RouteStep, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::RouteStep;
 
 /// The answer to a question for the next hop.
 pub struct NextHopReport<'a> {

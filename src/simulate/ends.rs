@@ -8,7 +8,7 @@ use crate::compile::places::{Owner, PublicOwner, within};
 use crate::compile::surroundings::{PLATFORM, fixed};
 use crate::model::flow::Origin;
 use crate::model::index::{GatewayIndex, NicIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex};
-use crate::model::verdict::ReasonCode;
+use crate::model::reason_code::ReasonCode;
 
 /// Where a packet starts, and in which network a private destination is looked for.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -16,7 +16,8 @@ use crate::compile::places::FrontendPlace;
 use crate::model::id::ResourceId;
 use crate::model::index::{LoadBalancerIndex, NicIndex, PublicIpIndex, ServiceAccountIndex, SubnetIndex};
 use crate::model::rule::Direction;
-use crate::model::verdict::{FirewallRule, Interface, NextHopKind, Note, Reason, RouteStep, Snat, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{FirewallRule, Interface, NextHopKind, Note, Reason, RouteStep, Snat};
 
 /// A way through the network.
 #[derive(Clone, Debug)]

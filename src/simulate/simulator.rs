@@ -15,8 +15,10 @@ use crate::compile::network::{CompiledNetwork, PolicyReference};
 use crate::compile::policy::Engine;
 use crate::model::flow::{FiveTuple, Fragment, Origin, Packet};
 use crate::model::index::{NicIndex, VnetIndex};
+use crate::model::reason_code::ReasonCode;
 use crate::model::rule::{Direction, Protocol};
-use crate::model::verdict::{Answer, Interface, ReasonCode, RouteStep, Unknown, Verdict, VerdictKind};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{Answer, Interface, RouteStep, Verdict, VerdictKind};
 
 /// How to judge.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,8 @@ use hashbrown::HashMap;
 use super::ends::Ends;
 use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use crate::model::rule::{Direction, Protocol};
-use crate::model::verdict::{Interface, Reason, Unknown, Verdict};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{Interface, Reason, Verdict};
 
 /// What a record is found by (STATE-2): the same for both directions of a flow.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -15,7 +15,8 @@ use crate::model::assumptions::Choice;
 use crate::model::flow::Packet;
 use crate::model::index::NicIndex;
 use crate::model::rule::Direction;
-use crate::model::verdict::{Answer, Note, RouteStep, Unknown, VerdictKind};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{Answer, Note, RouteStep, VerdictKind};
 
 /// A simulator that also says which decisions its verdicts hang on.
 ///

@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nsgsim::model::flow::Fragment;
+use nsgsim::model::reason_code::ReasonCode;
 use nsgsim::model::record::Content;
 use nsgsim::model::rule::Protocol;
-use nsgsim::model::verdict::ReasonCode;
 
 use super::read;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nsgsim::ingest::capture::{CaptureReader, Damage, LinkType};
 use nsgsim::ingest::error::IngestError;
+use nsgsim::model::reason_code::ReasonCode;
 use nsgsim::model::record::{Content, Record};
-use nsgsim::model::verdict::ReasonCode;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use proptest::prelude::*;
 

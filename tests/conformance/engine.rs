@@ -13,7 +13,8 @@ use nsgsim::model::network::Network;
 use nsgsim::model::record::{Content, Location, Record};
 use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::{Answer, Note, RouteStep, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Answer, Note, RouteStep};
 use nsgsim::replay::run::{Replay, ReplayOptions};
 use nsgsim::simulate::{Ends, Simulator, SimulatorOptions, Weighing};
 

@@ -8,9 +8,10 @@ use nsgsim::model::index::ServiceAccountIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::{Access, Direction, Protocol};
 use nsgsim::model::services::AdminAction;
+use nsgsim::model::unknown::Unknown;
 use nsgsim::model::verdict::{
     Answer, Interface, Layer, NextHopKind, Reason, RouteEnd, RouteSource, RouteStep, RuleHit, Snat, Step,
-    StepAnswer, Translation, Unknown, UserRoute, Verdict,
+    StepAnswer, Translation, UserRoute, Verdict,
 };
 use nsgsim::report::names::Names;
 use serde_json::{Map, Value, json};

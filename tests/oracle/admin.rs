@@ -8,7 +8,8 @@ use nsgsim::model::rule::{Access, AddressTerm, Direction, PortTerm, Priority, Pr
 use nsgsim::model::services::{
     AdminAction, AdminAddress, AdminConfiguration, AdminRule, AdminRulePosition, NetworkManager,
 };
-use nsgsim::model::verdict::{AdminHit, Interface, Reason, RulePlace, StepAnswer, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{AdminHit, Interface, Reason, RulePlace, StepAnswer};
 
 use super::filter::hidden_source;
 use super::journey::{Stop, Walk, deny};

@@ -8,7 +8,8 @@ use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{NicIndex, Reference, VnetIndex};
 use nsgsim::model::rule::Direction;
 use nsgsim::model::services::ApplianceMode;
-use nsgsim::model::verdict::{Feature, Interface, Note, Reason, RouteEnd, Unknown, UserRoute};
+use nsgsim::model::unknown::{Feature, Unknown};
+use nsgsim::model::verdict::{Interface, Note, Reason, RouteEnd, UserRoute};
 
 use super::balancer::{FrontendAt, Side};
 use super::filter::Door;

@@ -6,7 +6,8 @@ use nsgsim::model::flow::Packet;
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{NicIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::rule::Direction;
-use nsgsim::model::verdict::{Interface, Note, Reason, RouteEnd, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Interface, Note, Reason, RouteEnd};
 
 use super::balancer::{FrontendAt, Side};
 use super::filter::{Door, Gate};

@@ -8,7 +8,8 @@ use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{LoadBalancerIndex, PublicIpIndex, Reference, VnetIndex};
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::services::{Frontend, InboundNatRule, LoadBalancer, LoadBalancingRule};
-use nsgsim::model::verdict::{BackendAnswer, BalancerFault, Feature, Interface, Reason, Unknown};
+use nsgsim::model::unknown::{Feature, Unknown};
+use nsgsim::model::verdict::{BackendAnswer, BalancerFault, Interface, Reason};
 
 use super::appliance::Via;
 use super::arrival::placed;

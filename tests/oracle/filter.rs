@@ -7,7 +7,8 @@ use nsgsim::model::index::{LoadBalancerIndex, NicIndex, NsgIndex, PublicIpIndex,
 use nsgsim::model::network::{Network, PublicIpSku};
 use nsgsim::model::rule::{Access, Direction};
 use nsgsim::model::services::AdminAction;
-use nsgsim::model::verdict::{BalancerFault, Interface, Layer, Reason, RuleHit, StepAnswer, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{BalancerFault, Interface, Layer, Reason, RuleHit, StepAnswer};
 
 use super::journey::{End, Stop, Walk, deny};
 use super::rules::{NsgAnswer, Seen, Surroundings};

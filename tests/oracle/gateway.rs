@@ -3,7 +3,8 @@
 use nsgsim::model::flow::Packet;
 use nsgsim::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
 use nsgsim::model::routing::ConnectionRemote;
-use nsgsim::model::verdict::{Feature, Reason, RouteEnd, RouteSource};
+use nsgsim::model::unknown::Feature;
+use nsgsim::model::verdict::{Reason, RouteEnd, RouteSource};
 
 use super::appliance::Via;
 use super::journey::{End, Sender, Stop, Walk, deny};

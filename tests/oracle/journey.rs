@@ -9,9 +9,10 @@ use nsgsim::model::flow::{Icmp, Origin, Packet, Port};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{LoadBalancerIndex, NicIndex, Reference, ServiceAccountIndex, SubnetIndex};
 use nsgsim::model::rule::{Access, Direction};
+use nsgsim::model::unknown::{Feature, Unknown};
 use nsgsim::model::verdict::{
-    BackendAnswer, Feature, Interface, Note, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer,
-    Translation, Unknown, UserRoute, Verdict,
+    BackendAnswer, Interface, Note, Reason, RouteEnd, RouteStep, Snat, Step, StepAnswer, Translation,
+    UserRoute, Verdict,
 };
 
 use super::appliance::Via;

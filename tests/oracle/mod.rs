@@ -50,7 +50,8 @@ use nsgsim::model::network::Network;
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::rule::{AddressTerm, Direction, Protocol};
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::{Answer, Interface, Note, Reason, RouteStep, Translation, Unknown, Verdict};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Answer, Interface, Note, Reason, RouteStep, Translation, Verdict};
 
 use self::filter::Gate;
 use self::journey::{End, Stop, Walk};

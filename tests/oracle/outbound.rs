@@ -11,7 +11,8 @@ use nsgsim::model::routing::NatGateway;
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::services::{Frontend, LoadBalancer, OutboundRule};
 use nsgsim::model::subscription::SubscriptionKind;
-use nsgsim::model::verdict::{Feature, Reason, Snat, Unknown};
+use nsgsim::model::unknown::{Feature, Unknown};
+use nsgsim::model::verdict::{Reason, Snat};
 
 use super::backend::{Backend, Configuration, Reach};
 use super::balancer::carries;

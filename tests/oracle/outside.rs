@@ -9,7 +9,8 @@ use nsgsim::model::index::{NatGatewayIndex, NicIndex, PublicIpIndex, Reference};
 use nsgsim::model::network::PublicIpSku;
 use nsgsim::model::routing::NatGateway;
 use nsgsim::model::rule::{Access, Direction};
-use nsgsim::model::verdict::{Feature, Interface, PlatformService, Reason, RouteEnd, StepAnswer, Unknown};
+use nsgsim::model::unknown::{Feature, Unknown};
+use nsgsim::model::verdict::{Interface, PlatformService, Reason, RouteEnd, StepAnswer};
 
 use super::backend::Configuration;
 use super::balancer::Side;

@@ -6,7 +6,8 @@ use nsgsim::model::flow::{FiveTuple, Packet, Port};
 use nsgsim::model::index::{NsgIndex, Reference};
 use nsgsim::model::routing::RouteDestination;
 use nsgsim::model::rule::{Access, Direction, Protocol};
-use nsgsim::model::verdict::{Interface, Layer, PlatformService, Reason, RuleHit, StepAnswer, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Interface, Layer, PlatformService, Reason, RuleHit, StepAnswer};
 
 use super::journey::{End, Stop, Walk, deny};
 use super::rules::{LICENSING, METADATA, Seen};

@@ -7,7 +7,8 @@ use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{PrivateEndpointIndex, VnetIndex};
 use nsgsim::model::rule::Direction;
 use nsgsim::model::services::PrivateLinkService;
-use nsgsim::model::verdict::{Interface, Reason, RouteEnd, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Interface, Reason, RouteEnd};
 
 use super::arrival::placed;
 use super::balancer::{FrontendAt, Side};

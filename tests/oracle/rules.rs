@@ -9,7 +9,8 @@ use nsgsim::model::index::{AsgIndex, NsgIndex, Reference, SubnetIndex};
 use nsgsim::model::prefix::{PortRange, Prefix};
 use nsgsim::model::rule::{Access, AddressTerm, Direction, PortTerm, Protocol, ProtocolMatch, Rule};
 use nsgsim::model::tag::TagName;
-use nsgsim::model::verdict::{Interface, RulePlace, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Interface, RulePlace};
 
 use super::space::{PLATFORM, View, prefix};
 use super::world::{Asked, all_of, any_of};

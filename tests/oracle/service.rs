@@ -7,7 +7,8 @@ use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{ServiceAccountIndex, SubnetIndex, VnetIndex};
 use nsgsim::model::rule::{Access, Direction};
 use nsgsim::model::services::{Caller, CallerEnd, ServiceAccount, ServiceKind};
-use nsgsim::model::verdict::{FirewallRule, Interface, Reason, StepAnswer, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{FirewallRule, Interface, Reason, StepAnswer};
 
 use super::journey::{End, Stop, Walk, deny};
 use super::rules::Seen;

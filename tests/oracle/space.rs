@@ -10,7 +10,7 @@ use nsgsim::model::network::{Network, Peering, PeeringState};
 use nsgsim::model::prefix::Prefix;
 use nsgsim::model::routing::{ConnectionRemote, NextHop, RouteDestination, RouteTable};
 use nsgsim::model::tag::{TagCatalog, TagName};
-use nsgsim::model::verdict::Unknown;
+use nsgsim::model::unknown::Unknown;
 
 use super::world::{Asked, World, any_of};
 

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use nsgsim::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::rule::{Direction, Protocol};
-use nsgsim::model::verdict::{Reason, Unknown};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::Reason;
 
 /// What tells flows apart at one interface (STATE-2, STATE-10).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use nsgsim::model::verdict::Unknown;
+use nsgsim::model::unknown::Unknown;
 
 /// A value, or the question whose answer is needed to find it.
 pub(crate) type Asked<T> = Result<T, Unknown>;

@@ -7,9 +7,9 @@ use nsgsim::model::routing::NextHop;
 use nsgsim::model::rule::Direction;
 use nsgsim::model::services::{Appliance, ApplianceMode};
 use nsgsim::model::tag::TagCatalog;
+use nsgsim::model::unknown::{Feature, Unknown};
 use nsgsim::model::verdict::{
-    BalancerFault, Feature, Interface, Note, Reason, RouteEnd, Snat, Translation, Unknown, UserRoute,
-    Verdict, VerdictKind,
+    BalancerFault, Interface, Note, Reason, RouteEnd, Snat, Translation, UserRoute, Verdict, VerdictKind,
 };
 
 use crate::build::balancer::Balance;

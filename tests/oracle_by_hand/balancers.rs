@@ -6,8 +6,9 @@ use nsgsim::model::index::{LoadBalancerIndex, PublicIpIndex, Reference, VnetInde
 use nsgsim::model::network::PublicIpSku;
 use nsgsim::model::prefix::PortRange;
 use nsgsim::model::rule::{Direction, Protocol};
+use nsgsim::model::unknown::{Feature, Unknown};
 use nsgsim::model::verdict::{
-    Answer, BalancerFault, Feature, Note, Reason, RouteEnd, Translation, Unknown, Verdict, VerdictKind,
+    Answer, BalancerFault, Note, Reason, RouteEnd, Translation, Verdict, VerdictKind,
 };
 
 use crate::build::balancer::Balance;

@@ -5,9 +5,8 @@ use nsgsim::model::index::{GatewayIndex, NicIndex, Reference, RouteTableIndex, S
 use nsgsim::model::network::{PrivateEndpointPolicies, ServiceEndpoint};
 use nsgsim::model::routing::{Gateway, NextHop};
 use nsgsim::model::services::{PrivateEndpoint, PrivateLinkConnection};
-use nsgsim::model::verdict::{
-    Answer, Feature, Interface, Reason, RouteEnd, Unknown, UserRoute, Verdict, VerdictKind,
-};
+use nsgsim::model::unknown::{Feature, Unknown};
+use nsgsim::model::verdict::{Answer, Interface, Reason, RouteEnd, UserRoute, Verdict, VerdictKind};
 
 use crate::build::{Build, catalog, id, ip, route, tcp};
 use crate::oracle::Oracle;

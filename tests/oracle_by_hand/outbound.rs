@@ -7,7 +7,8 @@ use nsgsim::model::network::PublicIpSku;
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::subscription::{Subscription, SubscriptionKind};
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::{Answer, Interface, Reason, Snat, Unknown, Verdict, VerdictKind};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Answer, Interface, Reason, Snat, Verdict, VerdictKind};
 
 use crate::build::balancer::Balance;
 use crate::build::{Build, icmp, id, ip, packet, tcp};

@@ -4,7 +4,8 @@ use nsgsim::model::index::{NicIndex, Reference, SubnetIndex};
 use nsgsim::model::network::{Network, PublicIpSku};
 use nsgsim::model::routing::{NextHop, Route};
 use nsgsim::model::tag::TagCatalog;
-use nsgsim::model::verdict::{Answer, Interface, Step, StepAnswer, Unknown, Verdict, VerdictKind};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Answer, Interface, Step, StepAnswer, Verdict, VerdictKind};
 
 use crate::build::{Build, ip, route, rule};
 use crate::oracle::Oracle;

@@ -5,7 +5,8 @@ use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{LoadBalancerIndex, NicIndex, PrivateEndpointIndex, Reference, SubnetIndex};
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::services::{PrivateEndpoint, PrivateLinkConnection, PrivateLinkService};
-use nsgsim::model::verdict::{BalancerFault, Interface, Reason, RouteEnd, Unknown, Verdict, VerdictKind};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{BalancerFault, Interface, Reason, RouteEnd, Verdict, VerdictKind};
 
 use crate::build::balancer::Balance;
 use crate::build::{Build, icmp, id, ip, packet, tcp};

@@ -4,7 +4,8 @@ use nsgsim::model::flow::{Icmp, Origin};
 use nsgsim::model::id::ResourceId;
 use nsgsim::model::index::{LoadBalancerIndex, Reference, VnetIndex};
 use nsgsim::model::network::PublicIpSku;
-use nsgsim::model::verdict::{Snat, Unknown, VerdictKind};
+use nsgsim::model::unknown::Unknown;
+use nsgsim::model::verdict::{Snat, VerdictKind};
 
 use crate::build::balancer::Balance;
 use crate::build::{Build, icmp, id, ip, tcp};

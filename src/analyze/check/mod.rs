@@ -14,9 +14,10 @@ use crate::model::answered::{Answered, AnsweredView};
 use crate::model::id::ResourceId;
 use crate::model::index::NicIndex;
 use crate::model::prefix::Prefix;
+use crate::model::reason_code::ReasonCode;
 use crate::model::rule::Direction;
 use crate::model::tag::TagSource;
-use crate::model::verdict::{Layer, ReasonCode, RouteSource};
+use crate::model::verdict::{Layer, RouteSource};
 
 /// What came of a comparison.
 #[derive(Clone, Debug, Default)]

@@ -12,9 +12,10 @@ use crate::compile::surroundings::fixed;
 use crate::model::answered::{AnsweredGroup, AnsweredRule, AnsweredSide, HeldBy, RulePart};
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, NsgIndex, Reference};
+use crate::model::reason_code::ReasonCode;
 use crate::model::rule::{AddressTerm, Direction, PortTerm, ProtocolMatch, Rule};
 use crate::model::tag::TagName;
-use crate::model::verdict::{Interface, Layer, ReasonCode};
+use crate::model::verdict::{Interface, Layer};
 
 /// An NSG of the interface, as it is computed.
 struct OwnGroup<'c> {

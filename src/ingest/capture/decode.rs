@@ -11,8 +11,8 @@ use std::fmt;
 use pcap_file::DataLink;
 
 use super::ip;
+use crate::model::reason_code::ReasonCode;
 use crate::model::record::Content;
-use crate::model::verdict::ReasonCode;
 
 /// How the first bytes of a record are to be read: a number of the registry at <https://www.tcpdump.org/linktypes.html>.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -193,8 +193,8 @@ fn raw(frame: Part<'_>) -> Decoded {
 mod tests {
     use super::super::sample::*;
     use super::{LinkType, decode};
+    use crate::model::reason_code::ReasonCode;
     use crate::model::record::Content;
-    use crate::model::verdict::ReasonCode;
 
     const NOT_IP: Content = Content::OutOfScope(ReasonCode::NotIp);
     const DAMAGED: Content = Content::Skipped(ReasonCode::DamagedHeader);

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::decode::{Decoded, Part, Version};
 use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet, Port, TcpFlags};
+use crate::model::reason_code::ReasonCode;
 use crate::model::record::Content;
 use crate::model::rule::Protocol;
-use crate::model::verdict::ReasonCode;
 
 /// An IP packet of which the headers up to the transport layer have been read.
 struct Datagram<'a> {
@@ -255,9 +255,9 @@ mod tests {
     use super::super::decode::{LinkType, decode};
     use super::super::sample::*;
     use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet, Port, TcpFlags};
+    use crate::model::reason_code::ReasonCode;
     use crate::model::record::Content;
     use crate::model::rule::Protocol;
-    use crate::model::verdict::ReasonCode;
 
     const DAMAGED: Content = Content::Skipped(ReasonCode::DamagedHeader);
     const CUT: Content = Content::Skipped(ReasonCode::CutShort);

@@ -19,8 +19,8 @@ use std::path::Path;
 
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
+use crate::model::reason_code::ReasonCode;
 use crate::model::record::{Content, Location, Record};
-use crate::model::verdict::ReasonCode;
 
 pub use decode::LinkType;
 use framing::{Format, Frame, Framing, Lost, MAGIC_BYTES};

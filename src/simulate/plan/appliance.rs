@@ -11,7 +11,8 @@ use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, Reference, VnetIndex};
 use crate::model::rule::Direction;
 use crate::model::services::ApplianceMode;
-use crate::model::verdict::{Interface, Note, Reason, RouteEnd, Unknown, UserRoute};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{Interface, Note, Reason, RouteEnd, UserRoute};
 use crate::simulate::journey::{Journey, Stage};
 
 /// How many machines may forward one packet: one more is taken for a loop (ROUTE-19).

@@ -8,7 +8,8 @@ use crate::compile::places::FrontendPlace;
 use crate::model::assumptions::InternalBalancer;
 use crate::model::flow::Port;
 use crate::model::index::{NicIndex, VnetIndex};
-use crate::model::verdict::{Interface, Reason, RouteEnd, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{Interface, Reason, RouteEnd};
 use crate::simulate::journey::{Balance, BalanceAt, Gate, Journey, MemberWay, Stage};
 use crate::simulate::state::Entrance;
 

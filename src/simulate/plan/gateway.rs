@@ -8,7 +8,8 @@ use crate::compile::peerings;
 use crate::compile::places::within;
 use crate::compile::routes::Hop;
 use crate::model::index::{GatewayIndex, Reference, SubnetIndex, VnetIndex};
-use crate::model::verdict::{Feature, Reason, RouteEnd, Unknown};
+use crate::model::unknown::{Feature, Unknown};
+use crate::model::verdict::{Reason, RouteEnd};
 use crate::simulate::journey::{Gate, Stage};
 
 impl Builder<'_> {

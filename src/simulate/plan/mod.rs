@@ -31,7 +31,8 @@ use crate::model::flow::Origin;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex};
 use crate::model::rule::Direction;
-use crate::model::verdict::{Feature, Interface, Note, Reason, RouteEnd, RouteStep, Unknown};
+use crate::model::unknown::{Feature, Unknown};
+use crate::model::verdict::{Interface, Note, Reason, RouteEnd, RouteStep};
 
 /// A journey under way.
 pub(super) struct Builder<'c> {

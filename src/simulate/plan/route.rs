@@ -11,9 +11,8 @@ use crate::model::assumptions::LongerUserRoute;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, PrivateEndpointIndex, Reference, SubnetIndex, VnetIndex};
 use crate::model::prefix::{Prefix, host};
-use crate::model::verdict::{
-    Feature, Interface, NextHopKind, Reason, RouteEnd, RouteSource, RouteStep, Unknown, UserRoute,
-};
+use crate::model::unknown::{Feature, Unknown};
+use crate::model::verdict::{Interface, NextHopKind, Reason, RouteEnd, RouteSource, RouteStep, UserRoute};
 use crate::simulate::journey::{Gate, Journey, Stage};
 use std::net::IpAddr;
 

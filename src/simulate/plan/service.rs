@@ -12,7 +12,8 @@ use crate::model::index::{PrivateEndpointIndex, Reference, ServiceAccountIndex, 
 use crate::model::network::Network;
 use crate::model::rule::Direction;
 use crate::model::services::{Caller, CallerEnd, ServiceAccount, ServiceKind};
-use crate::model::verdict::{FirewallRule, Interface, Reason, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{FirewallRule, Interface, Reason};
 use crate::simulate::journey::{DefaultRoute, PrivateLink, ServiceCheck, Stage, Start};
 
 impl Builder<'_> {

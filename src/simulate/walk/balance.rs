@@ -11,7 +11,8 @@ use crate::model::assumptions::FloatingDestination;
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::index::{LoadBalancerIndex, NicIndex};
 use crate::model::rule::{Direction, Protocol};
-use crate::model::verdict::{BackendAnswer, BalancerFault, Interface, Reason, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{BackendAnswer, BalancerFault, Interface, Reason};
 use crate::simulate::journey::{Balance, BalanceAt, Filter, Gate, MemberWay};
 use crate::simulate::state::{Entrance, FlowKey};
 

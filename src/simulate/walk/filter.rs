@@ -9,7 +9,8 @@ use crate::model::assumptions::RevokedReplies;
 use crate::model::flow::{FiveTuple, Fragment, TcpFlags};
 use crate::model::rule::{Access, Direction};
 use crate::model::services::AdminAction;
-use crate::model::verdict::{BalancerFault, Reason, RuleHit, Snat, Step, StepAnswer, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{BalancerFault, Reason, RuleHit, Snat, Step, StepAnswer};
 use crate::simulate::journey::{Filter, Gate};
 use crate::simulate::state::{Entrance, FlowKey, FlowRecord};
 

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use super::{Course, Leaf, LeafEnd, UNSUPPORTED, Walk, is_mapped};
 use crate::compile::world::{Open, World};
 use crate::model::rule::{Direction, Protocol};
-use crate::model::verdict::{Reason, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::Reason;
 use crate::simulate::journey::{End, Journey, PrivateLink, Stage};
 use crate::simulate::state::Entrance;
 

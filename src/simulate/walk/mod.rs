@@ -25,8 +25,9 @@ use crate::compile::world::{Open, World};
 use crate::model::flow::{FiveTuple, Icmp, Packet, Port};
 use crate::model::index::LoadBalancerIndex;
 use crate::model::rule::Protocol;
+use crate::model::unknown::{Feature, Unknown};
 use crate::model::verdict::{
-    Answer, BackendAnswer, Feature, Note, Reason, RouteStep, Step, StepAnswer, Translation, Unknown, Verdict,
+    Answer, BackendAnswer, Note, Reason, RouteStep, Step, StepAnswer, Translation, Verdict,
 };
 
 /// How many worlds are tried for one packet.

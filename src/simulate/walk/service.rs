@@ -7,7 +7,8 @@ use crate::compile::world::{Open, World};
 use crate::model::flow::FiveTuple;
 use crate::model::rule::{Access, Direction};
 use crate::model::services::{ServiceAccount, ServiceKind};
-use crate::model::verdict::{FirewallRule, Interface, Reason, Step, StepAnswer, Unknown};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{FirewallRule, Interface, Reason, Step, StepAnswer};
 use crate::simulate::journey::ServiceCheck;
 
 impl Walk<'_> {

@@ -2,7 +2,7 @@
 
 use super::{Leaf, Walk};
 use crate::model::rule::Direction;
-use crate::model::verdict::Unknown;
+use crate::model::unknown::Unknown;
 use crate::simulate::state::{Entrance, FlowKey, FlowRecord};
 
 /// What a packet does to one record on its way.
