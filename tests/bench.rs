@@ -55,9 +55,9 @@ fn both_engines_are_asked_at_least_as_often_as_promised_and_agree() {
     }
     let plan = json["plan"].as_array().expect("a list of policies");
     assert_eq!(Some(plan.len() as u64), json["policies"].as_u64());
-    // Two roots of 65,536 entries look addresses up, for all policies.
+    // Two roots of 65,536 entries look addresses up, for all policies; each has a class for every protocol.
     let roots = 2 * 65_536 * 4;
     let rows: Vec<u64> = plan.iter().map(|row| row["bytes"].as_u64().expect("a count")).collect();
     let whole = json["memory_bytes"].as_u64().expect("a count");
-    assert!(rows.iter().all(|&row| roots + row < whole), "{rows:?} of {whole}");
+    assert!(rows.iter().all(|&row| 256 < row && roots + row < whole), "{rows:?} of {whole}");
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use get_size2::GetSize;
 use hashbrown::HashMap;
+use serde::Serialize;
 
 use super::address_set::AddressSet;
 use super::cells::{Cell, Cells};
+use super::crossed::{ByField, Crossed};
 use super::paged::{PagePool, PagedMap};
 use super::ports::{NO_PORT, PLACES, PortSet, PortTable, ProtocolSet};
 use super::sweep::{Vectors, sweep};
@@ -46,9 +48,11 @@ pub struct Key {
 }
 
 /// What classifiers share, while they are built. Good for one [`Cells`]; dropped when all are built.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pools {
     pages: PagePool,
+    /// How many bytes cross-products may take from here on, of all classifiers together.
+    crossed_left: usize,
     /// The cells of each set met, by where the set lies. Each set is held, so that no other comes to lie there.
     by_place: HashMap<usize, (Arc<AddressSet>, CellRanges), FixedState>,
     by_content: HashMap<Arc<AddressSet>, CellRanges, FixedState>,
@@ -56,11 +60,31 @@ pub struct Pools {
 
 type CellRanges = Arc<[Range<u32>]>;
 
+/// What cross-products may take altogether: more would not stay near the processor.
+const MOST_CROSSED_BYTES: usize = 64 << 20;
+
+impl Default for Pools {
+    fn default() -> Self {
+        Self::with_room(MOST_CROSSED_BYTES)
+    }
+}
+
 impl Pools {
     /// Pools that hold nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for classifiers whose cross-products take no more than so many bytes together.
+    #[must_use]
+    pub fn with_room(crossed_bytes: usize) -> Self {
+        Self {
+            pages: PagePool::default(),
+            crossed_left: crossed_bytes,
+            by_place: HashMap::default(),
+            by_content: HashMap::default(),
+        }
     }
 
     fn cells_of(&mut self, cells: &Cells, set: &Arc<AddressSet>) -> CellRanges {
@@ -101,31 +125,31 @@ impl Classifier {
         let (source_port, source_ports) = ports(pools, entries, |entry| &entry.source_ports);
         let (destination_port, destination_ports) = ports(pools, entries, |entry| &entry.destination_ports);
         let (protocol, protocols) = protocols(entries);
-        Self {
-            fields: Fields { source, destination, source_port, destination_port, protocol },
-            matching: Matching {
-                sources,
-                destinations,
-                source_ports,
-                destination_ports,
-                protocols,
-                words: entries.len().div_ceil(64),
-            },
-        }
+        let by_field = ByField { sources, destinations, source_ports, destination_ports, protocols };
+        let matching = match Crossed::build(&by_field, entries.len(), pools.crossed_left) {
+            Some(crossed) => {
+                pools.crossed_left -= crossed.get_heap_size();
+                Matching::Crossed(crossed)
+            }
+            None => Matching::Vectors(by_field),
+        };
+        Self { fields: Fields { source, destination, source_port, destination_port, protocol }, matching }
     }
 
     /// The place of the first entry that the packet fits.
     #[inline]
     #[must_use]
     pub fn first_match(&self, key: &Key) -> Option<u32> {
-        self.first_match_from(key, 0)
+        self.matching.first(&self.fields.classes(key))
     }
 
-    /// The place of the first entry from place `from` on that the packet fits.
-    #[inline]
+    /// How the entries are kept.
     #[must_use]
-    pub fn first_match_from(&self, key: &Key, from: u32) -> Option<u32> {
-        self.matching.first_from(&self.fields.classes(key), from)
+    pub fn form(&self) -> Form {
+        match self.matching {
+            Matching::Crossed(_) => Form::Crossed,
+            Matching::Vectors(_) => Form::Vectors,
+        }
     }
 }
 
@@ -140,12 +164,12 @@ struct Fields {
 }
 
 /// The class of each field of a packet.
-struct Classes {
-    source: u32,
-    destination: u32,
-    source_port: u32,
-    destination_port: u32,
-    protocol: u32,
+pub(super) struct Classes {
+    pub(super) source: u32,
+    pub(super) destination: u32,
+    pub(super) source_port: u32,
+    pub(super) destination_port: u32,
+    pub(super) protocol: u32,
 }
 
 impl Fields {
@@ -161,42 +185,32 @@ impl Fields {
     }
 }
 
-/// From classes to the first entry that holds all of them: an entry is a bit, and the classes' words are AND-ed.
+/// From classes to the first entry that holds all of them.
 ///
 /// Nothing but [`Classes`] goes in: another form of the same answer can stand here without the rest knowing.
 #[derive(Clone, Debug, GetSize)]
-struct Matching {
-    sources: Vectors,
-    destinations: Vectors,
-    source_ports: Vectors,
-    destination_ports: Vectors,
-    protocols: Vectors,
-    words: usize,
+enum Matching {
+    Crossed(Crossed),
+    Vectors(ByField),
+}
+
+/// How a classifier keeps its entries. All forms give the same answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Cross-products of the fields' classes, down to the first entry.
+    Crossed,
+    /// A bit for each entry and class: a look-up AND-s the words of five classes.
+    Vectors,
 }
 
 impl Matching {
     #[inline]
-    fn first_from(&self, classes: &Classes, from: u32) -> Option<u32> {
-        let sources = self.sources.of(classes.source);
-        let destinations = self.destinations.of(classes.destination);
-        let source_ports = self.source_ports.of(classes.source_port);
-        let destination_ports = self.destination_ports.of(classes.destination_port);
-        let protocols = self.protocols.of(classes.protocol);
-        let first_word = from / 64;
-        let mut unmasked = u64::MAX << (from % 64);
-        for (index, word) in (first_word..).zip(first_word as usize..self.words) {
-            let fits = sources[word]
-                & destinations[word]
-                & source_ports[word]
-                & destination_ports[word]
-                & protocols[word]
-                & unmasked;
-            if fits != 0 {
-                return Some(index * 64 + fits.trailing_zeros());
-            }
-            unmasked = u64::MAX;
+    fn first(&self, classes: &Classes) -> Option<u32> {
+        match self {
+            Self::Crossed(crossed) => crossed.first(classes),
+            Self::Vectors(by_field) => by_field.first(classes),
         }
-        None
     }
 }
 

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod balancers;
 pub mod cells;
 pub mod classifier;
+mod crossed;
 pub mod field;
 pub mod linear;
 pub mod network;

@@ -6,7 +6,7 @@ use get_size2::{GetSize, StandardTracker};
 
 use super::address_set::AddressSet;
 use super::cells::{Cell, Cells};
-use super::classifier::{Classifier, Entry, Key, Pools};
+use super::classifier::{Classifier, Entry, Form, Key, Pools};
 use super::linear;
 use super::ports::{PortSet, ProtocolSet};
 use super::resolve::{Clause, ResolvedRule};
@@ -112,6 +112,12 @@ impl Policy {
             entries.into_iter().map(|(place, certain, entry)| ((place, certain), entry)).unzip();
         self.classifier = Some(Classifier::build(cells, pools, &entries));
         self.entries = places;
+    }
+
+    /// How the compiled engine keeps the rules; nothing where they were not compiled.
+    #[must_use]
+    pub fn form(&self) -> Option<Form> {
+        self.classifier.as_ref().map(Classifier::form)
     }
 
     /// Memory of the compiled form, in bytes, without the tables that `counted` has met in another policy.

@@ -1,6 +1,6 @@
 //! From the ranges of many entries to classes of numbers that the same entries hold.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::ops::Range;
 
 use bitvec::order::Lsb0;
@@ -24,6 +24,16 @@ impl Vectors {
     pub(super) fn of(&self, class: u32) -> &[u64] {
         let first = class as usize * self.words_each;
         &self.words[first..first + self.words_each]
+    }
+
+    /// How many words each class has.
+    pub(super) fn words_each(&self) -> usize {
+        self.words_each
+    }
+
+    /// How many classes there are; none is counted where no entry is.
+    pub(super) fn count(&self) -> usize {
+        self.words.len().checked_div(self.words_each).unwrap_or_default()
     }
 }
 
@@ -67,21 +77,23 @@ pub(super) fn sweep<'a>(
 }
 
 /// Gives equal vectors the same id, in the order of their first coming.
-struct Interner {
-    words: Vec<u64>,
+pub(super) struct Interner<W> {
+    words: Vec<W>,
     words_each: usize,
     count: u32,
     ids: HashTable<u32>,
     hasher: FixedState,
 }
 
-impl Interner {
-    fn new(words_each: usize) -> Self {
+impl<W: Copy + Eq + Hash> Interner<W> {
+    /// For vectors of so many words.
+    pub(super) fn new(words_each: usize) -> Self {
         let hasher = FixedState::default();
         Self { words: Vec::new(), words_each, count: 0, ids: HashTable::new(), hasher }
     }
 
-    fn id(&mut self, vector: &[u64]) -> u32 {
+    /// The id of a vector.
+    pub(super) fn id(&mut self, vector: &[W]) -> u32 {
         let Self { words, words_each, hasher, .. } = self;
         let of = |id: u32| {
             let first = id as usize * *words_each;
@@ -98,8 +110,16 @@ impl Interner {
         id
     }
 
-    fn vectors(self) -> Vectors {
-        Vectors { words: self.words.into(), words_each: self.words_each }
+    /// All vectors, one after the other, in the order of their ids.
+    pub(super) fn into_words(self) -> Box<[W]> {
+        self.words.into()
+    }
+}
+
+impl Interner<u64> {
+    /// The vectors of classes.
+    pub(super) fn vectors(self) -> Vectors {
+        Vectors { words_each: self.words_each, words: self.into_words() }
     }
 }
 

@@ -10,6 +10,7 @@ use super::names::{self, Names};
 use super::style::{Style, lines, plain, section};
 use super::time::{counted, grouped};
 use crate::analyze::bench::{BenchResult, Difference, Measure, REPEATS, Spread, Subject};
+use crate::compile::classifier::Form;
 use crate::compile::network::CompiledNetwork;
 use crate::compile::policy::Decision;
 use crate::compile::world::Open;
@@ -93,6 +94,7 @@ struct PlanJson {
     direction: Direction,
     rules: usize,
     entries: usize,
+    form: Option<Form>,
     /// With what other policies share.
     bytes: usize,
 }
@@ -111,6 +113,13 @@ fn subject(subject: Subject) -> (&'static str, &'static str) {
     }
 }
 
+fn form(form: Form) -> &'static str {
+    match form {
+        Form::Crossed => "crossed",
+        Form::Vectors => "vectors",
+    }
+}
+
 impl BenchReport<'_> {
     fn names(&self) -> Names<'_> {
         Names { network: &self.compiled.network }
@@ -122,6 +131,7 @@ impl BenchReport<'_> {
             direction: policy.direction,
             rules: policy.rules.len(),
             entries: policy.entries().count(),
+            form: policy.form(),
             bytes: policy.memory_bytes(&mut StandardTracker::new()),
         };
         self.compiled.policies.iter().map(row).collect()
@@ -215,14 +225,15 @@ impl BenchReport<'_> {
         )
         .expect(write);
         if self.plan {
-            let header = ["NSG", "direction", "rules", "entries", "bytes"];
-            let mut table = plain(&header, &[2, 3, 4]);
+            let header = ["NSG", "direction", "rules", "entries", "form", "bytes"];
+            let mut table = plain(&header, &[2, 3, 5]);
             for row in self.plan() {
                 table.add_row([
                     row.nsg,
                     row.direction.to_string(),
                     grouped(row.rules as u64),
                     grouped(row.entries as u64),
+                    row.form.map_or("linear", form).to_owned(),
                     grouped(row.bytes as u64),
                 ]);
             }
