@@ -131,18 +131,21 @@ fn classify(criterion: &mut Criterion) {
         let entries = entries(&mut rng, count, 3);
         let packets = packets(&mut rng, &entries, 4_096);
         let cells = cells_of(&entries);
-        let classifier = Classifier::build(&cells, &mut Pools::new(), &entries);
-        for packet in &packets {
-            let place = classifier.first_match(&key(&cells, packet)).map(|place| place as usize);
-            assert_eq!(place, linear(&entries, packet), "compiled and linear agree");
-        }
         group.throughput(Throughput::Elements(packets.len() as u64));
-        group.bench_function(BenchmarkId::new("compiled", count), |bencher| {
-            bencher.iter(|| {
-                let places = packets.iter().map(|packet| classifier.first_match(&key(&cells, packet)));
-                black_box(places.flatten().map(u64::from).sum::<u64>())
+        for room in [usize::MAX, 0] {
+            let classifier = Classifier::build(&cells, &mut Pools::with_room(room), &entries);
+            for packet in &packets {
+                let place = classifier.first_match(&key(&cells, packet)).map(|place| place as usize);
+                assert_eq!(place, linear(&entries, packet), "compiled and linear agree");
+            }
+            let name = format!("{:?}, room {room}", classifier.form());
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter(|| {
+                    let places = packets.iter().map(|packet| classifier.first_match(&key(&cells, packet)));
+                    black_box(places.flatten().map(u64::from).sum::<u64>())
+                });
             });
-        });
+        }
         group.bench_function(BenchmarkId::new("linear", count), |bencher| {
             bencher.iter(|| {
                 let places = packets.iter().map(|packet| linear(&entries, packet));
@@ -161,7 +164,7 @@ fn compile(criterion: &mut Criterion) {
     group.bench_function("1000 entries, 20000 prefixes", |bencher| {
         bencher.iter(|| {
             let cells = cells_of(&entries);
-            black_box(Classifier::build(&cells, &mut Pools::new(), &entries))
+            black_box(Classifier::build(&cells, &mut Pools::for_classifiers(1), &entries))
         });
     });
     group.finish();
@@ -224,7 +227,7 @@ fn estate(rng: &mut ChaCha8Rng) -> Estate {
 fn compile_estate(estate: &Estate) -> (Cells, Vec<Classifier>, usize) {
     let sides = estate.policies.iter().flatten().flat_map(|entry| [&*entry.source, &*entry.destination]);
     let cells = Cells::build(estate.hosts.iter().chain(estate.tags.iter().map(|tag| &**tag)).chain(sides));
-    let mut pools = Pools::new();
+    let mut pools = Pools::for_classifiers(estate.policies.len());
     let classifiers: Vec<_> =
         estate.policies.iter().map(|entries| Classifier::build(&cells, &mut pools, entries)).collect();
     let bytes = cells.get_size() + classifiers.get_heap_size_with_tracker(StandardTracker::new()).0;

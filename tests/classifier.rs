@@ -203,7 +203,7 @@ fn key(cells: &Cells, packet: &Packet) -> Key {
 /// A classifier that keeps its entries in this form, as all do that have any: without room none is crossed.
 fn in_form(form: Form, cells: &Cells, entries: &[Entry]) -> Classifier {
     let mut pools = match form {
-        Form::Crossed => Pools::new(),
+        Form::Crossed => Pools::for_classifiers(1),
         Form::Vectors => Pools::with_room(0),
     };
     let classifier = Classifier::build(cells, &mut pools, entries);
@@ -245,11 +245,11 @@ proptest! {
         let policies: Vec<Vec<Entry>> =
             policies.iter().map(|rules| rules.iter().map(PlainRule::entry).collect()).collect();
         let cells = cells_for(&policies.concat());
-        let mut pools = Pools::new();
+        let mut pools = Pools::for_classifiers(policies.len());
         let shared: Vec<_> =
             policies.iter().map(|entries| Classifier::build(&cells, &mut pools, entries)).collect();
         for (entries, shared) in policies.iter().zip(&shared) {
-            let alone = Classifier::build(&cells, &mut Pools::new(), entries);
+            let alone = Classifier::build(&cells, &mut Pools::for_classifiers(1), entries);
             for packet in &packets {
                 let key = key(&cells, packet);
                 prop_assert_eq!(shared.first_match(&key), alone.first_match(&key));
@@ -411,7 +411,7 @@ fn policies_that_split_alike_share_their_tables() {
     };
     let entries = [rule("443").entry()];
     let cells = cells_for(&entries);
-    let mut pools = Pools::new();
+    let mut pools = Pools::for_classifiers(1);
     let mut classifier = |ports| Classifier::build(&cells, &mut pools, &[rule(ports).entry()]);
     let (first, again, other) = (classifier("443"), classifier("443"), classifier("444"));
     let mut counted = StandardTracker::new();

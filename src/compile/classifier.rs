@@ -51,8 +51,8 @@ pub struct Key {
 #[derive(Debug)]
 pub struct Pools {
     pages: PagePool,
-    /// How many bytes cross-products may take from here on, of all classifiers together.
-    crossed_left: usize,
+    /// How many bytes the cross-products of one classifier may take.
+    crossed_bytes: usize,
     /// The cells of each set met, by where the set lies. Each set is held, so that no other comes to lie there.
     by_place: HashMap<usize, (Arc<AddressSet>, CellRanges), FixedState>,
     by_content: HashMap<Arc<AddressSet>, CellRanges, FixedState>,
@@ -60,28 +60,27 @@ pub struct Pools {
 
 type CellRanges = Arc<[Range<u32>]>;
 
-/// What cross-products may take altogether: more would not stay near the processor.
+/// What the cross-products of all classifiers may take together.
 const MOST_CROSSED_BYTES: usize = 64 << 20;
 
-impl Default for Pools {
-    fn default() -> Self {
-        Self::with_room(MOST_CROSSED_BYTES)
-    }
-}
+/// What those of one classifier may take: larger ones miss the caches so often that AND-ing a few words is faster
+/// (`cargo bench --bench classify`).
+const MOST_CROSSED_BYTES_EACH: usize = 1 << 20;
 
 impl Pools {
-    /// Pools that hold nothing yet.
+    /// Pools for so many classifiers. Each has the same room for cross-products, so that its form hangs on none before
+    /// it.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn for_classifiers(count: usize) -> Self {
+        Self::with_room((MOST_CROSSED_BYTES / count.max(1)).min(MOST_CROSSED_BYTES_EACH))
     }
 
-    /// The same for classifiers whose cross-products take no more than so many bytes together.
+    /// Pools for classifiers whose cross-products take no more than so many bytes each.
     #[must_use]
     pub fn with_room(crossed_bytes: usize) -> Self {
         Self {
             pages: PagePool::default(),
-            crossed_left: crossed_bytes,
+            crossed_bytes,
             by_place: HashMap::default(),
             by_content: HashMap::default(),
         }
@@ -126,11 +125,8 @@ impl Classifier {
         let (destination_port, destination_ports) = ports(pools, entries, |entry| &entry.destination_ports);
         let (protocol, protocols) = protocols(entries);
         let by_field = ByField { sources, destinations, source_ports, destination_ports, protocols };
-        let matching = match Crossed::build(&by_field, entries.len(), pools.crossed_left) {
-            Some(crossed) => {
-                pools.crossed_left -= crossed.get_heap_size();
-                Matching::Crossed(crossed)
-            }
+        let matching = match Crossed::build(&by_field, entries.len(), pools.crossed_bytes) {
+            Some(crossed) => Matching::Crossed(crossed),
             None => Matching::Vectors(by_field),
         };
         Self { fields: Fields { source, destination, source_port, destination_port, protocol }, matching }

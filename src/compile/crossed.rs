@@ -82,7 +82,7 @@ impl Crossed {
         if bytes.saturating_mul(size_of::<u16>()) > most_bytes {
             return None;
         }
-        let (rows, first) = decided(rows, &pairs, &services);
+        let (rows, first) = decided(&rows, &pairs, &services);
         Some(Self {
             rows,
             destinations: destinations.count(),
@@ -156,7 +156,7 @@ fn cut_behind_first(held: &mut [u64], deciding: &[u64]) {
 }
 
 /// The first entry for each pair and service. Pairs that all services treat alike share a row.
-fn decided(rows: Box<[u16]>, pairs: &Vectors, services: &Vectors) -> (Box<[u16]>, Box<[u16]>) {
+fn decided(rows: &[u16], pairs: &Vectors, services: &Vectors) -> (Box<[u16]>, Box<[u16]>) {
     let width = services.count();
     let mut kinds = Interner::new(width);
     let mut row = vec![0; width];
@@ -180,4 +180,55 @@ fn first_of_both(one: &[u64], other: &[u64]) -> u16 {
     let found = shared.enumerate().find(|(_, word)| *word != 0);
     let place = found.map(|(position, word)| position * 64 + word.trailing_zeros() as usize);
     place.map_or(NONE, |place| u16::try_from(place).expect("entries are numbered in 16 bits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ByField, Crossed, cut_behind_first};
+    use crate::compile::sweep::{Vectors, sweep};
+
+    /// One field with these entries, each of one range below 10.
+    fn field(ranges: &[std::ops::Range<u32>]) -> Vectors {
+        sweep(10, ranges.iter().map(std::slice::from_ref)).1
+    }
+
+    /// Two entries that differ in the source, before a third that holds all.
+    fn by_field() -> ByField {
+        let all = || field(&[0..10, 0..10, 0..10]);
+        ByField {
+            sources: field(&[0..4, 4..6, 0..10]),
+            destinations: field(&[0..5, 0..5, 0..10]),
+            source_ports: all(),
+            destination_ports: all(),
+            protocols: all(),
+        }
+    }
+
+    #[test]
+    fn pairs_with_one_outcome_share_a_row() {
+        let crossed = Crossed::build(&by_field(), 3, usize::MAX).expect("there is room");
+        // Three classes of sources by two of destinations, and of ports and protocols nothing is told apart.
+        assert_eq!((crossed.rows.len(), crossed.columns.len()), (6, 1));
+        let mut first = crossed.first.to_vec();
+        first.sort_unstable();
+        assert_eq!(first, [0, 1, 2]);
+    }
+
+    #[test]
+    fn tables_are_laid_out_to_the_last_byte_of_their_room_and_not_beyond() {
+        let bytes = (6 + 1 + 3) * 2;
+        assert!(Crossed::build(&by_field(), 3, bytes).is_some());
+        assert!(Crossed::build(&by_field(), 3, bytes - 1).is_none());
+    }
+
+    #[test]
+    fn what_stands_behind_the_first_deciding_entry_is_cut() {
+        let mut held = [0b1110, u64::MAX, 1];
+        cut_behind_first(&mut held, &[0, 0b1000, u64::MAX]);
+        assert_eq!(held, [0b1110, 0b1111, 0]);
+        cut_behind_first(&mut held, &[0b1001, 0, 0]);
+        assert_eq!(held, [0b1110, 0, 0]);
+        cut_behind_first(&mut held, &[0, u64::MAX, 0]);
+        assert_eq!(held, [0b1110, 0, 0]);
+    }
 }

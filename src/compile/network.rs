@@ -284,7 +284,7 @@ fn tables(
     let endpoints = routes.iter().map(|table| &*table.service_endpoints.known);
     let cells = Cells::build(sets.chain(endpoints).chain(behind_gateway).chain(&topology));
 
-    let mut pools = Pools::default();
+    let mut pools = Pools::for_classifiers(entries.len());
     for (policy, entries) in policies.iter_mut().chain(admin_policies).zip(entries) {
         policy.compile(&cells, &mut pools, entries);
     }

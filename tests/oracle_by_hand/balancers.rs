@@ -8,7 +8,7 @@ use nsgsim::model::prefix::PortRange;
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::unknown::{Feature, Unknown};
 use nsgsim::model::verdict::{
-    Answer, BalancerFault, Note, Reason, RouteEnd, Translation, Verdict, VerdictKind,
+    Answer, BalancerFault, Note, Reason, RouteEnd, Snat, Translation, Verdict, VerdictKind,
 };
 
 use crate::build::balancer::Balance;
@@ -207,13 +207,15 @@ fn lb_6_backends_that_disagree_make_it_mixed() {
     assert_eq!(answer.translation, Translation::default());
     let kinds: Vec<_> = answer.backends.iter().map(|tried| tried.verdict.kind()).collect();
     assert_eq!(kinds, [VerdictKind::Allow, VerdictKind::Deny]);
-    // Nor is it told how the packet left on its way to a public frontend.
+    // How the packet left on its way to a public frontend is the same for all (SIM-10); where it came, is not.
     at.net.network.balance(at.lb, &at.public, &at.pool, "tcp 80 -> 8080");
     at.net.nic_nsg(at.net.b1, "nsg-b1", &["in 100 allow * * * -> * *"]);
     at.net.public(at.net.a1, "203.0.113.4", Some(PublicIpSku::Basic));
     let packet = tcp("10.0.1.4:1000", "203.0.113.100:80");
     let answer = at.net.oracle().path(Origin::Nic(at.net.a1), &packet, 0, None);
-    assert_eq!((answer.verdict, answer.translation), (Verdict::Mixed(at.lb), Translation::default()));
+    let source = Some(ip("203.0.113.4"));
+    let translation = Translation { destination: None, snat: Some(Snat::InstancePublicIp), source };
+    assert_eq!((answer.verdict, answer.translation), (Verdict::Mixed(at.lb), translation));
 }
 
 #[test]
