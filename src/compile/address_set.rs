@@ -288,6 +288,7 @@ mod tests {
         grown.insert(prefix("::/0"));
         assert_eq!(grown, set(&["10.0.0.0/24", "::/0"]));
     }
+
     #[test]
     fn a_set_shows_its_fewest_prefixes() {
         let shown = format!("{:?}", set(&["10.0.0.128/25", "10.0.0.0/25", "fd00::/16"]));

@@ -248,16 +248,13 @@ impl<'c> Builder<'c> {
     /// What the inventory lacks so that nobody can tell who has an address.
     fn hidden_owner(&self, vnet: VnetIndex, address: IpAddr) -> Option<ResourceId> {
         let network = &self.compiled.network;
-        let vnet_id = &network.vnets[vnet.get()].id;
-        let endpoint = network.private_endpoints.iter().find(|endpoint| {
-            let may_be_here = match &endpoint.subnet {
-                None => true,
-                Some(Reference::Missing(subnet)) => subnet.parent(1).as_ref() == Some(vnet_id),
-                Some(Reference::Here(_)) => false,
-            };
-            may_be_here && endpoint.addresses.contains(&address)
-        });
-        self.missing_subnet_of(vnet, address).or_else(|| endpoint.map(|endpoint| endpoint.id.clone()))
+        let endpoint = || {
+            network.private_endpoints.iter().find(|endpoint| {
+                endpoint.addresses.contains(&address)
+                    && self.missing_in(vnet, endpoint.subnet.as_ref(), &endpoint.id).is_some()
+            })
+        };
+        self.missing_subnet_of(vnet, address).or_else(|| endpoint().map(|endpoint| endpoint.id.clone()))
     }
 
     /// Nobody of the inventory has the address, and nobody may have it (SIM-7).
@@ -277,17 +274,28 @@ impl<'c> Builder<'c> {
     /// The subnet of an interface with this address that may be in the network, where the inventory lacks the subnet.
     fn missing_subnet_of(&self, vnet: VnetIndex, address: IpAddr) -> Option<ResourceId> {
         let network = &self.compiled.network;
-        let vnet = &network.vnets[vnet.get()].id;
         self.compiled.places.stray(address).iter().find_map(|nic| {
             let nic = &network.nics[nic.get()];
-            match &nic.subnet {
-                Some(Reference::Missing(subnet)) => {
-                    (subnet.parent(1).as_ref() == Some(vnet)).then(|| subnet.clone())
-                }
-                None => Some(nic.id.clone()),
-                Some(Reference::Here(_)) => None,
-            }
+            self.missing_in(vnet, nic.subnet.as_ref(), &nic.id)
         })
+    }
+
+    /// What the inventory lacks of where `holder` stands, if that may be in the network: the ID of a missing subnet says
+    /// whose it is (TOP-5).
+    fn missing_in(
+        &self,
+        vnet: VnetIndex,
+        subnet: Option<&Reference<SubnetIndex>>,
+        holder: &ResourceId,
+    ) -> Option<ResourceId> {
+        let vnet = &self.compiled.network.vnets[vnet.get()].id;
+        match subnet {
+            Some(Reference::Missing(subnet)) => {
+                (subnet.parent(1).as_ref() == Some(vnet)).then(|| subnet.clone())
+            }
+            None => Some(holder.clone()),
+            Some(Reference::Here(_)) => None,
+        }
     }
 
     fn take(&mut self, route: RouteStep) {
