@@ -12,7 +12,7 @@ use get_size2::{GetSize, StandardTracker};
 use ipnet::{Ipv4Net, Ipv6Net};
 use nsgsim::compile::address_set::AddressSet;
 use nsgsim::compile::cells::Cells;
-use nsgsim::compile::classifier::{Classifier, Entry, Key, Pools};
+use nsgsim::compile::classifier::{Classifier, Entry, Form, Key, NO_ENTRY, Pools};
 use nsgsim::compile::ports::{PortSet, ProtocolSet};
 use nsgsim::model::prefix::{PortRange, Prefix, host};
 use nsgsim::model::rule::Protocol;
@@ -115,8 +115,8 @@ fn key(cells: &Cells, packet: &Packet) -> Key {
         source: cells.find(packet.source),
         destination: cells.find(packet.destination),
         protocol: packet.protocol,
-        source_port: Some(packet.source_port),
-        destination_port: Some(packet.destination_port),
+        source_port: packet.source_port.into(),
+        destination_port: packet.destination_port.into(),
     }
 }
 
@@ -132,17 +132,27 @@ fn classify(criterion: &mut Criterion) {
         let packets = packets(&mut rng, &entries, 4_096);
         let cells = cells_of(&entries);
         group.throughput(Throughput::Elements(packets.len() as u64));
-        for room in [usize::MAX, 0] {
-            let classifier = Classifier::build(&cells, &mut Pools::with_room(room), &entries);
+        for form in [Form::Crossed, Form::Split, Form::Vectors] {
+            let classifier = Classifier::build(&cells, &mut Pools::of_form(form), &entries);
             for packet in &packets {
                 let place = classifier.first_match(&key(&cells, packet)).map(|place| place as usize);
                 assert_eq!(place, linear(&entries, packet), "compiled and linear agree");
             }
-            let name = format!("{:?}, room {room}", classifier.form());
+            let name = format!("{form:?}, one by one");
             group.bench_function(BenchmarkId::new(name, count), |bencher| {
                 bencher.iter(|| {
                     let places = packets.iter().map(|packet| classifier.first_match(&key(&cells, packet)));
                     black_box(places.flatten().map(u64::from).sum::<u64>())
+                });
+            });
+            let name = format!("{form:?}, in batches");
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                let (mut keys, mut found) = (Vec::new(), vec![NO_ENTRY; packets.len()]);
+                bencher.iter(|| {
+                    keys.clear();
+                    keys.extend(packets.iter().map(|packet| key(&cells, packet)));
+                    classifier.first_matches(&keys, &mut found);
+                    black_box(found.iter().copied().map(u64::from).sum::<u64>())
                 });
             });
         }

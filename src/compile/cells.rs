@@ -8,6 +8,8 @@ use get_size2::GetSize;
 use hashbrown::{HashMap, HashSet};
 
 use super::address_set::{AddressSet, Number};
+use super::intervals::Intervals;
+use super::nodes::Nodes;
 use super::trie::Trie;
 
 /// A number for addresses that no set of a [`Cells`] tells apart.
@@ -23,7 +25,8 @@ pub struct Cell(pub u32);
 /// Every given set is a union of cells, and so is every union, intersection or difference of given sets.
 #[derive(Clone, Debug, GetSize)]
 pub struct Cells {
-    v4: Trie<u32>,
+    v4: Nodes,
+    v4_intervals: Intervals<u32>,
     v6: Trie<u128>,
     /// By cell: its lowest address.
     #[get_size(size_fn = addresses_bytes)]
@@ -35,11 +38,6 @@ pub struct Cells {
 fn addresses_bytes(addresses: &[IpAddr]) -> usize {
     size_of_val(addresses)
 }
-
-/// IPv4 tables are small enough to go without scans: an address costs three loads at most.
-const SCAN_LIMIT_V4: usize = 0;
-/// Up to eight first addresses lie in two cache lines or three, which costs no more than one further block.
-const SCAN_LIMIT_V6: usize = 8;
 
 impl Cells {
     /// Cuts the address families by the borders of the sets. The same set may come many times.
@@ -60,12 +58,14 @@ impl Cells {
         let mut cells = Numbering::default();
         let (starts, signatures) = intervals(borders_v4);
         let numbers = cells.number(&signatures, |interval| Ipv4Addr::from(starts[interval]).into());
-        let v4 = Trie::build(starts, numbers, SCAN_LIMIT_V4);
+        let v4_intervals = Intervals::new(starts, numbers);
+        let v4 = Nodes::build(&v4_intervals);
         let (starts, signatures) = intervals(borders_v6);
         let numbers = cells.number(&signatures, |interval| Ipv6Addr::from(starts[interval]).into());
-        let v6 = Trie::build(starts, numbers, SCAN_LIMIT_V6);
+        let v6 = Trie::build(Intervals::new(starts, numbers));
         Self {
             v4,
+            v4_intervals,
             v6,
             first_addresses: cells.first_addresses.into(),
             interval_counts: cells.interval_counts.into(),
@@ -76,10 +76,27 @@ impl Cells {
     #[inline]
     #[must_use]
     pub fn find(&self, address: IpAddr) -> Cell {
-        Cell(match address {
-            IpAddr::V4(address) => self.v4.find(address.into()),
-            IpAddr::V6(address) => self.v6.find(address.into()),
-        })
+        match address {
+            IpAddr::V4(address) => self.find_v4(address.into()),
+            IpAddr::V6(address) => Cell(self.v6.find(address.into())),
+        }
+    }
+
+    /// The cell of an IPv4 address, given as a number.
+    #[inline]
+    #[must_use]
+    pub fn find_v4(&self, address: u32) -> Cell {
+        Cell(self.v4.find(address))
+    }
+
+    /// The cells of many IPv4 addresses, whose loads do not wait for each other.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many places for cells as addresses.
+    pub fn find_each_v4(&self, addresses: &[u32], cells: &mut [Cell]) {
+        assert_eq!(addresses.len(), cells.len(), "there is a place for each cell");
+        self.v4.find_each(addresses, cells);
     }
 
     /// The cells that make up a set, as ranges, sorted, with a gap between any two.
@@ -89,10 +106,10 @@ impl Cells {
     pub fn cells_of(&self, set: &AddressSet) -> Option<Vec<Range<u32>>> {
         let mut cells = Vec::new();
         for (first, last) in set.ranges_v4() {
-            cells.extend_from_slice(self.v4.cells_between(first, last)?);
+            cells.extend_from_slice(self.v4_intervals.cells_between(first, last)?);
         }
         for (first, last) in set.ranges_v6() {
-            cells.extend_from_slice(self.v6.cells_between(first, last)?);
+            cells.extend_from_slice(self.v6.intervals().cells_between(first, last)?);
         }
         // The stable sort makes use of ascending stretches, and cells mostly ascend with their addresses.
         cells.sort();
@@ -113,7 +130,7 @@ impl Cells {
     /// The addresses of some cells, given as sorted ranges: the way back from [`Cells::cells_of`].
     #[must_use]
     pub fn addresses_of(&self, cells: &[Range<u32>]) -> AddressSet {
-        AddressSet::from_ranges(chosen(&self.v4, cells), chosen(&self.v6, cells))
+        AddressSet::from_ranges(chosen(&self.v4_intervals, cells), chosen(self.v6.intervals(), cells))
     }
 
     /// How many cells there are; their numbers run from 0.
@@ -191,10 +208,10 @@ fn intervals<A: Number>(mut borders: Vec<(A, u128)>) -> (Vec<A>, Vec<u128>) {
 }
 
 /// The intervals of one family that lie in the cells, as ranges of addresses.
-fn chosen<A: Number>(trie: &Trie<A>, cells: &[Range<u32>]) -> Vec<(A, A)> {
+fn chosen<A: Number>(intervals: &Intervals<A>, cells: &[Range<u32>]) -> Vec<(A, A)> {
     let is_chosen = |cell| {
         let behind = cells.partition_point(|range| range.start <= cell);
         behind > 0 && cells[behind - 1].contains(&cell)
     };
-    trie.intervals().filter(|&(_, _, cell)| is_chosen(cell)).map(|(first, last, _)| (first, last)).collect()
+    intervals.each().filter(|&(_, _, cell)| is_chosen(cell)).map(|(first, last, _)| (first, last)).collect()
 }

@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use super::address_set::AddressSet;
 use super::cells::{Cell, Cells};
-use super::crossed::{ByField, Crossed};
+use super::lanes::{Batch, Lanes, dispatch};
 use super::paged::{PagePool, PagedMap};
-use super::ports::{NO_PORT, PLACES, PortSet, PortTable, ProtocolSet};
+use super::part::{self, Ingredients, Part};
+use super::ports::{PortPlace, PortSet, ProtocolSet};
+use super::services::{PortTables, Service, ServiceClasses, Services};
 use super::sweep::{Vectors, sweep};
-use crate::model::prefix::PortRange;
+use super::vectors::{self, Chunk};
 use crate::model::rule::Protocol;
 
 /// What one rule looks at. A packet fits if all five fields hold it (NSG-7).
@@ -39,20 +41,22 @@ pub struct Key {
     pub source: Cell,
     /// The cell of the destination address.
     pub destination: Cell,
+    /// Source port.
+    pub source_port: PortPlace,
+    /// Destination port.
+    pub destination_port: PortPlace,
     /// IP protocol.
     pub protocol: Protocol,
-    /// Source port; `None` if the packet carries no ports (NSG-10).
-    pub source_port: Option<u16>,
-    /// Destination port; `None` if the packet carries no ports (NSG-10).
-    pub destination_port: Option<u16>,
 }
 
 /// What classifiers share, while they are built. Good for one [`Cells`]; dropped when all are built.
 #[derive(Debug)]
 pub struct Pools {
     pages: PagePool,
-    /// How many bytes the cross-products of one classifier may take.
-    crossed_bytes: usize,
+    ports: PortTables,
+    /// How many bytes the tables of one classifier may take, beside those that it shares.
+    table_bytes: usize,
+    form: Option<Form>,
     /// The cells of each set met, by where the set lies. Each set is held, so that no other comes to lie there.
     by_place: HashMap<usize, (Arc<AddressSet>, CellRanges), FixedState>,
     by_content: HashMap<Arc<AddressSet>, CellRanges, FixedState>,
@@ -60,27 +64,43 @@ pub struct Pools {
 
 type CellRanges = Arc<[Range<u32>]>;
 
-/// What the cross-products of all classifiers may take together.
-const MOST_CROSSED_BYTES: usize = 64 << 20;
+/// What the tables of all classifiers may take together, beside those that they share.
+const MOST_TABLE_BYTES: usize = 128 << 20;
 
-/// What those of one classifier may take: larger ones miss the caches so often that AND-ing a few words is faster
-/// (`cargo bench --bench classify`).
-const MOST_CROSSED_BYTES_EACH: usize = 1 << 20;
+/// What the tables of one classifier may take.
+const MOST_TABLE_BYTES_EACH: usize = 64 << 20;
+
+/// What the maps from cells to classes of all classifiers may take where each is in one piece.
+const MOST_FLAT_BYTES: usize = 32 << 20;
+
+/// How much work may go into finding out whether one part does: a hundredth of a second.
+const ONE_PART_WORK: usize = 1 << 22;
+
+/// Up to this size one part is taken without a look at several.
+const SMALL_BYTES: usize = 128 << 10;
 
 impl Pools {
-    /// Pools for so many classifiers. Each has the same room for cross-products, so that its form hangs on none before
-    /// it.
+    /// Pools for so many classifiers. Each has the same room for tables, so that its form hangs on none before it.
     #[must_use]
     pub fn for_classifiers(count: usize) -> Self {
-        Self::with_room((MOST_CROSSED_BYTES / count.max(1)).min(MOST_CROSSED_BYTES_EACH))
+        let count = count.max(1);
+        // Two maps for each of four parts.
+        let flat_length = MOST_FLAT_BYTES / count / 8 / size_of::<u16>();
+        Self::new((MOST_TABLE_BYTES / count).min(MOST_TABLE_BYTES_EACH), flat_length, None)
     }
 
-    /// Pools for classifiers whose cross-products take no more than so many bytes each.
+    /// Pools for classifiers of one form, whatever that takes, as far as their entries can be laid out in it.
     #[must_use]
-    pub fn with_room(crossed_bytes: usize) -> Self {
+    pub fn of_form(form: Form) -> Self {
+        Self::new(usize::MAX, usize::MAX, Some(form))
+    }
+
+    fn new(table_bytes: usize, flat_length: usize, form: Option<Form>) -> Self {
         Self {
-            pages: PagePool::default(),
-            crossed_bytes,
+            pages: PagePool::with_flat(flat_length),
+            ports: PortTables::default(),
+            table_bytes,
+            form,
             by_place: HashMap::default(),
             by_content: HashMap::default(),
         }
@@ -103,9 +123,36 @@ impl Pools {
 /// Finds the first entry that a packet fits. Never changes once built; all threads share it.
 #[derive(Clone, Debug, GetSize)]
 pub struct Classifier {
-    fields: Fields,
     matching: Matching,
 }
+
+/// How entries are kept.
+#[derive(Clone, Debug, GetSize)]
+enum Matching {
+    /// Laid out in parts, of which the answer that stands ahead counts.
+    Parts(Services, Box<[Part]>),
+    /// Chunks in the order of their entries.
+    Vectors(Box<[Chunk]>),
+}
+
+/// How a classifier keeps its entries. All forms give the same answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// The pairs of both addresses' classes crossed with ports and protocol (recursive flow classification).
+    Crossed,
+    /// The same for several parts of the entries, by which of their sides are wide: crossing narrow sources with wide
+    /// destinations with wide sources and narrow destinations would multiply them.
+    Split,
+    /// A bit for each entry and class: a look-up AND-s the words of five classes.
+    Vectors,
+}
+
+/// In place of an entry: none fits.
+pub const NO_ENTRY: u32 = u32::MAX;
+
+/// How many packets go through a step together: enough that the loads of one wait for those of none before it.
+pub(super) const BATCH: usize = 64;
 
 impl Classifier {
     /// Compiles entries, first of them first.
@@ -116,148 +163,226 @@ impl Classifier {
     /// or sets of which it is made.
     #[must_use]
     pub fn build(cells: &Cells, pools: &mut Pools, entries: &[Entry]) -> Self {
-        let length = u32::try_from(cells.len()).expect("cells are numbered in 32 bits");
-        let (source, sources) =
-            addresses(length, pools, entries, |pools, entry| pools.cells_of(cells, &entry.source));
-        let (destination, destinations) =
-            addresses(length, pools, entries, |pools, entry| pools.cells_of(cells, &entry.destination));
-        let (source_port, source_ports) = ports(pools, entries, |entry| &entry.source_ports);
-        let (destination_port, destination_ports) = ports(pools, entries, |entry| &entry.destination_ports);
-        let (protocol, protocols) = protocols(entries);
-        let by_field = ByField { sources, destinations, source_ports, destination_ports, protocols };
-        let matching = match Crossed::build(&by_field, entries.len(), pools.crossed_bytes) {
-            Some(crossed) => Matching::Crossed(crossed),
-            None => Matching::Vectors(by_field),
+        let builder = Builder::new(cells, pools, entries);
+        let matching = match pools.form {
+            Some(Form::Vectors) => None,
+            form => builder.parts(pools, form),
         };
-        Self { fields: Fields { source, destination, source_port, destination_port, protocol }, matching }
+        Self { matching: matching.unwrap_or_else(|| builder.vectors(pools)) }
     }
 
     /// The place of the first entry that the packet fits.
     #[inline]
     #[must_use]
     pub fn first_match(&self, key: &Key) -> Option<u32> {
-        self.matching.first(&self.fields.classes(key))
+        match &self.matching {
+            Matching::Parts(services, parts) => {
+                let class = services.class(key);
+                let first = parts.iter().map(|part| part.first_match(services, key, class)).min();
+                first.filter(|&place| place != NO_ENTRY)
+            }
+            Matching::Vectors(chunks) => {
+                let mut ahead = 0;
+                chunks.iter().find_map(|chunk| {
+                    let found = chunk.first_match(key).map(|place| ahead + place);
+                    ahead += vectors::CHUNK as u32;
+                    found
+                })
+            }
+        }
+    }
+
+    /// For each packet the place of the first entry that it fits, or [`NO_ENTRY`].
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many places for answers as packets.
+    pub fn first_matches(&self, keys: &[Key], found: &mut [u32]) {
+        assert_eq!(keys.len(), found.len(), "there is a place for each answer");
+        match &self.matching {
+            Matching::Parts(services, parts) => dispatch(FirstMatches { services, parts, keys, found }),
+            Matching::Vectors(_) => {
+                for (found, key) in found.iter_mut().zip(keys) {
+                    *found = self.first_match(key).unwrap_or(NO_ENTRY);
+                }
+            }
+        }
     }
 
     /// How the entries are kept.
     #[must_use]
     pub fn form(&self) -> Form {
-        match self.matching {
-            Matching::Crossed(_) => Form::Crossed,
+        match &self.matching {
+            Matching::Parts(_, parts) if parts.len() == 1 => Form::Crossed,
+            Matching::Parts(..) => Form::Split,
             Matching::Vectors(_) => Form::Vectors,
         }
     }
 }
 
-/// From the fields of a packet to their classes.
-#[derive(Clone, Debug, GetSize)]
-struct Fields {
-    source: Arc<PagedMap>,
-    destination: Arc<PagedMap>,
-    source_port: PortTable,
-    destination_port: PortTable,
-    protocol: Box<[u8; 256]>,
+struct FirstMatches<'a> {
+    services: &'a Services,
+    parts: &'a [Part],
+    keys: &'a [Key],
+    found: &'a mut [u32],
 }
 
-/// The class of each field of a packet.
-pub(super) struct Classes {
-    pub(super) source: u32,
-    pub(super) destination: u32,
-    pub(super) source_port: u32,
-    pub(super) destination_port: u32,
-    pub(super) protocol: u32,
-}
-
-impl Fields {
-    #[inline]
-    fn classes(&self, key: &Key) -> Classes {
-        Classes {
-            source: self.source.get(key.source.0),
-            destination: self.destination.get(key.destination.0),
-            source_port: self.source_port.class(key.source_port),
-            destination_port: self.destination_port.class(key.destination_port),
-            protocol: self.protocol[usize::from(key.protocol.0)].into(),
+impl Batch for FirstMatches<'_> {
+    #[inline(always)]
+    fn run(self, _lanes: impl Lanes) {
+        let Self { services, parts, keys, found } = self;
+        let mut classes = [0; BATCH];
+        for (keys, found) in keys.chunks(BATCH).zip(found.chunks_mut(BATCH)) {
+            services.classes(keys, &mut classes);
+            found.fill(NO_ENTRY);
+            for part in parts {
+                part.first_matches(services, keys, &classes, found);
+            }
         }
     }
 }
 
-/// From classes to the first entry that holds all of them.
-///
-/// Nothing but [`Classes`] goes in: another form of the same answer can stand here without the rest knowing.
-#[derive(Clone, Debug, GetSize)]
-enum Matching {
-    Crossed(Crossed),
-    Vectors(ByField),
-}
-
-/// How a classifier keeps its entries. All forms give the same answers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Form {
-    /// Cross-products of the fields' classes, down to the first entry.
-    Crossed,
-    /// A bit for each entry and class: a look-up AND-s the words of five classes.
-    Vectors,
-}
-
-impl Matching {
-    #[inline]
-    fn first(&self, classes: &Classes) -> Option<u32> {
-        match self {
-            Self::Crossed(crossed) => crossed.first(classes),
-            Self::Vectors(by_field) => by_field.first(classes),
-        }
-    }
-}
-
-fn addresses(
+/// What the fields of the entries hold, ready to be laid out.
+struct Builder {
+    /// How many cells there are.
     length: u32,
-    pools: &mut Pools,
-    entries: &[Entry],
-    cells_of: impl Fn(&mut Pools, &Entry) -> CellRanges,
-) -> (Arc<PagedMap>, Vectors) {
-    let ranges: Vec<CellRanges> = entries.iter().map(|entry| cells_of(pools, entry)).collect();
-    let (runs, vectors) = sweep(length, ranges.iter().map(|ranges| &ranges[..]));
-    (pools.pages.map(length as usize, &runs), vectors)
+    sources: Vec<CellRanges>,
+    destinations: Vec<CellRanges>,
+    services: Vec<Service>,
+    /// For each entry the position of its service.
+    service_of: Vec<usize>,
 }
 
-fn ports(pools: &mut Pools, entries: &[Entry], field: impl Fn(&Entry) -> &PortSet) -> (PortTable, Vectors) {
-    let places = |entry| -> Vec<Range<u32>> {
-        let set = field(entry);
-        let range = |range: &PortRange| u32::from(range.first())..u32::from(range.last()) + 1;
-        let mut places: Vec<Range<u32>> = set.ranges().iter().map(range).collect();
-        // The place of a packet without ports lies behind the last port (NSG-10).
-        if set.contains(None) {
-            match places.last_mut() {
-                Some(last) if last.end == NO_PORT => last.end = PLACES,
-                _ => places.push(NO_PORT..PLACES),
-            }
+impl Builder {
+    fn new(cells: &Cells, pools: &mut Pools, entries: &[Entry]) -> Self {
+        let mut services = Vec::new();
+        let mut known: HashMap<Service, usize, FixedState> = HashMap::default();
+        let service_of = entries.iter().map(|entry| {
+            let service = Service {
+                source_ports: entry.source_ports.clone(),
+                destination_ports: entry.destination_ports.clone(),
+                protocols: entry.protocols,
+            };
+            *known.entry(service).or_insert_with_key(|service| {
+                services.push(service.clone());
+                services.len() - 1
+            })
+        });
+        let service_of = service_of.collect();
+        Self {
+            length: u32::try_from(cells.len()).expect("cells are numbered in 32 bits"),
+            sources: entries.iter().map(|entry| pools.cells_of(cells, &entry.source)).collect(),
+            destinations: entries.iter().map(|entry| pools.cells_of(cells, &entry.destination)).collect(),
+            services,
+            service_of,
         }
-        places
-    };
-    let ranges: Vec<Vec<Range<u32>>> = entries.iter().map(places).collect();
-    let (runs, vectors) = sweep(PLACES, ranges.iter().map(Vec::as_slice));
-    (PortTable::build(&mut pools.pages, &runs), vectors)
-}
-
-fn protocols(entries: &[Entry]) -> (Box<[u8; 256]>, Vectors) {
-    let numbers = |entry: &Entry| -> Vec<Range<u32>> {
-        let mut ranges: Vec<Range<u32>> = Vec::new();
-        for number in (0..=u8::MAX).filter(|&number| entry.protocols.contains(Protocol(number))) {
-            let number = u32::from(number);
-            match ranges.last_mut() {
-                Some(open) if open.end == number => open.end += 1,
-                _ => ranges.push(number..number + 1),
-            }
-        }
-        ranges
-    };
-    let ranges: Vec<Vec<Range<u32>>> = entries.iter().map(numbers).collect();
-    let (runs, vectors) = sweep(256, ranges.iter().map(Vec::as_slice));
-    let mut classes = Box::new([0; 256]);
-    for run in &runs {
-        let class = u8::try_from(run.id).expect("256 protocols make 256 classes at most");
-        classes[run.first as usize..].fill(class);
     }
-    (classes, vectors)
+
+    /// The classes of one side of some entries, and which of these hold each.
+    fn side(&self, pools: &mut Pools, side: &[CellRanges], places: &[u32]) -> (Arc<PagedMap>, Vectors) {
+        let ranges: Vec<&[Range<u32>]> = places.iter().map(|&place| &*side[place as usize]).collect();
+        let (runs, vectors) = sweep(self.length, ranges.into_iter());
+        (pools.pages.map(self.length as usize, &runs), vectors)
+    }
+
+    fn parts(&self, pools: &mut Pools, form: Option<Form>) -> Option<Matching> {
+        let asked: Vec<&Service> = self.services.iter().collect();
+        let services = Services::build(&mut pools.ports, &asked)?;
+        let room = pools.table_bytes.checked_sub(services.get_heap_size())?;
+        let all: Vec<u32> = (0..).zip(&self.service_of).map(|(place, _)| place).collect();
+        let one = match form {
+            Some(Form::Split) => None,
+            _ if all.len() > part::MOST_ENTRIES => None,
+            _ => self.part(pools, &services, &all, room, ONE_PART_WORK),
+        };
+        let several = match &one {
+            Some(part) if form == Some(Form::Crossed) || part.table_bytes() <= SMALL_BYTES => None,
+            _ if form == Some(Form::Crossed) => None,
+            _ => self.split(pools, &services, &all, room),
+        };
+        let cost = |parts: &[Part]| parts.iter().map(|part| part.cost(services.held())).sum::<usize>();
+        let parts = match (one, several) {
+            (None, None) => return None,
+            (Some(one), None) => vec![one],
+            (None, Some(several)) => several,
+            (Some(one), Some(several)) => {
+                let one = vec![one];
+                if cost(&one) <= cost(&several) { one } else { several }
+            }
+        };
+        Some(Matching::Parts(services, parts.into()))
+    }
+
+    fn part(
+        &self,
+        pools: &mut Pools,
+        services: &Services,
+        places: &[u32],
+        room: usize,
+        most_work: usize,
+    ) -> Option<Part> {
+        let number = |place: &u32| {
+            u16::try_from(self.service_of[*place as usize] + 1).expect("services are numbered in 16 bits")
+        };
+        let ingredients = Ingredients {
+            sources: self.side(pools, &self.sources, places),
+            destinations: self.side(pools, &self.destinations, places),
+            service_of: places.iter().map(number).collect(),
+            places,
+        };
+        Part::build(services, ingredients, room, most_work)
+    }
+
+    /// Parts by which sides are wide; nothing where they take more than there is room.
+    fn split(&self, pools: &mut Pools, services: &Services, all: &[u32], room: usize) -> Option<Vec<Part>> {
+        let (wide_sources, wide_destinations) =
+            (wide(self.length, &self.sources), wide(self.length, &self.destinations));
+        let mut groups: [Vec<u32>; 4] = Default::default();
+        for &place in all {
+            let group = 2 * usize::from(wide_sources[place as usize])
+                + usize::from(wide_destinations[place as usize]);
+            groups[group].push(place);
+        }
+        let mut rest = room;
+        let mut parts = Vec::new();
+        for places in groups.iter().flat_map(|group| group.chunks(part::MOST_ENTRIES)) {
+            let part = self.part(pools, services, places, rest, part::MOST_WORK)?;
+            rest -= part.table_bytes();
+            parts.push(part);
+        }
+        Some(parts)
+    }
+
+    fn vectors(&self, pools: &mut Pools) -> Matching {
+        let all: Vec<u32> = (0..).zip(&self.service_of).map(|(place, _)| place).collect();
+        let chunk = |places: &[u32]| {
+            let services: Vec<&Service> =
+                places.iter().map(|&place| &self.services[self.service_of[place as usize]]).collect();
+            Chunk::new(
+                self.side(pools, &self.sources, places),
+                self.side(pools, &self.destinations, places),
+                ServiceClasses::new(&services),
+                &mut pools.ports,
+            )
+        };
+        Matching::Vectors(all.chunks(vectors::CHUNK).map(chunk).collect())
+    }
+}
+
+/// A side is wide that holds an eighth of the borders of all: most of what others tell apart lies inside it.
+const WIDE_SHARE: usize = 8;
+
+/// Which sides are wide.
+fn wide(length: u32, sides: &[CellRanges]) -> Vec<bool> {
+    let mut borders: Vec<u32> =
+        sides.iter().flat_map(|ranges| ranges.iter()).flat_map(|range| [range.start, range.end]).collect();
+    borders.retain(|&border| border < length);
+    borders.sort_unstable();
+    borders.dedup();
+    let below = |number: u32| borders.partition_point(|&border| border < number);
+    let is_wide = |ranges: &CellRanges| {
+        let inside: usize = ranges.iter().map(|range| below(range.end) - below(range.start)).sum();
+        inside * WIDE_SHARE >= borders.len()
+    };
+    sides.iter().map(is_wide).collect()
 }

@@ -1,4 +1,4 @@
-//! Maps from a dense range of numbers to small ids, in pages that maps share.
+//! Maps from a dense range of numbers to small ids, in one piece or in pages that maps share.
 
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ const PAGE_LENGTH: usize = 256;
 
 type Page<I> = [I; PAGE_LENGTH];
 
-/// Numbers from 0 up to some length, each with an id: two loads a look-up.
+/// Numbers from 0 up to some length, each with an id: one load a look-up where the pool has room for it, otherwise
+/// three, one after the other.
 ///
 /// Pages with the same content exist once in all maps of one [`PagePool`], and so do whole maps. A policy that
 /// knows a few subnets is almost all one page, and policies with the same tags share what the tags look like.
@@ -22,6 +23,8 @@ pub struct PagedMap {
 
 #[derive(Clone, Debug, GetSize)]
 enum Pages {
+    /// Without pages.
+    Flat(Box<[u16]>),
     Narrow(Box<[Arc<Page<u16>>]>),
     /// For a map with an id above 65,535.
     Wide(Box<[Arc<Page<u32>>]>),
@@ -38,14 +41,24 @@ impl PagedMap {
     pub fn get(&self, number: u32) -> u32 {
         let (page, entry) = (number as usize / PAGE_LENGTH, number as usize % PAGE_LENGTH);
         match &self.pages {
+            Pages::Flat(ids) => ids[number as usize].into(),
             Pages::Narrow(pages) => pages[page][entry].into(),
             Pages::Wide(pages) => pages[page][entry],
+        }
+    }
+
+    /// The ids, where they are in one piece.
+    #[inline]
+    pub(super) fn flat(&self) -> Option<&[u16]> {
+        match &self.pages {
+            Pages::Flat(ids) => Some(ids),
+            Pages::Narrow(_) | Pages::Wide(_) => None,
         }
     }
 }
 
 /// From `first` on, up to the next run, all numbers have the same id.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Run {
     /// The first number.
     pub first: u32,
@@ -56,11 +69,20 @@ pub struct Run {
 /// Builds maps and keeps one copy of each page. Dropped once all are built: the maps own what they need.
 #[derive(Debug, Default)]
 pub struct PagePool {
+    /// Up to this length a map is in one piece.
+    flat_length: usize,
+    flat: HashMap<(usize, Box<[Run]>), Arc<PagedMap>, FixedState>,
     narrow: Shelf<u16>,
     wide: Shelf<u32>,
 }
 
 impl PagePool {
+    /// A pool whose maps are in one piece up to this length.
+    #[must_use]
+    pub fn with_flat(flat_length: usize) -> Self {
+        Self { flat_length, ..Self::default() }
+    }
+
     /// The map of the numbers below `length`; the runs ascend from number 0.
     ///
     /// # Panics
@@ -68,12 +90,25 @@ impl PagePool {
     /// If the first run does not begin at 0.
     pub fn map(&mut self, length: usize, runs: &[Run]) -> Arc<PagedMap> {
         assert_eq!(runs.first().map(|run| run.first), Some(0), "the first run begins at 0");
-        if runs.iter().all(|run| u16::try_from(run.id).is_ok()) {
+        let is_narrow = runs.iter().all(|run| u16::try_from(run.id).is_ok());
+        if is_narrow && length <= self.flat_length {
+            let flat = || Arc::new(PagedMap { pages: Pages::Flat(flat(length, runs)) });
+            Arc::clone(self.flat.entry((length, runs.into())).or_insert_with(flat))
+        } else if is_narrow {
             self.narrow.map(length, runs, Pages::Narrow)
         } else {
             self.wide.map(length, runs, Pages::Wide)
         }
     }
+}
+
+fn flat(length: usize, runs: &[Run]) -> Box<[u16]> {
+    let ends = runs[1..].iter().map(|run| run.first as usize).chain([length]);
+    let mut ids = Vec::with_capacity(length);
+    for (run, end) in runs.iter().zip(ends) {
+        ids.resize(end, narrowed(run.id));
+    }
+    ids.into()
 }
 
 /// The pages and maps of one width.

@@ -208,8 +208,8 @@ impl Policy {
             source,
             destination,
             protocol: packet.protocol,
-            source_port: packet.source_port.number(),
-            destination_port: packet.destination_port.number(),
+            source_port: packet.source_port.number().into(),
+            destination_port: packet.destination_port.number().into(),
         };
         let entry = self.classifier.as_ref()?.first_match(&key)?;
         let (place, certain) = self.entries[entry as usize];

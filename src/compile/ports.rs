@@ -1,10 +1,10 @@
 //! Sets of ports and of protocols.
 
-use std::sync::Arc;
-
+use foldhash::fast::FixedState;
 use get_size2::GetSize;
+use hashbrown::HashMap;
 
-use super::paged::{PagePool, PagedMap, Run};
+use super::paged::Run;
 use crate::model::prefix::PortRange;
 use crate::model::rule::{Protocol, ProtocolMatch};
 
@@ -135,31 +135,87 @@ impl ProtocolSet {
     }
 }
 
+/// A port, or the place behind all ports for a packet that carries none.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct PortPlace(u32);
+
+impl From<Option<u16>> for PortPlace {
+    #[inline]
+    fn from(port: Option<u16>) -> Self {
+        Self(port.map_or(NO_PORT, u32::from))
+    }
+}
+
+impl From<u16> for PortPlace {
+    #[inline]
+    fn from(port: u16) -> Self {
+        Self(port.into())
+    }
+}
+
 /// The place of a packet without ports, behind all ports.
 pub(super) const NO_PORT: u32 = u16::MAX as u32 + 1;
 /// How many places there are: all ports, and none.
 pub(super) const PLACES: u32 = NO_PORT + 1;
 
-/// The class of each port and of the packet that carries none.
+/// A number for each port and for the packet that carries none.
 ///
-/// In pages rather than one array of 65,537: a policy's ports are few pages, so that thousands of policies with
-/// ports of their own take kilobytes each. Policies that split the ports alike share the whole table.
+/// In pages rather than one array of 65,537: a policy's ports are few pages, which stay in the first-level cache.
+/// Policies that split the ports alike share the whole table.
 #[derive(Clone, Debug, GetSize)]
 pub struct PortTable {
-    map: Arc<PagedMap>,
+    /// For each page of places, where its numbers begin.
+    pages: Box<[u32; PAGES]>,
+    numbers: Box<[u32]>,
 }
 
+const PAGE_LENGTH: usize = 256;
+/// A power of two, so that no place needs a check; only the first of those behind the ports is used.
+const PAGES: usize = 512;
+
 impl PortTable {
-    /// The table of these runs of places.
-    pub(super) fn build(pool: &mut PagePool, runs: &[Run]) -> Self {
-        Self { map: pool.map(PLACES as usize, runs) }
+    /// The table of these runs of places, the first from 0 on: the id of each run, times `factor`.
+    pub(super) fn build(runs: &[Run], factor: u32) -> Self {
+        let mut known: HashMap<[u32; PAGE_LENGTH], u32, FixedState> = HashMap::default();
+        let (mut pages, mut numbers) = (Box::new([0; PAGES]), Vec::new());
+        let mut run = 0;
+        for (page, begin) in pages.iter_mut().enumerate() {
+            let mut content = [0; PAGE_LENGTH];
+            for (entry, number) in content.iter_mut().enumerate() {
+                let place = page * PAGE_LENGTH + entry;
+                while runs.get(run + 1).is_some_and(|run| run.first as usize <= place) {
+                    run += 1;
+                }
+                *number = runs[run].id * factor;
+            }
+            *begin = *known.entry(content).or_insert_with(|| {
+                numbers.extend(content);
+                u32::try_from(numbers.len() - PAGE_LENGTH).expect("no more than there are places")
+            });
+        }
+        Self { pages, numbers: numbers.into() }
     }
 
-    /// The class of a port, or of none.
-    #[inline]
-    #[must_use]
-    pub fn class(&self, port: Option<u16>) -> u32 {
-        self.map.get(port.map_or(NO_PORT, u32::from))
+    /// Where it lies, for a loop to keep at hand.
+    #[inline(always)]
+    pub(super) fn view(&self) -> PortView<'_> {
+        PortView { pages: &self.pages, numbers: &self.numbers }
+    }
+}
+
+/// Where a table of ports lies.
+#[derive(Clone, Copy)]
+pub(super) struct PortView<'t> {
+    pages: &'t [u32; PAGES],
+    numbers: &'t [u32],
+}
+
+impl PortView<'_> {
+    /// The number of a port, or of none.
+    #[inline(always)]
+    pub(super) fn number(self, PortPlace(place): PortPlace) -> u32 {
+        let begin = self.pages[place as usize / PAGE_LENGTH % PAGES];
+        self.numbers[begin as usize + place as usize % PAGE_LENGTH]
     }
 }
 

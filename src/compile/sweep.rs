@@ -16,14 +16,41 @@ use super::paged::Run;
 pub(super) struct Vectors {
     words: Box<[u64]>,
     words_each: usize,
+    count: usize,
+}
+
+/// Where vectors lie, for a loop to keep at hand.
+#[derive(Clone, Copy)]
+pub(super) struct VectorsView<'v> {
+    words: &'v [u64],
+    words_each: usize,
+}
+
+impl<'v> VectorsView<'v> {
+    /// The words of a class.
+    #[inline(always)]
+    pub(super) fn of(self, class: u32) -> &'v [u64] {
+        let first = class as usize * self.words_each;
+        &self.words[first..first + self.words_each]
+    }
 }
 
 impl Vectors {
+    /// Where they lie.
+    #[inline(always)]
+    pub(super) fn view(&self) -> VectorsView<'_> {
+        VectorsView { words: &self.words, words_each: self.words_each }
+    }
+
     /// The words of a class.
     #[inline]
     pub(super) fn of(&self, class: u32) -> &[u64] {
-        let first = class as usize * self.words_each;
-        &self.words[first..first + self.words_each]
+        self.view().of(class)
+    }
+
+    /// The words of each class in turn.
+    pub(super) fn each(&self) -> impl Iterator<Item = &[u64]> {
+        (0..).take(self.count()).map(|class| self.of(class))
     }
 
     /// How many words each class has.
@@ -31,9 +58,9 @@ impl Vectors {
         self.words_each
     }
 
-    /// How many classes there are; none is counted where no entry is.
+    /// How many classes there are.
     pub(super) fn count(&self) -> usize {
-        self.words.len().checked_div(self.words_each).unwrap_or_default()
+        self.count
     }
 }
 
@@ -109,17 +136,12 @@ impl<W: Copy + Eq + Hash> Interner<W> {
         self.ids.insert_unique(hash, id, |&id| hasher.hash_one(&words[of(id)]));
         id
     }
-
-    /// All vectors, one after the other, in the order of their ids.
-    pub(super) fn into_words(self) -> Box<[W]> {
-        self.words.into()
-    }
 }
 
 impl Interner<u64> {
     /// The vectors of classes.
     pub(super) fn vectors(self) -> Vectors {
-        Vectors { words_each: self.words_each, words: self.into_words() }
+        Vectors { words_each: self.words_each, count: self.count as usize, words: self.words.into() }
     }
 }
 

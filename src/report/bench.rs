@@ -116,6 +116,7 @@ fn subject(subject: Subject) -> (&'static str, &'static str) {
 fn form(form: Form) -> &'static str {
     match form {
         Form::Crossed => "crossed",
+        Form::Split => "split",
         Form::Vectors => "vectors",
     }
 }
