@@ -23,3 +23,4 @@ pub mod subscription;
 pub mod tag;
 pub mod unknown;
 pub mod verdict;
+pub mod zipf;
