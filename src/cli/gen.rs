@@ -127,7 +127,9 @@ fn network(args: &Args, [vnets, nics, nsgs, rules]: [usize; 4]) -> Result<Status
     match args.output.as_deref() {
         Some(folder) if is_folder(folder) => write_folder(&estate, folder)?,
         _ if !estate.fits_one_file() => {
-            return Err(CliError::usage("so many rules in one file are not read back: give a folder, -o DIR/"));
+            return Err(CliError::usage(
+                "so many rules in one file are not read back: give a folder, -o DIR/",
+            ));
         }
         Some(path) => write_file(&estate, &all_parts(&estate), path)?,
         None => estate.write(&all_parts(&estate), io::stdout().lock()).map_err(to_stdout)?,

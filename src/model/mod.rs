@@ -10,6 +10,7 @@ pub mod flow;
 pub mod flow_log;
 pub mod id;
 pub mod index;
+pub mod measured;
 pub mod network;
 pub mod nsg;
 pub mod observed;

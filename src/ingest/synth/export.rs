@@ -33,8 +33,7 @@ impl Estate {
     #[must_use]
     pub fn parts(&self) -> Vec<(String, Part)> {
         let named = |name: &str, part| (format!("{name}.json"), part);
-        let mut parts =
-            vec![named("vnet", Part::Vnets), named("asg", Part::Asgs), named("nic", Part::Nics)];
+        let mut parts = vec![named("vnet", Part::Vnets), named("asg", Part::Asgs), named("nic", Part::Nics)];
         let (count, each) = (self.nsgs.len(), RULES_PER_FILE / self.options.rules.max(1));
         for (number, first) in (1..).zip((0..count).step_by(each)) {
             let name = if number == 1 { "nsg".to_owned() } else { format!("nsg-{number}") };
@@ -185,7 +184,7 @@ impl Estate {
     fn subnet_name(&self, subnet: usize) -> Name {
         let vnet = self.subnets[subnet].vnet;
         let number = subnet - self.vnets[vnet].subnets.start + 1;
-        Name::vnet(vnet).child("subnets", format!("snet-{number}"))
+        Name::vnet(vnet).child("subnets", format!("snet-{}-{number}", place(vnet)))
     }
 
     fn nic_name(&self, nic: usize) -> Name {

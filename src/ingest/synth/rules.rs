@@ -9,9 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::estate::{Estate, block};
 use crate::model::index::{AsgIndex, Reference};
 use crate::model::prefix::{PortRange, Prefix, host};
-use crate::model::rule::{
-    Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule,
-};
+use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule};
 use crate::model::tag::TagName;
 
 /// Most prefixes of a side: the thousand rules of an NSG together then have no more than the 4,000 of LIM-1.
