@@ -100,7 +100,8 @@ fn a_result_is_no_worse_than_itself_and_not_compared_with_one_of_another_skew() 
     let folder = tempfile::tempdir().expect("a folder for results");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (plain, skewed) = (path("plain.json"), path("skewed.json"));
-    let measure = ["bench", "-s", "data/example", "--lookups", "300", "--threads", "1", "--format", "json", "-q"];
+    let measure =
+        ["bench", "-s", "data/example", "--lookups", "300", "--threads", "1", "--format", "json", "-q"];
     let made = |more: &[&str]| nsgsim(&[&measure[..], more].concat()).status.code();
     assert_eq!(made(&["-o", &plain]), Some(0));
     assert_eq!(made(&["--skew", "zipf:1.1", "-o", &skewed]), Some(0));

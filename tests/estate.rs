@@ -55,9 +55,13 @@ fn attached(network: &Network) -> BTreeSet<usize> {
 fn made_networks_are_read_without_a_finding_hold_what_was_asked_for_and_compile() {
     let tags = Arc::new(tags::bundled());
     // An estate, an NSG alone at the limit of Azure, a network without a custom rule, more networks than interfaces.
-    for (sizes, seed) in
-        [([4, 150, 30, 60], 1), ([4, 150, 30, 60], 2), ([1, 1, 1, 1000], 3), ([2, 9, 4, 0], 4), ([9, 2, 8, 5], 5)]
-    {
+    for (sizes, seed) in [
+        ([4, 150, 30, 60], 1),
+        ([4, 150, 30, 60], 2),
+        ([1, 1, 1, 1000], 3),
+        ([2, 9, 4, 0], 4),
+        ([9, 2, 8, 5], 5),
+    ] {
         let loaded = read(whole(options(sizes, seed), &tags), &tags);
         assert_eq!(complaints(&loaded, &tags), [""; 0], "{sizes:?}, seed {seed}");
         let network = loaded.network;
@@ -105,7 +109,8 @@ fn rules_name_prefixes_groups_and_tags() {
     let tags = tags::bundled();
     let network = read(whole(options([2, 80, 10, 100], 1), &tags), &tags).network;
     let rules = network.nsgs.iter().flat_map(|nsg| &nsg.rules).filter(|rule| !rule.is_default);
-    let terms: Vec<&AddressTerm> = rules.flat_map(|rule| rule.source.iter().chain(&rule.destination)).collect();
+    let terms: Vec<&AddressTerm> =
+        rules.flat_map(|rule| rule.source.iter().chain(&rule.destination)).collect();
     let count = |is: fn(&AddressTerm) -> bool| terms.iter().filter(|term| is(term)).count();
     let files = count(|term| matches!(term, AddressTerm::Tag(tag) if !tag.is_computed()));
     // 1,000 rules, of which a share of 0.3: the deviation is 14.5.
@@ -129,7 +134,8 @@ fn parts_hold_the_resources_of_the_whole() {
     let estate = Estate::new(options([3, 60, 12, 40], 1), &tags).unwrap();
     let names: Vec<String> = estate.parts().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["vnet.json", "asg.json", "nic.json", "nsg.json"]);
-    let documents = estate.parts().into_iter().map(|(name, part)| Document { name, bytes: bytes(&estate, &[part]) });
+    let documents =
+        estate.parts().into_iter().map(|(name, part)| Document { name, bytes: bytes(&estate, &[part]) });
     let apart = azure::from_documents(documents.collect(), Some(&tags)).unwrap();
     let together = read(whole(options([3, 60, 12, 40], 1), &tags), &tags);
     assert_eq!(format!("{:?}", apart.network), format!("{:?}", together.network));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::arguments::{ReadingArgs, zipf};
 use super::output::OutputFile;
 use super::{CliError, Status, inputs, output};
-use crate::ingest::synth::{self, Estate, EstateOptions, Part, SynthOptions};
+use crate::ingest::synth::{self, Estate, EstateError, EstateOptions, Part, SynthOptions};
 use crate::model::tag::TagCatalog;
 use crate::report::time::counted;
 
@@ -121,7 +121,11 @@ fn network(args: &Args, [vnets, nics, nsgs, rules]: [usize; 4]) -> Result<Status
     };
     let options = EstateOptions { vnets, nics, nsgs, rules, tags_share, seed: args.seed };
     let estate = Estate::new(options, &tags).map_err(|error| {
-        let option = if args.nsg.is_some() { "--nsg" } else { "--network" };
+        let option = match error {
+            EstateError::Share(_) | EstateError::NoTags => "--tags-share",
+            EstateError::Number { .. } | EstateError::TooManyNsgs { .. } if args.nsg.is_some() => "--nsg",
+            EstateError::Number { .. } | EstateError::TooManyNsgs { .. } => "--network",
+        };
         CliError::usage(format!("{option}: {error}"))
     })?;
     match args.output.as_deref() {
@@ -171,14 +175,15 @@ fn write_folder(estate: &Estate, folder: &Path) -> Result<(), CliError> {
     let failed = |source| output::failed(folder, source);
     fs::create_dir_all(folder).map_err(failed)?;
     let parts = estate.parts();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        if !parts.iter().any(|(own, _)| name == own.as_str()) {
-            let (folder, name) = (folder.display(), Path::new(&name).display());
-            return Err(CliError::usage(format!(
-                "{folder}: holds `{name}`, which would be read as a part of the network: expected a folder of its own"
-            )));
-        }
+    let entries = fs::read_dir(folder).map_err(failed)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = entries.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    // The first by name: folders are listed in any order.
+    if let Some(other) = names.iter().filter(|name| !parts.iter().any(|(own, _)| *name == own.as_str())).min()
+    {
+        let (folder, other) = (folder.display(), other.display());
+        return Err(CliError::usage(format!(
+            "{folder}: holds `{other}`, which would be read as a part of the network: expected a folder of its own"
+        )));
     }
     parts.into_iter().try_for_each(|(name, part)| write_file(estate, &[part], &folder.join(name)))
 }

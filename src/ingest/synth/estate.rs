@@ -56,7 +56,7 @@ pub enum EstateError {
         nics: usize,
     },
     /// No share of anything.
-    #[error("share `{0}`: expected a number from 0 to 1")]
+    #[error("`{0}`: expected a number from 0 to 1")]
     Share(f64),
     /// Rules shall name tags, and there are none.
     #[error("there is no service tag that a rule could name: expected a tag file, or a share of 0")]
