@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng};
@@ -21,8 +21,10 @@ use crate::compile::resolve::Clause;
 use crate::compile::world::{Open, World};
 use crate::model::flow::{FiveTuple, Packet, Port};
 use crate::model::index::NicIndex;
+use crate::model::measured::Spread;
 use crate::model::rule::{Direction, Protocol};
 use crate::model::verdict::Interface;
+use crate::model::zipf::Zipf;
 use crate::simulate::{Simulator, SimulatorOptions};
 
 /// How often each figure is taken, after a round that does not count.
@@ -34,6 +36,12 @@ const CHECKED: usize = 100_000;
 /// At most this many keys for what takes longer than a look-up in the tables.
 const MOST_SLOW: usize = 200_000;
 
+/// Operations that are timed together: a clock is read in some twenty nanoseconds, a table in less.
+pub const BATCH: usize = 256;
+
+/// With a skew, how many keys are asked, again and again.
+pub const SKEWED_KEYS: usize = 1 << 16;
+
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
@@ -43,6 +51,8 @@ pub struct BenchOptions {
     pub lookups: usize,
     /// On how many threads.
     pub threads: Vec<usize>,
+    /// How unevenly keys are asked, each rank a key of its own; without it nearly all keys differ.
+    pub skew: Option<Zipf>,
 }
 
 /// A question: which rule of a policy decides about a packet?
@@ -65,15 +75,13 @@ pub enum Subject {
     Journey,
 }
 
-/// A figure that was taken several times.
+/// How long an operation took, in nanoseconds: the mean of a batch of [`BATCH`] in a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    /// The one in the middle.
-    pub median: f64,
-    /// The smallest.
-    pub least: f64,
-    /// The largest.
-    pub most: f64,
+pub struct Latency {
+    /// Half of the batches took no longer.
+    pub p50_ns: f64,
+    /// Of a hundred batches one took longer.
+    pub p99_ns: f64,
 }
 
 /// How fast something was.
@@ -87,6 +95,8 @@ pub struct Measure {
     pub operations: usize,
     /// Operations a second, of all threads together.
     pub per_second: Spread,
+    /// How long one took, on its own thread.
+    pub latency: Latency,
 }
 
 /// Both engines' answers to one key, which differ.
@@ -120,19 +130,26 @@ pub struct BenchResult {
 /// Measures a network; nothing, if none of its interfaces has an NSG.
 #[must_use]
 pub fn bench(compiled: &Arc<CompiledNetwork>, options: &BenchOptions) -> Option<BenchResult> {
-    let keys = keys(compiled, options.seed, options.lookups.max(CHECKED))?;
+    let count = options.lookups.max(CHECKED);
+    let keys = match &options.skew {
+        Some(zipf) => skewed_keys(compiled, options.seed, count, zipf)?,
+        None => keys(compiled, options.seed, count)?,
+    };
     let (settled, differences) = check(compiled, &keys[..keys.len().min(MOST_SLOW)]);
     let timed = &keys[..options.lookups];
     let slow = &timed[..timed.len().min(MOST_SLOW)];
     let mut measures = Vec::new();
     for &threads in &options.threads {
-        let mut take = |subject, keys: &[BenchKey], work: &(dyn Fn(&[BenchKey]) + Sync)| {
-            let per_second = rounds(|| keys.len() as f64 / on_threads(threads, keys, work).as_secs_f64());
-            measures.push(Measure { subject, threads, operations: keys.len(), per_second });
+        let mut take = |subject, keys: &[BenchKey], work: Work<'_>| {
+            let round = || on_threads(threads, keys, &|own| work()(own)).as_secs_f64();
+            let per_second = rounds(|| keys.len() as f64 / round());
+            // In a round of its own: reading clocks takes time, too.
+            let latency = latency(threads, keys, work);
+            measures.push(Measure { subject, threads, operations: keys.len(), per_second, latency });
         };
-        take(Subject::Linear, slow, &|keys| look_up(compiled, Engine::Linear, keys));
-        take(Subject::Compiled, timed, &|keys| look_up(compiled, Engine::Compiled, keys));
-        take(Subject::Journey, slow, &|keys| judge(compiled, keys));
+        take(Subject::Linear, slow, &|| look_up(compiled, Engine::Linear));
+        take(Subject::Compiled, timed, &|| look_up(compiled, Engine::Compiled));
+        take(Subject::Journey, slow, &|| judge(compiled));
     }
     let compile_s = rounds(|| {
         let (network, tags) = (Arc::clone(&compiled.network), Arc::clone(&compiled.tags));
@@ -181,19 +198,56 @@ fn on_threads(threads: usize, keys: &[BenchKey], work: &(dyn Fn(&[BenchKey]) + S
     begin.elapsed()
 }
 
-fn look_up(compiled: &CompiledNetwork, engine: Engine, keys: &[BenchKey]) {
-    let world = World::default();
-    for key in keys {
-        black_box(decide(compiled, engine, black_box(key), &world)).ok();
-    }
+fn latency(threads: usize, keys: &[BenchKey], work: Work<'_>) -> Latency {
+    let batches = Mutex::new(Vec::new());
+    on_threads(threads, keys, &|own| {
+        let mut worker = work();
+        // What is left over would be a smaller batch, and is left out.
+        let own = own.chunks_exact(BATCH.min(own.len()));
+        let timed: Vec<f64> = own
+            .map(|batch| {
+                let begin = Instant::now();
+                worker(batch);
+                begin.elapsed().as_nanos() as f64 / batch.len() as f64
+            })
+            .collect();
+        batches.lock().unwrap_or_else(PoisonError::into_inner).extend(timed);
+    });
+    percentiles(batches.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn judge(compiled: &Arc<CompiledNetwork>, keys: &[BenchKey]) {
+/// By nearest rank. There is at least one batch.
+fn percentiles(mut batches: Vec<f64>) -> Latency {
+    batches.sort_by(f64::total_cmp);
+    let at = |percent: usize| batches[(batches.len() * percent).div_ceil(100) - 1];
+    Latency { p50_ns: at(50), p99_ns: at(99) }
+}
+
+/// What one thread does with keys, batch after batch.
+type Worker<'a> = Box<dyn FnMut(&[BenchKey]) + 'a>;
+
+/// Makes the worker of a thread.
+type Work<'a> = &'a (dyn Fn() -> Worker<'a> + Sync);
+
+fn look_up(compiled: &CompiledNetwork, engine: Engine) -> Worker<'_> {
+    let world = World::default();
+    Box::new(move |keys| {
+        for key in keys {
+            black_box(decide(compiled, engine, black_box(key), &world)).ok();
+        }
+    })
+}
+
+fn judge(compiled: &Arc<CompiledNetwork>) -> Worker<'_> {
     let mut simulator = Simulator::new(Arc::clone(compiled), SimulatorOptions::default());
-    for (time_us, key) in (1..).zip(keys) {
-        let packet = Packet::new(black_box(key).tuple);
-        black_box(simulator.judge(&packet, time_us * 1000)).ok();
-    }
+    let mut time_us = 0;
+    Box::new(move |keys| {
+        for key in keys {
+            time_us += 1;
+            let packet = Packet::new(black_box(key).tuple);
+            black_box(simulator.judge(&packet, time_us * 1000)).ok();
+        }
+    })
 }
 
 fn decide(
@@ -250,6 +304,23 @@ pub fn keys(compiled: &CompiledNetwork, seed: u64, count: usize) -> Option<Vec<B
         BenchKey { policy: asked.policy, tuple: clause.draw(asked, &mut random) }
     });
     Some(keys.collect())
+}
+
+/// Draws keys unevenly: again and again from as many as the law has ranks.
+///
+/// The same network, seed, count and law give the same keys; the same keys are drawn from under any law of as many ranks.
+#[must_use]
+pub fn skewed_keys(
+    compiled: &CompiledNetwork,
+    seed: u64,
+    count: usize,
+    zipf: &Zipf,
+) -> Option<Vec<BenchKey>> {
+    let pool = keys(compiled, seed, zipf.ranks())?;
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    // Not the chance that drew the keys themselves.
+    random.set_stream(1);
+    Some((0..count).map(|_| pool[zipf.rank(random.random())]).collect())
 }
 
 /// A policy that an interface asks.
@@ -392,7 +463,7 @@ fn near_port(ports: &PortSet, random: &mut ChaCha8Rng) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{REPEATS, rounds};
+    use super::{Latency, REPEATS, percentiles, rounds};
 
     #[test]
     fn the_median_stands_between_the_least_and_the_most_and_the_first_round_does_not_count() {
@@ -400,5 +471,12 @@ mod tests {
         let spread = rounds(|| figures.next().expect("one round to warm up and five that count"));
         assert_eq!((REPEATS, figures.next()), (5, None));
         assert_eq!((spread.least, spread.median, spread.most), (1.0, 3.0, 5.0));
+    }
+
+    #[test]
+    fn percentiles_are_batches_that_were_timed() {
+        let batches: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        assert_eq!(percentiles(batches), Latency { p50_ns: 100.0, p99_ns: 198.0 });
+        assert_eq!(percentiles(vec![7.0]), Latency { p50_ns: 7.0, p99_ns: 7.0 });
     }
 }

@@ -4,8 +4,9 @@
 //! the other, and [what changed](changes) between them. Also in: one network and
 //! [what Azure answered about it](check). Out: what differs. Also in: one network. Out: the [routes](mod@routes) of an
 //! interface, [how fast it is asked](mod@bench), and whether both engines agree, and
-//! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there. Knows
-//! nothing of files and formats; of words only those of a [`Finding`](crate::model::finding::Finding).
+//! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there. Also in: two
+//! benches. Out: [what became slower](slowdown). Knows nothing of files and formats; of words only those of a
+//! [`Finding`](crate::model::finding::Finding).
 
 pub mod bench;
 pub mod changes;
@@ -14,4 +15,5 @@ mod cover;
 pub mod findings;
 pub mod required;
 pub mod routes;
+pub mod slowdown;
 pub mod whatif;

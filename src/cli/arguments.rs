@@ -254,6 +254,12 @@ impl OutputArgs {
     }
 }
 
+/// Reads a skew, such as `zipf:1.1`: the exponent of Zipf's law.
+pub(super) fn zipf(text: &str) -> Result<f64, String> {
+    let exponent = text.strip_prefix("zipf:").and_then(|exponent| exponent.parse().ok());
+    exponent.ok_or_else(|| "expected `zipf:` and a number, as in `zipf:1.1`".to_owned())
+}
+
 fn most_flows(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| "not a number".to_owned())?;
     if number < 4096 { Err("fewer than 4096".to_owned()) } else { Ok(number) }

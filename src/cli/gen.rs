@@ -1,24 +1,40 @@
-//! `nsgsim gen`: seeded traffic for a network, as a capture.
+//! `nsgsim gen`: seeded traffic for a network, as a capture; or a seeded network, as exports.
 
+use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use super::arguments::NetworkArgs;
+use super::arguments::{ReadingArgs, zipf};
 use super::output::OutputFile;
 use super::{CliError, Status, inputs, output};
-use crate::ingest::synth::{self, SynthOptions};
+use crate::ingest::synth::{self, Estate, EstateError, EstateOptions, Part, SynthOptions};
+use crate::model::tag::TagCatalog;
 use crate::report::time::counted;
 
 /// When the first flow begins: 2026-01-01T00:00:00Z. Fixed, so that the same arguments give the same bytes.
 const START_NS: u64 = 1_767_225_600_000_000_000;
 
-/// Seeded traffic for a network, as a pcap: the same arguments give the same bytes
+/// Seeded traffic for a network, as a pcap, or a seeded network, as exports: the same arguments give the same bytes
 ///
-/// Flows go between the network's own addresses and what its rules name, to the edges of rules and their neighbours.
+/// With -s, flows go between the network's own addresses and what its rules name, to the edges of rules and their
+/// neighbours. With --network or --nsg, a network is made as `az network ... list` would tell of it, valid and within
+/// Azure's limits.
 #[derive(clap::Args, Debug)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["exports", "estate", "nsg"])))]
 pub(super) struct Args {
-    #[command(flatten)]
-    network: NetworkArgs,
+    /// Make traffic for the network of these exports: files or folders, in any mix of shapes; `-` is standard input
+    #[arg(short = 's', value_name = "PATH")]
+    exports: Vec<PathBuf>,
+    /// Make a network: a hub and its spokes with so many virtual networks, interfaces and NSGs, and so many custom
+    /// rules in each NSG
+    #[arg(long = "network", value_name = "VNETS,NICS,NSGS,RULES", value_parser = sizes, conflicts_with_all = TRAFFIC_ONLY)]
+    estate: Option<[u32; 4]>,
+    /// Make an NSG of so many custom rules, and the one interface that it is attached to, `nic-1`
+    #[arg(long, value_name = "RULES", conflicts_with_all = TRAFFIC_ONLY)]
+    nsg: Option<u32>,
+    /// With --network or --nsg, the share of rules, from 0 to 1, whose other side is a service tag of the tag file
+    #[arg(long, value_name = "P", default_value_t = 0.1, conflicts_with = "exports")]
+    tags_share: f64,
     /// How many flows
     #[arg(long, value_name = "N", default_value_t = 1000)]
     flows: u64,
@@ -29,7 +45,10 @@ pub(super) struct Args {
     /// conversation of its own
     #[arg(long, value_name = "zipf:A", value_parser = zipf)]
     skew: Option<f64>,
-    /// Write to FILE instead of standard output; the file appears only when it is whole
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Write to FILE instead of standard output; the file appears only when it is whole. A network also goes to a
+    /// folder, a file for each kind of resource: name one that is there, or end the name with a slash
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Say nothing on standard error but errors
@@ -37,17 +56,42 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-fn zipf(text: &str) -> Result<f64, String> {
-    let exponent = text.strip_prefix("zipf:").and_then(|exponent| exponent.parse().ok());
-    exponent.ok_or_else(|| "expected `zipf:` and a number, as in `zipf:1.1`".to_owned())
+/// What says how a network is read, or which traffic is made for it: without meaning where one is made.
+const TRAFFIC_ONLY: [&str; 9] = [
+    "flows",
+    "skew",
+    "facts",
+    "strict",
+    "partial_inventory",
+    "assume",
+    "subscription",
+    "resource_group",
+    "parameters",
+];
+
+fn sizes(text: &str) -> Result<[u32; 4], String> {
+    let numbers: Option<Vec<u32>> = text.split(',').map(|number| number.parse().ok()).collect();
+    let wrong = || {
+        "expected four numbers, as in `20,10000,1000,100`; the network to make traffic for is named with -s"
+            .to_owned()
+    };
+    numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(wrong)
 }
 
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
+    // An NSG alone is a network of one of each.
+    match args.estate.or(args.nsg.map(|rules| [1, 1, 1, rules])) {
+        Some(sizes) => network(args, sizes.map(|size| size as usize)),
+        None => traffic(args),
+    }
+}
+
+fn traffic(args: &Args) -> Result<Status, CliError> {
     if args.output.is_none() && io::stdout().is_terminal() {
         return Err(CliError::usage("a capture is no text for a terminal: give -o FILE, or redirect"));
     }
-    let tags = inputs::tags(&args.network.reading.tags, args.quiet)?;
-    let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, args.quiet)?;
+    let tags = inputs::tags(&args.reading.tags, args.quiet)?;
+    let loaded = inputs::network(&args.exports, &args.reading, &tags, args.quiet)?;
     let options = SynthOptions { flows: args.flows, seed: args.seed, skew: args.skew, start_ns: START_NS };
     let packets = synth::flows(&loaded.compiled.network, &tags, &options)
         .map_err(|error| CliError::usage(error.to_string()))?;
@@ -59,11 +103,87 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             file.finish()?;
             written
         }
-        None => synth::write_pcap(packets, io::stdout().lock())
-            .map_err(|source| output::failed(Path::new("<stdout>"), source))?,
+        None => synth::write_pcap(packets, io::stdout().lock()).map_err(to_stdout)?,
     };
     if !args.quiet {
         eprintln!("{} of {}", counted(written, "packet"), counted(args.flows, "flow"));
     }
     Ok(Status::Clean)
+}
+
+fn network(args: &Args, [vnets, nics, nsgs, rules]: [usize; 4]) -> Result<Status, CliError> {
+    let tags_share = args.tags_share;
+    // No file is read for what no rule names.
+    let tags = if tags_share == 0.0 && args.reading.tags.tags.is_none() {
+        TagCatalog::default().into()
+    } else {
+        inputs::tags(&args.reading.tags, args.quiet)?
+    };
+    let options = EstateOptions { vnets, nics, nsgs, rules, tags_share, seed: args.seed };
+    let estate = Estate::new(options, &tags).map_err(|error| {
+        let option = match error {
+            EstateError::Share(_) | EstateError::NoTags => "--tags-share",
+            EstateError::Number { .. } | EstateError::TooManyNsgs { .. } if args.nsg.is_some() => "--nsg",
+            EstateError::Number { .. } | EstateError::TooManyNsgs { .. } => "--network",
+        };
+        CliError::usage(format!("{option}: {error}"))
+    })?;
+    match args.output.as_deref() {
+        Some(folder) if is_folder(folder) => write_folder(&estate, folder)?,
+        _ if !estate.fits_one_file() => {
+            return Err(CliError::usage(
+                "so many rules in one file are not read back: give a folder, -o DIR/",
+            ));
+        }
+        Some(path) => write_file(&estate, &all_parts(&estate), path)?,
+        None => estate.write(&all_parts(&estate), io::stdout().lock()).map_err(to_stdout)?,
+    }
+    if !args.quiet {
+        let counts = [
+            (vnets, "virtual network"),
+            (estate.subnets(), "subnet"),
+            (nics, "interface"),
+            (nsgs, "NSG"),
+            (nsgs * rules, "custom rule"),
+        ];
+        let words = counts.map(|(count, what)| counted(count as u64, what));
+        eprintln!("{}", words.join(", "));
+    }
+    Ok(Status::Clean)
+}
+
+fn to_stdout(source: io::Error) -> CliError {
+    output::failed(Path::new("<stdout>"), source)
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir()
+}
+
+fn all_parts(estate: &Estate) -> Vec<Part> {
+    estate.parts().into_iter().map(|(_, part)| part).collect()
+}
+
+fn write_file(estate: &Estate, parts: &[Part], path: &Path) -> Result<(), CliError> {
+    let mut file = OutputFile::create(path)?;
+    estate.write(parts, &mut file).map_err(|source| output::failed(path, source))?;
+    file.finish()
+}
+
+/// A folder is read whole: what else lies in it would become a part of the network.
+fn write_folder(estate: &Estate, folder: &Path) -> Result<(), CliError> {
+    let failed = |source| output::failed(folder, source);
+    fs::create_dir_all(folder).map_err(failed)?;
+    let parts = estate.parts();
+    let entries = fs::read_dir(folder).map_err(failed)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = entries.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    // The first by name: folders are listed in any order.
+    if let Some(other) = names.iter().filter(|name| !parts.iter().any(|(own, _)| *name == own.as_str())).min()
+    {
+        let (folder, other) = (folder.display(), other.display());
+        return Err(CliError::usage(format!(
+            "{folder}: holds `{other}`, which would be read as a part of the network: expected a folder of its own"
+        )));
+    }
+    parts.into_iter().try_for_each(|(name, part)| write_file(estate, &[part], &folder.join(name)))
 }

@@ -2,9 +2,12 @@
 //!
 //! In: files, folders and pipes. Out: a [`Network`](crate::model::network::Network), a
 //! [`TagCatalog`](crate::model::tag::TagCatalog), [`Record`](crate::model::record::Record)s and
-//! [`LoggedFlow`](crate::model::flow_log::LoggedFlow)s in the order of their files, and a [`Finding`](crate::model::finding::Finding) for whatever was odd but readable.
+//! [`LoggedFlow`](crate::model::flow_log::LoggedFlow)s in the order of their files, and a
+//! [`Finding`](crate::model::finding::Finding) for whatever was odd but readable; of a bench that was written down, a
+//! [`MeasuredBench`](crate::model::measured::MeasuredBench).
 
 pub mod azure;
+pub mod bench;
 pub mod capture;
 pub mod error;
 pub mod facts;

@@ -9,11 +9,12 @@ use super::inputs::Inputs;
 use super::names::{self, Names};
 use super::style::{Style, lines, plain, section};
 use super::time::{counted, grouped};
-use crate::analyze::bench::{BenchResult, Difference, Measure, REPEATS, Spread, Subject};
+use crate::analyze::bench::{BATCH, BenchResult, Difference, Measure, REPEATS, Subject};
 use crate::compile::classifier::Form;
 use crate::compile::network::CompiledNetwork;
 use crate::compile::policy::Decision;
 use crate::compile::world::Open;
+use crate::model::measured::Spread;
 use crate::model::rule::Direction;
 
 /// The machine that figures were taken on.
@@ -23,6 +24,10 @@ pub struct Machine {
     pub cores: usize,
     /// The processor's name, where the system tells.
     pub processor: Option<String>,
+    /// The operating system, `linux`.
+    pub os: &'static str,
+    /// The processor's architecture, `x86_64`.
+    pub arch: &'static str,
 }
 
 /// A bench to report on.
@@ -33,6 +38,8 @@ pub struct BenchReport<'a> {
     pub result: &'a BenchResult,
     /// Where chance began.
     pub seed: u64,
+    /// How unevenly keys were asked: the exponent of Zipf's law.
+    pub skew: Option<f64>,
     /// Show what was compiled into what.
     pub plan: bool,
     /// Where it was measured.
@@ -45,6 +52,8 @@ pub struct BenchReport<'a> {
 struct BenchJson<'a> {
     schema: &'static str,
     seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skew: Option<f64>,
     repeats: usize,
     measures: Vec<MeasureJson>,
     compile_s: SpreadJson,
@@ -63,10 +72,19 @@ struct MeasureJson {
     threads: usize,
     operations: usize,
     per_second: SpreadJson,
+    latency: LatencyJson,
 }
 
 #[derive(Serialize)]
-struct SpreadJson {
+struct LatencyJson {
+    /// Operations that were timed together.
+    batch: usize,
+    p50_ns: f64,
+    p99_ns: f64,
+}
+
+#[derive(Serialize)]
+pub(super) struct SpreadJson {
     median: f64,
     least: f64,
     most: f64,
@@ -105,12 +123,21 @@ impl From<Spread> for SpreadJson {
     }
 }
 
+/// What is measured, in JSON and in a table.
 fn subject(subject: Subject) -> (&'static str, &'static str) {
     match subject {
-        Subject::Linear => ("linear", "look-ups, linear"),
-        Subject::Compiled => ("compiled", "look-ups, compiled"),
-        Subject::Journey => ("journey", "whole journeys"),
+        Subject::Linear => SUBJECTS[0],
+        Subject::Compiled => SUBJECTS[1],
+        Subject::Journey => SUBJECTS[2],
     }
+}
+
+const SUBJECTS: [(&str, &str); 3] =
+    [("linear", "look-ups, linear"), ("compiled", "look-ups, compiled"), ("journey", "whole journeys")];
+
+/// How a table calls what JSON calls `subject`.
+pub(super) fn subject_shown(subject: &str) -> &str {
+    SUBJECTS.iter().find(|(word, _)| *word == subject).map_or(subject, |(_, shown)| shown)
 }
 
 fn form(form: Form) -> &'static str {
@@ -166,10 +193,16 @@ impl BenchReport<'_> {
             threads: measure.threads,
             operations: measure.operations,
             per_second: measure.per_second.into(),
+            latency: LatencyJson {
+                batch: BATCH,
+                p50_ns: measure.latency.p50_ns,
+                p99_ns: measure.latency.p99_ns,
+            },
         };
         let json = BenchJson {
             schema: "nsgsim/bench/1",
             seed: self.seed,
+            skew: self.skew,
             repeats: REPEATS,
             measures: self.result.measures.iter().map(measure).collect(),
             compile_s: self.result.compile_s.into(),
@@ -197,8 +230,8 @@ impl BenchReport<'_> {
         let write = "writing to a string works";
         let mut text = String::new();
         section(&mut text, style, &format!("Operations a second, median of {REPEATS}"));
-        let header = ["", "threads", "operations", "median", "least", "most"];
-        let mut table = plain(&header, &[1, 2, 3, 4, 5]);
+        let header = ["", "threads", "operations", "median", "least", "most", "p50 ns", "p99 ns"];
+        let mut table = plain(&header, &[1, 2, 3, 4, 5, 6, 7]);
         for measure in &self.result.measures {
             let Spread { median, least, most } = measure.per_second;
             let whole = |figure: f64| format!("{figure:.0}");
@@ -209,6 +242,8 @@ impl BenchReport<'_> {
                 whole(median),
                 whole(least),
                 whole(most),
+                format!("{:.1}", measure.latency.p50_ns),
+                format!("{:.1}", measure.latency.p99_ns),
             ]);
         }
         text.push_str(&lines(&table));
@@ -256,7 +291,8 @@ impl BenchReport<'_> {
                 .expect(write);
         }
         let processor = self.machine.processor.as_deref().unwrap_or("unknown processor");
-        let machine = format!("{} of {processor}", counted(self.machine.cores as u64, "core"));
+        let Machine { cores, os, arch, .. } = self.machine;
+        let machine = format!("{} of {processor}, {os} on {arch}", counted(cores as u64, "core"));
         writeln!(text, "  {}", style.faint(&machine)).expect(write);
         writeln!(text, "  {}", style.faint(&self.inputs.tags_shown())).expect(write);
         text

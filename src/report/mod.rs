@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod names;
 pub mod next_hop;
 pub mod replay;
+pub mod slowdown;
 pub mod style;
 pub mod tags;
 pub mod time;

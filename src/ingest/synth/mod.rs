@@ -1,10 +1,14 @@
-//! Seeded traffic for a network, drawn from its own addresses, tags and rule boundaries.
+//! Seeded traffic for a network, drawn from its own addresses, tags and rule boundaries; and seeded networks.
 //!
 //! In: a [`Network`], a [`TagCatalog`] and a seed. Out: packets in time order, and the capture that holds them. Uniformly
-//! random packets hardly ever meet a rule; these go to the edges of what rules name, and to their neighbours.
+//! random packets hardly ever meet a rule; these go to the edges of what rules name, and to their neighbours. Also in:
+//! sizes, a [`TagCatalog`] and a seed. Out: an [`Estate`] of these sizes, and the exports that it is read from.
 
 mod ends;
+mod estate;
+mod export;
 mod pcap;
+mod rules;
 mod script;
 
 use std::cmp::Reverse;
@@ -17,7 +21,10 @@ use thiserror::Error;
 use crate::model::flow::Packet;
 use crate::model::network::Network;
 use crate::model::tag::TagCatalog;
+use crate::model::zipf::{Zipf, ZipfError};
 use ends::{Conversation, Ends};
+pub use estate::{Estate, EstateError, EstateOptions};
+pub use export::Part;
 pub use pcap::write_pcap;
 
 /// What traffic to make. The same options and inputs give the same packets.
@@ -60,7 +67,7 @@ pub enum SynthError {
 const LONGEST_PAUSE_NS: u64 = 2_000_000;
 
 /// With a skew, how many conversations there are at most.
-const CONVERSATIONS: u64 = 1 << 14;
+const CONVERSATIONS: usize = 1 << 14;
 
 /// Packets of seeded flows, in time order.
 ///
@@ -95,30 +102,18 @@ pub fn flows<'a>(
 /// A fixed set of conversations, the first the most frequent.
 struct Ranks {
     conversations: Vec<Conversation>,
-    /// The share of all flows that a rank and those before it have, times an arbitrary constant.
-    shares: Vec<f64>,
+    zipf: Zipf,
 }
 
 impl Ranks {
     fn new(skew: f64, flows: u64, ends: &Ends, random: &mut ChaCha8Rng) -> Result<Self, SynthError> {
-        if !(0.0..=10.0).contains(&skew) {
-            return Err(SynthError::Skew(skew));
-        }
-        let mut sum = 0.0;
-        let mut ranks = Self { conversations: Vec::new(), shares: Vec::new() };
-        for rank in 1..=flows.clamp(1, CONVERSATIONS) {
-            ranks.conversations.push(ends.conversation(random));
-            // LIMIT: the last bit of `powf` may differ between platforms, and with it, once in 2^50 flows, a rank.
-            sum += (rank as f64).powf(-skew);
-            ranks.shares.push(sum);
-        }
-        Ok(ranks)
+        let count = usize::try_from(flows).unwrap_or(usize::MAX).clamp(1, CONVERSATIONS);
+        let zipf = Zipf::new(skew, count).map_err(|ZipfError(skew)| SynthError::Skew(skew))?;
+        Ok(Self { conversations: (0..count).map(|_| ends.conversation(random)).collect(), zipf })
     }
 
     fn draw(&self, random: &mut ChaCha8Rng) -> Conversation {
-        let last = self.shares.len() - 1;
-        let point = random.random::<f64>() * self.shares[last];
-        self.conversations[self.shares.partition_point(|share| *share <= point).min(last)]
+        self.conversations[self.zipf.rank(random.random())]
     }
 }
 
