@@ -1,5 +1,6 @@
 //! The first rule of many that a header fits: nsgsim, DPDK, and rule after rule.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::dpdk::{BATCH, Peer};
 use crate::headers::{self, Header};
 use crate::linear;
 use crate::measure::{Effort, Spread, side_by_side};
-use crate::native::{AclRule, Dpdk, Wire};
+use crate::native::{Dpdk, Wire};
 use crate::nsg::{self, Facing, Tags};
 use crate::ours::Ours;
 use crate::rules::{NONE, RuleSet, read_classbench};
@@ -40,12 +41,12 @@ pub(crate) struct Outcome {
     set: String,
     /// `trace` or `random`.
     workload: &'static str,
-    rules: usize,
+    pub(crate) rules: usize,
     /// Rules as DPDK takes them.
     expanded: usize,
     headers: usize,
-    ours: Engine,
-    dpdk: Engine,
+    pub(crate) ours: Engine,
+    pub(crate) dpdk: Engine,
     /// Headers a second, rule after rule.
     linear_per_s: Spread,
     /// The medians' ratio: ours by DPDK's.
@@ -72,16 +73,15 @@ pub(crate) fn run(dpdk: Dpdk, plan: &Plan) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for name in names(plan)? {
         let (set, trace) = load(plan, &name)?;
-        let expanded = set.expanded();
         if let Some((headers, expected)) = &trace {
             let headers = &headers[..headers.len().min(plan.headers)];
             let linear = linear::first_matches(&set.rules, headers);
             agree(&set.name, "the trace's own", "the linear scan", headers, expected, &linear)?;
-            outcomes.push(measure(dpdk, plan.effort, &set, &expanded, "trace", headers, &linear)?);
+            outcomes.push(measure(dpdk, plan.effort, &set, "trace", headers, &linear)?);
         }
         let headers = headers::random(&mut ChaCha8Rng::seed_from_u64(plan.seed), &set.rules, plan.headers);
         let linear = linear::first_matches(&set.rules, &headers);
-        outcomes.push(measure(dpdk, plan.effort, &set, &expanded, "random", &headers, &linear)?);
+        outcomes.push(measure(dpdk, plan.effort, &set, "random", &headers, &linear)?);
     }
     Ok(outcomes)
 }
@@ -129,19 +129,23 @@ fn load(plan: &Plan, name: &str) -> Result<(RuleSet, Option<Trace>)> {
 }
 
 /// Builds both engines, holds them against the linear scan, and measures all three.
-fn measure(
+///
+/// # Errors
+///
+/// Fails where DPDK does, and if two engines differ about a header.
+pub(crate) fn measure(
     dpdk: Dpdk,
     effort: Effort,
     set: &RuleSet,
-    expanded: &[AclRule],
     workload: &'static str,
     headers: &[Header],
     linear: &[u32],
 ) -> Result<Outcome> {
-    let wires: Vec<Wire> = headers.iter().map(Header::wire).collect();
-    let wires: Vec<&Wire> = wires.iter().collect();
+    let expanded = set.expanded();
+    let wires: Vec<Cell<Wire>> = headers.iter().map(|header| Cell::new(header.wire())).collect();
+    let wires: Vec<&Cell<Wire>> = wires.iter().collect();
     let ours = Ours::build(&set.rules);
-    let peer = Peer::build(dpdk, expanded, &wires)?;
+    let peer = Peer::build(dpdk, &expanded, &wires)?;
     agree(&set.name, "nsgsim", "the linear scan", headers, &ours.first_matches(headers), linear)?;
     agree(&set.name, "DPDK", "the linear scan", headers, &peer.first_matches(&wires), linear)?;
 

@@ -1,5 +1,6 @@
 //! DPDK's classifier as a peer: the method that is fastest here, and answers in our terms.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -30,7 +31,7 @@ impl Peer {
     /// # Errors
     ///
     /// Fails where DPDK does.
-    pub(crate) fn build(dpdk: Dpdk, rules: &[AclRule], headers: &[&Wire]) -> Result<Self> {
+    pub(crate) fn build(dpdk: Dpdk, rules: &[AclRule], headers: &[&Cell<Wire>]) -> Result<Self> {
         let begin = Instant::now();
         let acl = Acl::build(dpdk, rules)?;
         let mut peer = Self { acl, method: METHODS[0].0, build: begin.elapsed() };
@@ -63,14 +64,14 @@ impl Peer {
 
     /// The mark of each header's first rule, its index + 1, or 0; in batches.
     #[inline]
-    pub(crate) fn classify(&self, headers: &[&Wire], marks: &mut [u32]) {
+    pub(crate) fn classify(&self, headers: &[&Cell<Wire>], marks: &mut [u32]) {
         for (headers, marks) in headers.chunks(BATCH).zip(marks.chunks_mut(BATCH)) {
             self.acl.classify(headers, marks);
         }
     }
 
     /// The index of each header's first rule.
-    pub(crate) fn first_matches(&self, headers: &[&Wire]) -> Vec<u32> {
+    pub(crate) fn first_matches(&self, headers: &[&Cell<Wire>]) -> Vec<u32> {
         let mut marks = vec![0; headers.len()];
         self.classify(headers, &mut marks);
         marks.into_iter().map(|mark| mark.checked_sub(1).unwrap_or(NONE)).collect()

@@ -1,7 +1,10 @@
 //! nsgsim beside other programs' engines: the same rules and headers, in one run, in turns.
 
+mod captures;
+mod chart;
 mod classify;
 mod dpdk;
+mod grow;
 mod headers;
 mod linear;
 mod measure;
@@ -9,6 +12,7 @@ mod native;
 mod nsg;
 mod ours;
 mod prefixes;
+mod replay;
 mod rules;
 mod table;
 
@@ -21,6 +25,8 @@ use serde_json::{Map, Value, json};
 
 use crate::measure::Effort;
 use crate::native::Dpdk;
+use crate::nsg::Tags;
+use crate::table::Table;
 
 /// Measures nsgsim side by side with its peers, after a check that all give the same answers
 ///
@@ -64,6 +70,36 @@ enum Command {
         #[arg(long, value_name = "NAME", num_args = 1..)]
         set: Vec<String>,
     },
+    /// The longest prefix that covers an address, beside two crates and DPDK's forwarding table
+    Prefixes,
+    /// Packets of a capture to counts by rule, beside libpcap, pcap-file and a parser with DPDK's classifier
+    Captures(CapturesArgs),
+    /// How rate and memory change with the number of rules and prefixes
+    Grow(GrowArgs),
+    /// Everything
+    All {
+        #[command(flatten)]
+        captures: CapturesArgs,
+        #[command(flatten)]
+        grow: GrowArgs,
+    },
+}
+
+#[derive(Args, Clone, Debug)]
+struct CapturesArgs {
+    /// Packets in the capture that is generated
+    #[arg(long, default_value_t = 2_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    packets: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+struct GrowArgs {
+    /// Write a chart to FILE, as SVG
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
+    /// Go no further than to so many rules
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    most_rules: usize,
 }
 
 impl Common {
@@ -78,36 +114,126 @@ impl Common {
 
 fn main() -> Result<()> {
     let Cli { command, common } = Cli::parse();
-    let core = match common.core {
-        Some(core) => core,
-        // Interrupts mostly go to the first.
-        None => *cores()?.last().context("this process may run on no core")?,
-    };
-    let dpdk = Dpdk::start(core, 8_192)?;
-    let mut measured = Map::new();
+    let cores = cores()?;
+    // Interrupts mostly go to the first.
+    let last = *cores.last().context("this process may run on no core")?;
+    let dpdk = Dpdk::start(common.core.unwrap_or(last), DPDK_MEGABYTES)?;
+    let mut bench = Bench { dpdk, common, cores, measured: Map::new() };
     match &command {
-        Command::Classify { set } => classify(dpdk, &common, set, &mut measured)?,
+        Command::Classify { set } => bench.classify(set)?,
+        Command::Prefixes => bench.prefixes()?,
+        Command::Captures(args) => bench.captures(args)?,
+        Command::Grow(args) => bench.grow(args)?,
+        Command::All { captures, grow } => {
+            bench.classify(&[])?;
+            bench.prefixes()?;
+            bench.captures(captures)?;
+            bench.grow(grow)?;
+        }
     }
-    if let Some(path) = &common.json {
-        measured.insert("schema".to_owned(), json!("nsgsim-peers/1"));
-        std::fs::write(path, serde_json::to_string_pretty(&measured)? + "\n")
-            .with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    bench.finish()
 }
 
-fn classify(dpdk: Dpdk, common: &Common, sets: &[String], measured: &mut Map<String, Value>) -> Result<()> {
-    let plan = classify::Plan {
-        data: common.shared.join("data"),
-        sets: sets.to_vec(),
-        headers: if common.quick { 2_000 } else { 100_000 },
-        effort: common.effort(),
-        seed: common.seed,
-    };
-    let outcomes = classify::run(dpdk, &plan)?;
-    println!("{}", classify::table(&outcomes).markdown());
-    measured.insert("classify".to_owned(), json!(outcomes));
-    Ok(())
+/// What DPDK may take. The tables of 100,000 rules need most of it; what is not used is not touched.
+const DPDK_MEGABYTES: usize = 8_192;
+
+/// A run: each command prints its table and leaves its figures.
+struct Bench {
+    dpdk: Dpdk,
+    common: Common,
+    cores: Vec<usize>,
+    measured: Map<String, Value>,
+}
+
+impl Bench {
+    fn classify(&mut self, sets: &[String]) -> Result<()> {
+        let plan = classify::Plan {
+            data: self.data(),
+            sets: sets.to_vec(),
+            headers: self.many(100_000),
+            effort: self.common.effort(),
+            seed: self.common.seed,
+        };
+        let outcomes = classify::run(self.dpdk, &plan)?;
+        self.show("First match among rules", &classify::table(&outcomes));
+        self.keep("classify", json!(outcomes));
+        Ok(())
+    }
+
+    fn prefixes(&mut self) -> Result<()> {
+        let seed = self.common.seed;
+        let mut sets = vec![("tag file".to_owned(), Tags::read(&self.data())?.nets())];
+        sets.extend(
+            [100, 1_000, 10_000, 110_000].map(|count| ("random".to_owned(), prefixes::random(seed, count))),
+        );
+        let mut outcomes = Vec::new();
+        for (name, nets) in &sets {
+            let (effort, addresses) = (self.common.effort(), self.many(1_000_000));
+            outcomes.extend(prefixes::measure(self.dpdk, effort, seed, (name, nets), addresses)?);
+        }
+        self.show("Longest of many prefixes", &prefixes::table(&outcomes));
+        self.keep("prefixes", json!(outcomes));
+        Ok(())
+    }
+
+    fn captures(&mut self, args: &CapturesArgs) -> Result<()> {
+        let data = self.data();
+        let plan = captures::Plan {
+            data: &data,
+            packets: if self.common.quick { 20_000 } else { args.packets as usize },
+            headers: self.many(1 << 16),
+            rules: 1_000,
+            effort: self.common.effort(),
+            seed: self.common.seed,
+        };
+        let outcome = captures::run(self.dpdk, plan, &self.cores)?;
+        self.show(&format!("Captures: {}", outcome.caption()), &outcome.table());
+        self.keep("captures", json!(outcome));
+        Ok(())
+    }
+
+    fn grow(&mut self, args: &GrowArgs) -> Result<()> {
+        let plan = grow::Plan {
+            most_rules: if self.common.quick { 1_000 } else { args.most_rules },
+            most_prefixes: if self.common.quick { 1_000 } else { 110_000 },
+            headers: self.many(100_000),
+            effort: self.common.effort(),
+            seed: self.common.seed,
+        };
+        let growth = grow::run(self.dpdk, plan)?;
+        self.show("Rules, from few to many", &classify::table(&growth.rules));
+        self.show("Prefixes, from few to many", &prefixes::table(&growth.prefixes));
+        if let Some(path) = &args.chart {
+            std::fs::write(path, chart::svg(&growth.panels())).with_context(|| path.display().to_string())?;
+        }
+        self.keep("grow", json!(growth));
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.common.shared.join("data")
+    }
+
+    /// So many, or few for a quick run.
+    fn many(&self, count: usize) -> usize {
+        if self.common.quick { count.min(2_000) } else { count }
+    }
+
+    fn show(&self, title: &str, table: &Table) {
+        println!("### {title}\n\n{}", table.markdown());
+    }
+
+    fn keep(&mut self, name: &str, figures: Value) {
+        self.measured.insert(name.to_owned(), figures);
+    }
+
+    /// Writes all figures, where that was asked for.
+    fn finish(mut self) -> Result<()> {
+        let Some(path) = self.common.json.clone() else { return Ok(()) };
+        self.keep("schema", json!("nsgsim-peers/1"));
+        let text = serde_json::to_string_pretty(&self.measured)?;
+        std::fs::write(&path, text + "\n").with_context(|| path.display().to_string())
+    }
 }
 
 /// The cores that this process may run on.

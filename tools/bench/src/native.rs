@@ -1,6 +1,7 @@
 //! What is called in C: DPDK's classifier and forwarding table, libpcap's loop, memory maps. All `unsafe` is here.
 #![expect(unsafe_code, reason = "functions of C libraries and memory maps have no other door")]
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::fs::File;
 use std::marker::PhantomData;
@@ -153,15 +154,17 @@ impl Acl {
         unsafe { peers_acl_use(self.context.as_ptr(), method) == 0 }
     }
 
-    /// The mark of each header's first rule, 0 for none.
+    /// The mark of each header's first rule, 0 for none. They lie in cells, so that whoever fills batch after batch
+    /// need not point at them anew.
     ///
     /// # Panics
     ///
     /// If there are fewer places for marks than headers.
-    pub(crate) fn classify(&self, headers: &[&Wire], marks: &mut [u32]) {
+    pub(crate) fn classify(&self, headers: &[&Cell<Wire>], marks: &mut [u32]) {
         assert!(marks.len() >= headers.len(), "each header has a place for its mark");
         let count = u32::try_from(headers.len()).expect("batches are small");
-        // SAFETY: a slice of references is laid out as an array of pointers; `marks` has room for `count` numbers.
+        // SAFETY: a slice of references is laid out as an array of pointers, and a cell as what is in it; nobody sets
+        // one meanwhile, for they are not `Sync`. `marks` has room for `count` numbers.
         let failed = unsafe {
             peers_acl_classify(
                 self.context.as_ptr(),

@@ -11,6 +11,7 @@ use nsgsim::model::tag::{ServiceTag, TagCatalog};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
 
 use crate::rules::{Rule, RuleSet};
 
@@ -109,6 +110,77 @@ pub(crate) fn rules(seed: u64, count: usize, facing: Facing, tags: Option<&Tags>
 /// The rules alone, by a name.
 pub(crate) fn rule_set(name: &str, rules: &[NsgRule]) -> RuleSet {
     RuleSet { name: name.to_owned(), rules: rules.iter().map(|rule| rule.rule.clone()).collect() }
+}
+
+/// Writes the rules as an export: an inbound list of an NSG, on the one subnet of a VNet 10.0.0.0/8. Two rules in three
+/// allow.
+///
+/// # Errors
+///
+/// Fails if a file cannot be written.
+pub(crate) fn export(rules: &[NsgRule], folder: &Path) -> Result<()> {
+    const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-peers";
+    let id = |kind: &str, name: &str| format!("{GROUP}/providers/Microsoft.Network/{kind}/{name}");
+    let (nsg, vnet) = (id("networkSecurityGroups", "nsg-peers"), id("virtualNetworks", "vnet-peers"));
+    let subnet = format!("{vnet}/subnets/snet-peers");
+    let security_rules: Vec<Value> = rules
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| {
+            let addresses = |nets: &[Ipv4Net], tag: &Option<String>| match tag {
+                Some(tag) => vec![tag.clone()],
+                // Beside others Azure takes no prefix of everything, and alone it is written so.
+                None if nets == [Ipv4Net::default()] => vec!["*".to_owned()],
+                None => nets.iter().map(Ipv4Net::to_string).collect(),
+            };
+            let mut written = json!({
+                "name": format!("rule-{index}"),
+                "priority": 100 + index,
+                "direction": "Inbound",
+                "access": if index % 3 == 2 { "Deny" } else { "Allow" },
+                "protocol": match rule.rule.protocol { Some(6) => "Tcp", Some(_) => "Udp", None => "*" },
+            });
+            let ports = |ranges: &[PortRange]| ranges.iter().map(PortRange::to_string).collect();
+            put(&mut written, "sourceAddressPrefix", "es", addresses(&rule.rule.sources, &rule.source_tag));
+            let destinations = addresses(&rule.rule.destinations, &rule.destination_tag);
+            put(&mut written, "destinationAddressPrefix", "es", destinations);
+            put(&mut written, "sourcePortRange", "s", ports(&rule.rule.source_ports));
+            put(&mut written, "destinationPortRange", "s", ports(&rule.rule.destination_ports));
+            written
+        })
+        .collect();
+    let documents = [
+        ("nsg.json", json!([{ "id": nsg, "name": "nsg-peers", "securityRules": security_rules }])),
+        (
+            "vnet.json",
+            json!([{
+                "id": vnet,
+                "name": "vnet-peers",
+                "addressSpace": { "addressPrefixes": ["10.0.0.0/8"] },
+                "subnets": [{
+                    "id": subnet,
+                    "name": "snet-peers",
+                    "addressPrefix": "10.0.0.0/8",
+                    "networkSecurityGroup": { "id": nsg },
+                }],
+            }]),
+        ),
+    ];
+    for (name, document) in documents {
+        let path = folder.join(name);
+        std::fs::write(&path, document.to_string()).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Azure writes one value under the singular name and several under the plural one.
+fn put(rule: &mut Value, singular: &str, ending: &str, mut values: Vec<String>) {
+    let plural = format!("{singular}{ending}");
+    if values.len() == 1 {
+        rule[singular] = values.remove(0).into();
+    } else {
+        rule[plural] = values.into();
+    }
 }
 
 fn rule(rng: &mut ChaCha8Rng, facing: Facing, tags: Option<&Tags>) -> NsgRule {
