@@ -1,13 +1,14 @@
 //! Whole captures: bytes of a file to counts by rule.
 
 use std::cell::Cell;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufWriter, Write};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use ipnet::Ipv4Net;
 use pcap_file::pcap::PcapReader;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -76,12 +77,14 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
     let rules = nsg::rules(plan.seed, plan.rules, Facing::Inbound, Some(&tags));
     let network = folder.path().join("network");
     std::fs::create_dir(&network)?;
-    nsg::export(&rules, &network)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+    let narrowed = nsg::at_hosts(&mut rng, &rules);
+    let hosts = nsg::hosts(&narrowed);
+    nsg::export(&rules, &hosts, &network)?;
     let compiled = replay::network(&network, tags.catalog)?;
     let set = nsg::rule_set("nsg", &rules);
 
-    let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
-    let flows = flows(&mut rng, &set.rules, plan.headers);
+    let flows = flows(&mut rng, &narrowed, &hosts, plan.headers);
     let capture = folder.path().join("capture.pcap");
     let times_met = write(&mut rng, &flows, plan.packets, &capture)?;
     let map = native::map(&capture)?;
@@ -173,20 +176,25 @@ fn cores_of(cores: &[usize]) -> Result<nix::sched::CpuSet> {
     Ok(set)
 }
 
-/// Different headers of TCP and UDP towards the network, each meant for a rule, from addresses that hosts have.
-fn flows(rng: &mut ChaCha8Rng, rules: &[Rule], count: usize) -> Vec<Header> {
-    let network: Ipv4Net = "10.0.0.0/8".parse().expect("a prefix");
-    // The network's own hosts, and the internet between what is set aside.
-    let is_host = |address: u32| {
-        let octet = address >> 24;
-        network.contains(&std::net::Ipv4Addr::from(address))
-            || matches!(octet, 11..=99 | 101..=126 | 128..=167 | 173..=191 | 193..=197 | 204..=223)
+/// Different headers of TCP and UDP towards the hosts, each meant for a rule, from other hosts and the internet.
+fn flows(rng: &mut ChaCha8Rng, narrowed: &[Rule], hosts: &BTreeSet<Ipv4Addr>, count: usize) -> Vec<Header> {
+    // The internet lies between what is set aside; taken by first octets, for a little less does as well.
+    let is_public =
+        |octet| matches!(octet, 11..=99 | 101..=126 | 128..=167 | 173..=191 | 193..=197 | 204..=223);
+    let is_fit = |header: &Header| {
+        let (source, destination) = (Ipv4Addr::from(header.source), Ipv4Addr::from(header.destination));
+        matches!(header.protocol, 6 | 17)
+            && source != destination
+            && (is_public(source.octets()[0]) || hosts.contains(&source))
+            && hosts.contains(&destination)
     };
-    let mut flows = Vec::with_capacity(count);
+    let (mut flows, mut seen) = (Vec::with_capacity(count), HashSet::new());
     while flows.len() < count {
-        flows.extend(headers::random(rng, rules, 1).into_iter().filter(|header| {
-            is_host(header.source) && matches!(header.protocol, 6 | 17) && header.source != header.destination
-        }));
+        for header in headers::random(rng, narrowed, count) {
+            if is_fit(&header) && flows.len() < count && seen.insert(header) {
+                flows.push(header);
+            }
+        }
     }
     flows
 }

@@ -65,43 +65,44 @@ pub(crate) fn svg(panels: &[Panel]) -> String {
     text + "</svg>\n"
 }
 
-/// A logarithmic axis over whole powers of ten.
+/// A logarithmic axis, from one power of ten to another.
 struct Axis {
-    low: i32,
-    high: i32,
+    low: f64,
+    high: f64,
     from: f64,
     to: f64,
 }
 
 impl Axis {
-    /// Around the figures, drawn between two places.
+    /// Just so long that it holds the amounts, drawn between two places.
+    fn over(amounts: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
+        let (low, high) = amounts
+            .map(f64::log10)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), power| (low.min(power), high.max(power)));
+        if low < high { Self { low, high, from, to } } else { Self { low: 0.0, high: 1.0, from, to } }
+    }
+
+    /// From a whole power to a whole power around the figures, drawn between two places.
     fn around(figures: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
-        let (least, most) =
-            figures.map(f64::log10).fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), figure| {
-                (least.min(figure), most.max(figure))
-            });
-        if least > most {
-            return Self { low: 0, high: 1, from, to };
-        }
+        let exact = Self::over(figures, from, to);
         // A hair's breadth: 10^5 read back is not always 5.
-        let low = (least + 1e-9).floor() as i32;
-        Self { low, high: ((most - 1e-9).ceil() as i32).max(low + 1), from, to }
+        Self { low: (exact.low + 1e-9).floor(), high: (exact.high - 1e-9).ceil(), ..exact }
     }
 
     fn place(&self, figure: f64) -> f64 {
-        let share = (figure.log10() - f64::from(self.low)) / f64::from(self.high - self.low);
-        self.from + share * (self.to - self.from)
+        self.from + (figure.log10() - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
-    /// Powers of ten on the axis, with their places.
+    /// The powers of ten on the axis, with their places.
     fn ticks(&self) -> impl Iterator<Item = (i32, f64)> {
-        (self.low..=self.high).map(|power| (power, self.place(10_f64.powi(power))))
+        let powers = (self.low - 1e-9).ceil() as i32..=(self.high + 1e-9).floor() as i32;
+        powers.map(|power| (power, self.place(10_f64.powi(power))))
     }
 }
 
 fn draw(text: &mut String, panel: &Panel) {
     let points = || panel.lines.iter().flat_map(|line| &line.points);
-    let across = Axis::around(points().map(|point| point.0), LEFT, WIDTH - RIGHT);
+    let across = Axis::over(points().map(|point| point.0), LEFT, WIDTH - RIGHT);
     let up = Axis::around(points().map(|point| point.1), HEIGHT - BOTTOM, TOP);
     let title = escaped(&panel.title);
     let _ = writeln!(text, "<text class=\"title\" x=\"{LEFT}\" y=\"20\">{title}</text>");
@@ -187,10 +188,11 @@ mod tests {
     #[test]
     fn an_axis_spans_whole_powers_of_ten() {
         let axis = Axis::around([20.0, 3_000.0].into_iter(), 0.0, 300.0);
-        assert_eq!((axis.low, axis.high), (1, 4));
-        assert!((axis.place(100.0) - 100.0).abs() < 1e-9);
-        let exact = Axis::around([10.0, 100_000.0].into_iter(), 0.0, 1.0);
-        assert_eq!((exact.low, exact.high), (1, 5));
+        assert!((axis.place(10.0)).abs() < 1e-9 && (axis.place(100.0) - 100.0).abs() < 1e-9);
+        let powers = |axis: &Axis| axis.ticks().map(|(power, _)| power).collect::<Vec<_>>();
+        assert_eq!(powers(&axis), [1, 2, 3, 4]);
+        assert_eq!(powers(&Axis::around([10.0, 100_000.0].into_iter(), 0.0, 1.0)), [1, 2, 3, 4, 5]);
+        assert_eq!(powers(&Axis::over([100.0, 110_000.0].into_iter(), 0.0, 1.0)), [2, 3, 4, 5]);
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Growth {
                 of_rules(&|engine| engine.per_s.median / 1e6),
             ),
             panel(
-                "Longest of many prefixes",
+                "Longest prefix, of addresses inside them",
                 "prefixes",
                 "million addresses a second",
                 of_prefixes(&|engine| engine.per_s.median / 1e6),

@@ -12,7 +12,7 @@ use crate::native::Wire;
 use crate::rules::{NONE, Rule, lines};
 
 /// What engines look at in a packet, in the machine's byte order.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Header {
     pub(crate) source: u32,
     pub(crate) destination: u32,

@@ -171,7 +171,8 @@ impl Bench {
             let (effort, addresses) = (self.common.effort(), self.many(1_000_000));
             outcomes.extend(prefixes::measure(self.dpdk, effort, seed, (name, nets), addresses)?);
         }
-        self.show("Longest of many prefixes", &prefixes::table(&outcomes));
+        self.show("Longest of many prefixes", &prefixes::rates(&outcomes));
+        self.show("Tables of prefixes", &prefixes::costs(&outcomes));
         self.keep("prefixes", json!(outcomes));
         Ok(())
     }
@@ -202,7 +203,8 @@ impl Bench {
         };
         let growth = grow::run(self.dpdk, plan)?;
         self.show("Rules, from few to many", &classify::table(&growth.rules));
-        self.show("Prefixes, from few to many", &prefixes::table(&growth.prefixes));
+        self.show("Prefixes, from few to many", &prefixes::rates(&growth.prefixes));
+        self.show("Their tables", &prefixes::costs(&growth.prefixes));
         if let Some(path) = &args.chart {
             std::fs::write(path, chart::svg(&growth.panels())).with_context(|| path.display().to_string())?;
         }

@@ -1,5 +1,7 @@
 //! Rule sets as NSGs hold them, from a seed.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -112,13 +114,40 @@ pub(crate) fn rule_set(name: &str, rules: &[NsgRule]) -> RuleSet {
     RuleSet { name: name.to_owned(), rules: rules.iter().map(|rule| rule.rule.clone()).collect() }
 }
 
-/// Writes the rules as an export: an inbound list of an NSG, on the one subnet of a VNet 10.0.0.0/8. Two rules in three
-/// allow.
+/// The same rules, each block of the network narrowed to one host in it.
+pub(crate) fn at_hosts(rng: &mut ChaCha8Rng, rules: &[NsgRule]) -> Vec<Rule> {
+    let mut narrowed = |nets: &[Ipv4Net]| -> Vec<Ipv4Net> {
+        let host = |net: &Ipv4Net| {
+            let (first, last) = (u32::from(net.network()), u32::from(net.broadcast()));
+            if is_local(net) { self::net(rng.random_range(first..=last), 32) } else { *net }
+        };
+        nets.iter().map(host).collect()
+    };
+    let rule = |rule: &NsgRule| {
+        let Rule { sources, destinations, .. } = &rule.rule;
+        Rule { sources: narrowed(sources), destinations: narrowed(destinations), ..rule.rule.clone() }
+    };
+    rules.iter().map(rule).collect()
+}
+
+/// The hosts of the network that narrowed rules name.
+pub(crate) fn hosts(narrowed: &[Rule]) -> BTreeSet<Ipv4Addr> {
+    let nets = narrowed.iter().flat_map(|rule| rule.sources.iter().chain(&rule.destinations));
+    nets.filter(|net| is_local(net)).map(Ipv4Net::network).collect()
+}
+
+/// Whether the block lies in the network of all generated rules.
+fn is_local(net: &Ipv4Net) -> bool {
+    net.prefix_len() >= 8 && net.network().octets()[0] == 10
+}
+
+/// Writes the rules as an export: an inbound list of an NSG, on the one subnet of a VNet 10.0.0.0/8, in which every host
+/// is an interface. Two rules in three allow.
 ///
 /// # Errors
 ///
 /// Fails if a file cannot be written.
-pub(crate) fn export(rules: &[NsgRule], folder: &Path) -> Result<()> {
+pub(crate) fn export(rules: &[NsgRule], hosts: &BTreeSet<Ipv4Addr>, folder: &Path) -> Result<()> {
     const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-peers";
     let id = |kind: &str, name: &str| format!("{GROUP}/providers/Microsoft.Network/{kind}/{name}");
     let (nsg, vnet) = (id("networkSecurityGroups", "nsg-peers"), id("virtualNetworks", "vnet-peers"));
@@ -149,7 +178,25 @@ pub(crate) fn export(rules: &[NsgRule], folder: &Path) -> Result<()> {
             written
         })
         .collect();
+    let nics: Vec<Value> = hosts
+        .iter()
+        .map(|host| {
+            let nic = id("networkInterfaces", &format!("nic-{host}"));
+            json!({
+                "id": nic,
+                "name": format!("nic-{host}"),
+                "ipConfigurations": [{
+                    "id": format!("{nic}/ipConfigurations/ipconfig"),
+                    "name": "ipconfig",
+                    "primary": true,
+                    "privateIPAddress": host,
+                    "subnet": { "id": subnet },
+                }],
+            })
+        })
+        .collect();
     let documents = [
+        ("nic.json", json!(nics)),
         ("nsg.json", json!([{ "id": nsg, "name": "nsg-peers", "securityRules": security_rules }])),
         (
             "vnet.json",

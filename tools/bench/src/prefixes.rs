@@ -260,21 +260,31 @@ fn in_trie(trie: &PrefixMap<(u32, u8), u32>, address: u32) -> u32 {
     trie.get_lpm(&(address, 32)).map_or(MISSING, |(_, &index)| index)
 }
 
-/// The outcomes as a table.
-pub(crate) fn table(outcomes: &[Outcome]) -> Table {
+/// The rates as a table.
+pub(crate) fn rates(outcomes: &[Outcome]) -> Table {
     let mut columns = vec!["prefixes, addresses".to_owned(), "number".to_owned()];
-    for name in ENGINES {
-        columns.push(format!("{name} M/s"));
-    }
+    columns.extend(ENGINES.map(|name| format!("{name} M/s")));
     columns.extend(ENGINES[1..].iter().map(|name| format!("by {name}")));
-    columns.extend(ENGINES.iter().map(|name| format!("{name} memory")));
-    columns.extend(ENGINES.iter().map(|name| format!("{name} built in")));
-    let mut table = Table::new(&columns.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut table = Table::new(&columns);
     for outcome in outcomes {
         let mut row = vec![format!("{}, {}", outcome.set, outcome.workload), outcome.prefixes.to_string()];
         row.extend(outcome.engines.iter().map(|engine| table::millions(engine.per_s)));
         let ours = outcome.engines[0].per_s.median;
         row.extend(outcome.engines[1..].iter().map(|engine| table::times(ours / engine.per_s.median)));
+        table.push(row);
+    }
+    table
+}
+
+/// What the tables take and how long they took to build, as a table.
+pub(crate) fn costs(outcomes: &[Outcome]) -> Table {
+    let mut columns = vec!["prefixes".to_owned(), "number".to_owned()];
+    columns.extend(ENGINES.map(|name| format!("{name} memory")));
+    columns.extend(ENGINES.map(|name| format!("{name} built in")));
+    let mut table = Table::new(&columns);
+    // Both workloads have the same tables.
+    for outcome in outcomes.iter().filter(|outcome| outcome.workload == "inside") {
+        let mut row = vec![outcome.set.clone(), outcome.prefixes.to_string()];
         row.extend(outcome.engines.iter().map(|engine| table::bytes(engine.bytes)));
         row.extend(outcome.engines.iter().map(|engine| table::milliseconds(engine.build_s)));
         table.push(row);

@@ -10,8 +10,8 @@ pub(crate) struct Table {
 
 impl Table {
     /// A table with these columns.
-    pub(crate) fn new(columns: &[&str]) -> Self {
-        Self { rows: vec![columns.iter().map(|&column| column.to_owned()).collect()] }
+    pub(crate) fn new<S: ToString>(columns: &[S]) -> Self {
+        Self { rows: vec![columns.iter().map(S::to_string).collect()] }
     }
 
     /// Adds a row, of as many cells as there are columns.
