@@ -74,9 +74,9 @@ impl Tags {
         nets
     }
 
-    /// A tag; one in three is large, for rules like to name the services of a whole region.
+    /// A tag; one in five is large, for rules like to name the services of a whole region.
     fn draw(&self, rng: &mut ChaCha8Rng) -> &Tag {
-        let least = if rng.random_range(0..3) == 0 { LARGE } else { 1 };
+        let least = if rng.random_range(0..5) == 0 { LARGE } else { 1 };
         loop {
             let tag = &self.tags[rng.random_range(0..self.tags.len())];
             if (least..=MOST).contains(&tag.nets.len()) {
