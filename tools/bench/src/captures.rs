@@ -66,6 +66,9 @@ const ETHERNET_BYTES: usize = 14;
 /// All packets fit it: what it costs is wanted, not what it finds.
 const FILTER: &str = "ip and (tcp or udp) and dst net 10.0.0.0/8";
 
+/// UDP from these ports is cut by the platform or may be, whatever the rules: the host's own, and DHCP.
+const NOT_CARRIED: [u16; 3] = [65330, 67, 68];
+
 /// Generates a capture and a network, and reads the one in every way.
 ///
 /// # Errors
@@ -185,6 +188,7 @@ fn flows(rng: &mut ChaCha8Rng, narrowed: &[Rule], hosts: &BTreeSet<Ipv4Addr>, co
         let (source, destination) = (Ipv4Addr::from(header.source), Ipv4Addr::from(header.destination));
         matches!(header.protocol, 6 | 17)
             && source != destination
+            && !(header.protocol == 17 && NOT_CARRIED.contains(&header.source_port))
             && (is_public(source.octets()[0]) || hosts.contains(&source))
             && hosts.contains(&destination)
     };

@@ -134,8 +134,8 @@ fn main() -> Result<()> {
     bench.finish()
 }
 
-/// What DPDK may take. The tables of 100,000 rules need most of it; what is not used is not touched.
-const DPDK_MEGABYTES: usize = 8_192;
+/// What DPDK may take; 100,000 rules need a quarter of it, and what is not used is not touched.
+const DPDK_MEGABYTES: usize = 4_096;
 
 /// A run: each command prints its table and leaves its figures.
 struct Bench {
