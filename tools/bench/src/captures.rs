@@ -290,8 +290,8 @@ fn records(capture: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
     })
 }
 
-/// Touches no more than it must to find the next record: nothing that reads records can be faster. Returns how many
-/// there are, and their bytes on the wire.
+/// Touches no more than it must to find the next record: no reader of the map can be faster. Returns how many there
+/// are, and their bytes on the wire.
 fn hop(capture: &[u8]) -> (usize, u64) {
     records(capture).fold((0, 0), |(count, bytes), (_, length)| (count + 1, bytes + u64::from(length)))
 }
