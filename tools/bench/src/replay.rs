@@ -1,0 +1,69 @@
+//! nsgsim's replay of a capture, called as the command does it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
+use nsgsim::ingest::azure;
+use nsgsim::ingest::capture::CaptureReader;
+use nsgsim::model::record::Record;
+use nsgsim::model::rule::Direction;
+use nsgsim::model::tag::TagCatalog;
+use nsgsim::replay::run::{BATCH, Replay, ReplayOptions};
+use nsgsim::replay::tally::Decider;
+use rayon::ThreadPool;
+
+/// What a replay came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Replayed {
+    pub(crate) records: usize,
+    /// By custom rule of the one inbound list: packets.
+    pub(crate) by_rule: Vec<u64>,
+}
+
+/// Reads and compiles the exports of a folder.
+///
+/// # Errors
+///
+/// Fails if they cannot be read.
+pub(crate) fn network(folder: &Path, tags: Arc<TagCatalog>) -> Result<Arc<CompiledNetwork>> {
+    let loaded = azure::load(&[folder.to_owned()], Some(&tags))?;
+    Ok(Arc::new(CompiledNetwork::new(Arc::new(loaded.network), tags, CompileOptions::default())))
+}
+
+/// Replays a capture on the threads of a pool, a new run each time.
+///
+/// # Errors
+///
+/// Fails if the capture cannot be read.
+pub(crate) fn replay(
+    compiled: &Arc<CompiledNetwork>,
+    capture: &Path,
+    pool: &ThreadPool,
+    rules: usize,
+) -> Result<Replayed> {
+    let mut reader = CaptureReader::open(capture, 0)?;
+    let mut replay = Replay::new(Arc::clone(compiled), ReplayOptions::default());
+    let mut read = || -> Result<Vec<Record>> {
+        let mut batch = Vec::with_capacity(BATCH);
+        reader.read_batch(BATCH, &mut batch)?;
+        Ok(batch)
+    };
+    let mut batch = read()?;
+    while !batch.is_empty() {
+        // The next one is read while this one is judged.
+        let ((), next) = pool.install(|| rayon::join(|| drop(replay.feed(&batch)), &mut read));
+        batch = next?;
+    }
+    let (totals, _) = replay.finish();
+    let mut by_rule = vec![0; rules];
+    for ((decider, _), hits) in &totals.tally.deciders {
+        if let Decider::Rule { direction: Direction::Inbound, rule, .. } = *decider
+            && let Some(counted) = by_rule.get_mut(rule as usize)
+        {
+            *counted += hits.packets;
+        }
+    }
+    Ok(Replayed { records: usize::try_from(totals.ledger.read)?, by_rule })
+}
