@@ -10,7 +10,7 @@ pub mod cells;
 pub mod classifier;
 pub mod field;
 mod intervals;
-mod lanes;
+pub mod lanes;
 pub mod linear;
 pub mod network;
 mod nodes;

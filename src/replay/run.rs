@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::alone::Left;
 use super::ledger::Ledger;
 use super::shard::{Conversation, Processed, Shard};
 use super::tally::Tally;
@@ -14,7 +15,7 @@ use crate::model::flow::{Icmp, Packet};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Record};
 use crate::model::verdict::Answer;
-use crate::simulate::{Ends, SimulatorOptions};
+use crate::simulate::{Ends, Express, SimulatorOptions};
 
 /// How many shares the flows are cut into. It does not depend on the number of threads, so neither does any result.
 const SHARDS: usize = 64;
@@ -39,6 +40,8 @@ pub struct ReplayOptions {
 pub struct Replay {
     compiled: Arc<CompiledNetwork>,
     shards: Vec<Shard>,
+    /// What decides about packets that stand alone, where nothing but counts is asked for.
+    express: Option<Express>,
     options: ReplayOptions,
     clock_ns: u64,
     handed_in: u64,
@@ -71,12 +74,17 @@ impl Replay {
         simulator.most_plans = (simulator.most_plans / SHARDS).max(1);
         let shard = || Shard::new(Arc::clone(&compiled), simulator, options.at, options.flows);
         let shards = (0..SHARDS).map(|_| shard()).collect();
-        Self { compiled, shards, options, clock_ns: 0, handed_in: 0 }
+        let express = express(&compiled, &options);
+        Self { compiled, shards, express, options, clock_ns: 0, handed_in: 0 }
     }
 
     /// Judges a batch of records, which follow those of the batches before it.
     pub fn feed(&mut self, records: &[Record]) -> Progress {
-        let shared = share(&self.compiled, records, &mut self.clock_ns);
+        if self.express.is_some() {
+            self.feed_alone(records);
+            return Progress::default();
+        }
+        let shared = share(&self.compiled, records, None, &mut self.clock_ns);
         self.handed_in += records.len() as u64;
         let keep = self.options.records;
         let judged: Vec<Vec<(usize, Processed)>> = self
@@ -100,6 +108,46 @@ impl Replay {
         Progress { flows: self.ended(), records }
     }
 
+    /// Judges and counts packets that stand alone: none waits for another, so each worker takes a slice of the batch.
+    /// What rules alone do not settle goes the other way, by flow, for the sake of fragments.
+    fn feed_alone(&mut self, records: &[Record]) {
+        let Self { express: Some(express), shards, .. } = self else { return };
+        let slice = records.len().div_ceil(SHARDS).max(1);
+        let judge = |(number, (shard, records_of)): (usize, (&mut Shard, &[Record]))| {
+            let first = number * slice;
+            shard.express(express, records, first..first + records_of.len())
+        };
+        let mut left: Vec<Left> =
+            shards.par_iter_mut().zip(records.par_chunks(slice)).enumerate().map(judge).collect();
+        let unlaid: Vec<Packet> = left
+            .iter()
+            .flat_map(|left| &left.unlaid)
+            .filter_map(|&position| packet(&records[position]))
+            .collect();
+        if !unlaid.is_empty() {
+            express.lay(&unlaid);
+            let again = |(shard, left): (&mut Shard, &mut Left)| {
+                let positions = std::mem::take(&mut left.unlaid);
+                let still = shard.express(express, records, positions.into_iter());
+                left.slow.extend(still.unlaid.into_iter().chain(still.slow));
+            };
+            shards.par_iter_mut().zip(&mut left).for_each(again);
+        }
+        let mut slow: Vec<usize> = left.into_iter().flat_map(|left| left.slow).collect();
+        self.handed_in += records.len() as u64;
+        if slow.is_empty() {
+            self.clock_ns = records.iter().rev().find_map(|record| record.time_ns).unwrap_or(self.clock_ns);
+            return;
+        }
+        slow.sort_unstable();
+        let shared = share(&self.compiled, records, Some(&slow), &mut self.clock_ns);
+        self.shards.par_iter_mut().zip(&shared).for_each(|(shard, own)| {
+            for (position, now_ns) in own {
+                shard.process(&records[*position], *now_ns);
+            }
+        });
+    }
+
     /// Judges one packet whose start is known.
     pub fn feed_from(&mut self, ends: Ends, record: &Record, packet: &Packet) -> Answer {
         self.clock_ns = record.time_ns.unwrap_or(self.clock_ns);
@@ -111,6 +159,9 @@ impl Replay {
     /// Puts a changed network in place between two batches (STATE-4, STATE-5).
     pub fn change(&mut self, compiled: &Arc<CompiledNetwork>) {
         self.compiled = Arc::clone(compiled);
+        // What was counted is named by the lists of the network before.
+        self.shards.iter_mut().for_each(Shard::settle);
+        self.express = express(compiled, &self.options);
         self.shards.par_iter_mut().for_each(|shard| shard.change(Arc::clone(compiled)));
     }
 
@@ -134,12 +185,38 @@ impl Replay {
     }
 }
 
-/// Positions of a batch's records by the shard that owns their flow, each with its time; a record without a time has
-/// that of the one before it.
-pub fn share(compiled: &CompiledNetwork, records: &[Record], clock_ns: &mut u64) -> Vec<Vec<(usize, u64)>> {
+/// What decides about packets that stand alone; nothing where they do not, or where each is wanted with its verdict.
+fn express(compiled: &Arc<CompiledNetwork>, options: &ReplayOptions) -> Option<Express> {
+    if options.flows || options.records {
+        return None;
+    }
+    Express::new(compiled, options.simulator, options.at)
+}
+
+fn packet(record: &Record) -> Option<Packet> {
+    match record.content {
+        Content::Packet(packet) => Some(packet),
+        Content::OutOfScope(_) | Content::Skipped(_) => None,
+    }
+}
+
+/// Positions of a batch's records, or of those `chosen` of them (ascending), by the shard that owns their flow, each with
+/// its time; a record without a time has that of the one before it.
+fn share(
+    compiled: &CompiledNetwork,
+    records: &[Record],
+    chosen: Option<&[usize]>,
+    clock_ns: &mut u64,
+) -> Vec<Vec<(usize, u64)>> {
     let mut shared: Vec<Vec<(usize, u64)>> = vec![Vec::new(); SHARDS];
+    let mut chosen = chosen.map(|chosen| chosen.iter().copied().peekable());
     for (position, record) in records.iter().enumerate() {
         *clock_ns = record.time_ns.unwrap_or(*clock_ns);
+        if let Some(chosen) = &mut chosen
+            && chosen.next_if_eq(&position).is_none()
+        {
+            continue;
+        }
         let own = match &record.content {
             Content::Packet(packet) => shard_of(compiled, packet),
             Content::OutOfScope(_) | Content::Skipped(_) => 0,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::alone::{Alone, Left};
 use super::ledger::Ledger;
 use super::tally::{Decider, Tally};
 use crate::compile::network::CompiledNetwork;
@@ -11,7 +12,7 @@ use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Location, Record};
 use crate::model::verdict::{Answer, Verdict};
-use crate::simulate::{Ends, Judged, OutOfScope, Simulator, SimulatorOptions};
+use crate::simulate::{Ends, Express, Judged, OutOfScope, Simulator, SimulatorOptions};
 
 /// A pause after which packets that no record joins count as a new flow: the default idle time (STATE-6).
 const PAUSE_NS: u64 = 240_000_000_000;
@@ -63,6 +64,9 @@ pub struct Shard {
     conversations: HashMap<FiveTuple, Conversation, foldhash::fast::FixedState>,
     most_conversations: usize,
     keep_ended: bool,
+    /// Packets stand alone: each is a flow of its own.
+    stateful: bool,
+    alone: Alone,
     /// Flows that ended, in the order of their ends, where they are kept.
     pub ended: Vec<Conversation>,
     /// Where records went.
@@ -86,10 +90,23 @@ impl Shard {
             conversations: HashMap::with_hasher(foldhash::fast::FixedState::default()),
             most_conversations: options.most_flows,
             keep_ended,
+            stateful: options.stateful,
+            alone: Alone::default(),
             ended: Vec::new(),
             ledger: Ledger::default(),
             tally: Tally::default(),
         }
+    }
+
+    /// Judges and counts the records at these positions of a batch, as far as rules alone decide about them.
+    pub(super) fn express(
+        &mut self,
+        express: &Express,
+        records: &[Record],
+        positions: impl Iterator<Item = usize>,
+    ) -> Left {
+        let counts = (&mut self.tally, &mut self.ledger);
+        self.alone.take(express, self.simulator.compiled(), records, positions, counts)
     }
 
     /// Judges and counts a record; `now_ns` is its time, or the latest time known where it carries none.
@@ -160,6 +177,12 @@ impl Shard {
     fn converse(&mut self, record: &Record, judged: &Judged, now_ns: u64) -> (Location, bool, Decider) {
         let verdict = &judged.answer.verdict;
         let tuple = conversation_key(&judged.packet);
+        if !self.stateful {
+            let mut alone = Conversation::opened(tuple, verdict, record, now_ns);
+            alone.add(record, judged.packet.tcp, true, now_ns);
+            self.end(alone);
+            return (record.location, true, Decider::from(verdict));
+        }
         // Both directions of a flow that was seen outside are one conversation.
         let compiled = self.simulator.compiled();
         let private = |address| compiled.places.private(&compiled.network, address);
@@ -184,18 +207,7 @@ impl Shard {
         if self.conversations.len() >= self.most_conversations {
             self.make_room(now_ns);
         }
-        let mut opened = Conversation {
-            tuple,
-            verdict: verdict.clone(),
-            location: record.location,
-            first_ns: now_ns,
-            last_ns: now_ns,
-            packets: 0,
-            bytes: 0,
-            fin_forward: false,
-            fin_back: false,
-            closed: false,
-        };
+        let mut opened = Conversation::opened(tuple, verdict, record, now_ns);
         opened.add(record, judged.packet.tcp, true, now_ns);
         self.conversations.insert(key, opened);
         (record.location, true, Decider::from(verdict))
@@ -221,6 +233,11 @@ impl Shard {
         }
     }
 
+    /// Adds what was counted by the lists of this network to the tally.
+    pub(super) fn settle(&mut self) {
+        self.alone.add_to(self.simulator.compiled(), &mut self.tally);
+    }
+
     /// Ends everything that is open. No record may come after it.
     pub fn finish(&mut self) {
         let mut open: Vec<Conversation> = self.conversations.drain().map(|(_, open)| open).collect();
@@ -229,10 +246,26 @@ impl Shard {
             self.end(conversation);
         }
         self.ledger.evicted_flows = self.simulator.evicted();
+        self.settle();
     }
 }
 
 impl Conversation {
+    fn opened(tuple: FiveTuple, verdict: &Verdict, record: &Record, now_ns: u64) -> Self {
+        Self {
+            tuple,
+            verdict: verdict.clone(),
+            location: record.location,
+            first_ns: now_ns,
+            last_ns: now_ns,
+            packets: 0,
+            bytes: 0,
+            fin_forward: false,
+            fin_back: false,
+            closed: false,
+        }
+    }
+
     fn add(&mut self, record: &Record, tcp: Option<TcpFlags>, forward: bool, now_ns: u64) {
         self.packets += 1;
         self.bytes += u64::from(record.wire_bytes);

@@ -182,7 +182,7 @@ impl DeniedGroup {
 }
 
 /// How many groups of denied packets one shard tells apart.
-const MOST_GROUPS: usize = 1024;
+pub(super) const MOST_GROUPS: usize = 1024;
 
 /// Everything that is counted. Tallies add up in any order and grouping.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

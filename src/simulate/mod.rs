@@ -4,6 +4,7 @@
 //! [`Verdict`](crate::model::verdict::Verdict) with what settled it. Knows nothing of files, formats or words.
 
 pub mod ends;
+pub mod express;
 pub mod journey;
 pub mod matters;
 mod plan;
@@ -14,5 +15,6 @@ mod walk;
 pub mod weighing;
 
 pub use ends::{Ends, OutOfScope};
+pub use express::Express;
 pub use simulator::{Judged, Simulator, SimulatorOptions};
 pub use weighing::Weighing;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use pcap_file::pcap::PcapReader;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
 use crate::dpdk::{BATCH, Peer};
@@ -107,8 +107,9 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
     let expected = expected(&set.rules, &flows, &times_met);
     let counted = parse(&map, &peer, set.rules.len());
     ensure!(counted == expected, "the parser with DPDK counts other packets by rule than the linear scan");
-    for pool in [&one, &all] {
-        let replayed = replay::replay(&compiled, &capture, pool, set.rules.len())?;
+    let runs = [(&one, false), (&one, true), (&all, false), (&all, true)];
+    for (pool, stateful) in runs {
+        let replayed = replay::replay(&compiled, &capture, pool, stateful, set.rules.len())?;
         ensure!(replayed.records == plan.packets, "nsgsim reads {} packets", replayed.records);
         for (rule, (ours, expected)) in replayed.by_rule.iter().zip(&expected[1..]).enumerate() {
             ensure!(
@@ -125,6 +126,10 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
     );
     ensure!(raw_packets(&capture)? == plan.packets, "pcap-file finds another number");
 
+    let run = |pool: &ThreadPool, stateful: bool| {
+        let replayed = replay::replay(&compiled, &capture, pool, stateful, set.rules.len());
+        black_box(replayed.expect("it was read before")).records
+    };
     let rates = side_by_side(
         plan.effort,
         &mut [
@@ -138,14 +143,10 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
                 usize::try_from(counts.records).expect("packets are counted in memory")
             },
             &mut || raw_packets(&capture).expect("it was read before"),
-            &mut || {
-                let replayed = replay::replay(&compiled, &capture, &one, set.rules.len());
-                black_box(replayed.expect("it was read before")).records
-            },
-            &mut || {
-                let replayed = replay::replay(&compiled, &capture, &all, set.rules.len());
-                black_box(replayed.expect("it was read before")).records
-            },
+            &mut || run(&one, false),
+            &mut || run(&one, true),
+            &mut || run(&all, false),
+            &mut || run(&all, true),
         ],
     );
     let dpdk_name = format!("own parser + DPDK ACL ({})", peer.method);
@@ -154,7 +155,9 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
         (&dpdk_name, "first matching rule, counted", 1),
         ("libpcap", "records, one compiled filter", 1),
         ("pcap-file", "records", 1),
+        ("nsgsim replay", "verdicts of packets by themselves, counted", 1),
         ("nsgsim replay", "verdicts with state, counted", 1),
+        ("nsgsim replay", "verdicts of packets by themselves, counted", cores.len()),
         ("nsgsim replay", "verdicts with state, counted", cores.len()),
     ];
     let readers = names.into_iter().zip(rates).map(|((name, work, cores), per_s)| Reader {

@@ -92,7 +92,7 @@ pub(crate) fn measure(
             .collect();
         let expected: Vec<u32> = drawn.iter().map(|&address| plain.find(address)).collect();
         let (mut answers, mut wide) = (vec![0; drawn.len()], vec![0; drawn.len()]);
-        each(&drawn, &mut answers, |address| ours.find(address));
+        ours.find(&drawn, &mut answers);
         agree(set, ENGINES[0], &drawn, &answers, &expected)?;
         in_batches(&fib, &drawn, &mut wide);
         let narrowed: Vec<u32> =
@@ -108,7 +108,7 @@ pub(crate) fn measure(
         let rates = side_by_side(
             effort,
             &mut [
-                &mut || each(&drawn, &mut answers, |address| ours.find(address)),
+                &mut || ours.find(&drawn, &mut answers),
                 &mut || in_batches(&fib, &drawn, &mut wide),
                 &mut || each(&drawn, third, |address| in_network_table(&network_table, address)),
                 &mut || each(&drawn, fourth, |address| in_trie(&trie, address)),
@@ -219,10 +219,19 @@ impl Ours {
         Self { cells, longest: longest.into() }
     }
 
+    /// The longest prefix that covers each address.
     #[inline]
-    fn find(&self, address: u32) -> u32 {
-        let Cell(cell) = self.cells.find(Ipv4Addr::from(address).into());
-        self.longest[cell as usize]
+    fn find(&self, addresses: &[u32], answers: &mut [u32]) -> usize {
+        let mut cells = [Cell(0); BATCH];
+        for (addresses, answers) in black_box(addresses).chunks(BATCH).zip(answers.chunks_mut(BATCH)) {
+            let cells = &mut cells[..addresses.len()];
+            self.cells.find_each_v4(addresses, cells);
+            for (answer, Cell(cell)) in answers.iter_mut().zip(cells) {
+                *answer = self.longest[*cell as usize];
+            }
+        }
+        black_box(answers);
+        addresses.len()
     }
 }
 
@@ -298,6 +307,12 @@ mod tests {
 
     use super::{MISSING, Ours, Plain, in_network_table, in_trie, network_table, trie};
 
+    fn found(ours: &Ours, address: u32) -> u32 {
+        let mut answer = [0];
+        ours.find(&[address], &mut answer);
+        answer[0]
+    }
+
     #[test]
     fn the_longest_prefix_answers() {
         let nets: Vec<Ipv4Net> = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3/32"]
@@ -315,7 +330,7 @@ mod tests {
         ] {
             let said = [
                 plain.find(address),
-                ours.find(address),
+                found(&ours, address),
                 in_network_table(&table, address),
                 in_trie(&trie, address),
             ];

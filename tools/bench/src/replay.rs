@@ -12,6 +12,7 @@ use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::replay::run::{BATCH, Replay, ReplayOptions};
 use nsgsim::replay::tally::Decider;
+use nsgsim::simulate::SimulatorOptions;
 use rayon::ThreadPool;
 
 /// What a replay came to.
@@ -32,7 +33,7 @@ pub(crate) fn network(folder: &Path, tags: Arc<TagCatalog>) -> Result<Arc<Compil
     Ok(Arc::new(CompiledNetwork::new(Arc::new(loaded.network), tags, CompileOptions::default())))
 }
 
-/// Replays a capture on the threads of a pool, a new run each time.
+/// Replays a capture on the threads of a pool, a new run each time: with flows that stay open, or every packet by itself.
 ///
 /// # Errors
 ///
@@ -41,10 +42,13 @@ pub(crate) fn replay(
     compiled: &Arc<CompiledNetwork>,
     capture: &Path,
     pool: &ThreadPool,
+    stateful: bool,
     rules: usize,
 ) -> Result<Replayed> {
     let mut reader = CaptureReader::open(capture, 0)?;
-    let mut replay = Replay::new(Arc::clone(compiled), ReplayOptions::default());
+    let simulator = SimulatorOptions { stateful, ..SimulatorOptions::default() };
+    let options = ReplayOptions { simulator, ..ReplayOptions::default() };
+    let mut replay = Replay::new(Arc::clone(compiled), options);
     let mut read = || -> Result<Vec<Record>> {
         let mut batch = Vec::with_capacity(BATCH);
         reader.read_batch(BATCH, &mut batch)?;
