@@ -74,9 +74,9 @@ impl Traffic {
         })
     }
 
-    /// The next records; none at the end of the last capture.
-    fn read(&mut self) -> Result<Vec<Record>, CliError> {
-        let mut batch = Vec::with_capacity(BATCH);
+    /// Puts the next records in place of those of a batch; none at the end of the last capture.
+    fn read(&mut self, batch: &mut Vec<Record>) -> Result<(), CliError> {
+        batch.clear();
         while batch.len() < BATCH {
             let Some(reader) = &mut self.open else {
                 let Some(path) = self.paths.get(self.next) else { break };
@@ -85,7 +85,7 @@ impl Traffic {
                 self.next += 1;
                 continue;
             };
-            if reader.read_batch(BATCH - batch.len(), &mut batch)? > 0 {
+            if reader.read_batch(BATCH - batch.len(), batch)? > 0 {
                 continue;
             }
             if let Some(damage) = reader.damage() {
@@ -108,7 +108,7 @@ impl Traffic {
             self.records
         ));
         self.progress.tick();
-        Ok(batch)
+        Ok(())
     }
 
     /// Hands on batch after batch; the next one is read while one is worked on.
@@ -117,11 +117,13 @@ impl Traffic {
         pool: &ThreadPool,
         mut work: impl FnMut(&[Record]) -> Result<(), CliError> + Send,
     ) -> Result<(), CliError> {
-        let mut batch = self.read()?;
+        let (mut batch, mut next) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        self.read(&mut batch)?;
         while !batch.is_empty() {
-            let (done, next) = pool.install(|| rayon::join(|| work(&batch), || self.read()));
+            let (done, read) = pool.install(|| rayon::join(|| work(&batch), || self.read(&mut next)));
             done?;
-            batch = next?;
+            read?;
+            std::mem::swap(&mut batch, &mut next);
         }
         Ok(())
     }

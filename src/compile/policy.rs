@@ -214,7 +214,13 @@ impl Policy {
             source_port: packet.source_port.number().into(),
             destination_port: packet.destination_port.number().into(),
         };
-        let entry = self.classifier.as_ref()?.first_match(&key)?;
+        self.classify_key(&key)
+    }
+
+    /// As [`Policy::classify`], of what tables look at.
+    #[must_use]
+    pub fn classify_key(&self, key: &Key) -> Option<usize> {
+        let entry = self.classifier.as_ref()?.first_match(key)?;
         let (place, certain) = self.entries[entry as usize];
         certain.then_some(place as usize)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::alone::Left;
+use super::counts::Left;
 use super::ledger::Ledger;
 use super::shard::{Conversation, Processed, Shard};
 use super::tally::Tally;
@@ -15,13 +15,15 @@ use crate::model::flow::{Icmp, Packet};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Record};
 use crate::model::verdict::Answer;
+use crate::simulate::express::{EXPRESS_BATCH, PacketLane};
 use crate::simulate::{Ends, Express, SimulatorOptions};
 
 /// How many shares the flows are cut into. It does not depend on the number of threads, so neither does any result.
 const SHARDS: usize = 64;
 
-/// Records in one batch: enough that sharing them out pays, little enough that memory stays small.
-pub const BATCH: usize = 1 << 16;
+/// Records in one batch: enough that sharing them out pays, little enough that they stay in the caches from where they are
+/// read to where they are judged.
+pub const BATCH: usize = 1 << 13;
 
 /// How to replay.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,8 +42,10 @@ pub struct ReplayOptions {
 pub struct Replay {
     compiled: Arc<CompiledNetwork>,
     shards: Vec<Shard>,
-    /// What decides about packets that stand alone, where nothing but counts is asked for.
+    /// What decides about plain packets, where nothing but counts is asked for.
     express: Option<Express>,
+    /// The lane of each record of the batch.
+    lanes: Vec<PacketLane>,
     options: ReplayOptions,
     clock_ns: u64,
     handed_in: u64,
@@ -75,13 +79,18 @@ impl Replay {
         let shard = || Shard::new(Arc::clone(&compiled), simulator, options.at, options.flows);
         let shards = (0..SHARDS).map(|_| shard()).collect();
         let express = express(&compiled, &options);
-        Self { compiled, shards, express, options, clock_ns: 0, handed_in: 0 }
+        Self { compiled, shards, express, lanes: Vec::new(), options, clock_ns: 0, handed_in: 0 }
     }
 
     /// Judges a batch of records, which follow those of the batches before it.
     pub fn feed(&mut self, records: &[Record]) -> Progress {
         if self.express.is_some() {
-            self.feed_alone(records);
+            self.handed_in += records.len() as u64;
+            if self.options.simulator.stateful {
+                self.feed_flows(records)
+            } else {
+                self.feed_alone(records)
+            }
             return Progress::default();
         }
         let shared = share(&self.compiled, records, None, &mut self.clock_ns);
@@ -106,6 +115,34 @@ impl Replay {
         // PERF: each shard's part is in order already, and the stable sort merges such runs.
         records.sort_by_key(|(position, _)| *position);
         Progress { flows: self.ended(), records }
+    }
+
+    /// Judges and counts packets of flows: where each goes is found by the slice, and each flow has its own worker.
+    fn feed_flows(&mut self, records: &[Record]) {
+        let Self { compiled, express: Some(express), shards, lanes, clock_ns, .. } = self else { return };
+        let slice = records.len().div_ceil(SHARDS).max(1);
+        lanes.clear();
+        lanes.resize(records.len(), PacketLane::None);
+        let all = 0..records.len();
+        lanes.par_chunks_mut(slice).zip(records.par_chunks(slice)).for_each(|(lanes, records)| {
+            find_lanes(express, records, lanes);
+        });
+        let unlaid: Vec<usize> = all.filter(|&position| lanes[position] == PacketLane::Unlaid).collect();
+        if !unlaid.is_empty() {
+            let packets: Vec<Packet> =
+                unlaid.iter().filter_map(|&position| packet(&records[position])).collect();
+            express.lay(&packets);
+            for position in unlaid {
+                find_lanes(express, &records[position..=position], &mut lanes[position..=position]);
+            }
+        }
+        let shared = share(compiled, records, None, clock_ns);
+        let (express, lanes) = (&*express, &*lanes);
+        shards.par_iter_mut().zip(&shared).for_each(|(shard, own)| {
+            for &(position, now_ns) in own {
+                shard.process_on(express, lanes[position], &records[position], now_ns);
+            }
+        });
     }
 
     /// Judges and counts packets that stand alone: none waits for another, so each worker takes a slice of the batch.
@@ -134,7 +171,6 @@ impl Replay {
             shards.par_iter_mut().zip(&mut left).for_each(again);
         }
         let mut slow: Vec<usize> = left.into_iter().flat_map(|left| left.slow).collect();
-        self.handed_in += records.len() as u64;
         if slow.is_empty() {
             self.clock_ns = records.iter().rev().find_map(|record| record.time_ns).unwrap_or(self.clock_ns);
             return;
@@ -185,12 +221,31 @@ impl Replay {
     }
 }
 
-/// What decides about packets that stand alone; nothing where they do not, or where each is wanted with its verdict.
+/// What decides about plain packets; nothing where each is wanted with its verdict.
 fn express(compiled: &Arc<CompiledNetwork>, options: &ReplayOptions) -> Option<Express> {
     if options.flows || options.records {
         return None;
     }
     Express::new(compiled, options.simulator, options.at)
+}
+
+/// The lane of each record; of what is no packet it stays as it is.
+fn find_lanes(express: &Express, records: &[Record], lanes: &mut [PacketLane]) {
+    for (records, lanes) in records.chunks(EXPRESS_BATCH).zip(lanes.chunks_mut(EXPRESS_BATCH)) {
+        let (mut packets, mut places) =
+            (Vec::with_capacity(EXPRESS_BATCH), Vec::with_capacity(EXPRESS_BATCH));
+        for (place, record) in records.iter().enumerate() {
+            if let Content::Packet(packet) = &record.content {
+                packets.push(packet);
+                places.push(place);
+            }
+        }
+        let mut found = [PacketLane::None; EXPRESS_BATCH];
+        express.lanes(&packets, &mut found[..packets.len()]);
+        for (place, lane) in places.into_iter().zip(found) {
+            lanes[place] = lane;
+        }
+    }
 }
 
 fn packet(record: &Record) -> Option<Packet> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::alone::{Alone, Left};
+use super::counts::{Counts, Left};
 use super::ledger::Ledger;
 use super::tally::{Decider, Tally};
 use crate::compile::network::CompiledNetwork;
@@ -12,6 +12,7 @@ use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Location, Record};
 use crate::model::verdict::{Answer, Verdict};
+use crate::simulate::express::PacketLane;
 use crate::simulate::{Ends, Express, Judged, OutOfScope, Simulator, SimulatorOptions};
 
 /// A pause after which packets that no record joins count as a new flow: the default idle time (STATE-6).
@@ -66,7 +67,7 @@ pub struct Shard {
     keep_ended: bool,
     /// Packets stand alone: each is a flow of its own.
     stateful: bool,
-    alone: Alone,
+    counts: Counts,
     /// Flows that ended, in the order of their ends, where they are kept.
     pub ended: Vec<Conversation>,
     /// Where records went.
@@ -91,7 +92,7 @@ impl Shard {
             most_conversations: options.most_flows,
             keep_ended,
             stateful: options.stateful,
-            alone: Alone::default(),
+            counts: Counts::default(),
             ended: Vec::new(),
             ledger: Ledger::default(),
             tally: Tally::default(),
@@ -106,7 +107,21 @@ impl Shard {
         positions: impl Iterator<Item = usize>,
     ) -> Left {
         let counts = (&mut self.tally, &mut self.ledger);
-        self.alone.take(express, self.simulator.compiled(), records, positions, counts)
+        self.counts.take_alone(express, self.simulator.compiled(), records, positions, counts)
+    }
+
+    /// Judges and counts a record of which it is known which lane its packet takes.
+    pub(super) fn process_on(&mut self, express: &Express, lane: PacketLane, record: &Record, now_ns: u64) {
+        if let (PacketLane::Lane(lane, key), Content::Packet(packet)) = (lane, &record.content)
+            && let Some((verdict, continued)) = self.simulator.pass(express, lane, &key, packet, now_ns)
+        {
+            if let Some(time_ns) = record.time_ns {
+                self.tally.see(time_ns);
+            }
+            self.account(record, (packet, &verdict, continued), now_ns);
+        } else {
+            self.process(record, now_ns);
+        }
     }
 
     /// Judges and counts a record; `now_ns` is its time, or the latest time known where it carries none.
@@ -155,15 +170,10 @@ impl Shard {
 
     fn count(&mut self, record: &Record, judged: &Judged, now_ns: u64) -> Processed {
         let verdict = &judged.answer.verdict;
-        let tuple = &judged.packet.five_tuple;
-        let (first, opens_flow, decider) = self.converse(record, judged, now_ns);
-        match verdict {
-            Verdict::Undetermined(unknown) => self.ledger.undetermined(unknown.code(), record.location),
-            Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => self.ledger.evaluated(),
-        }
-        self.tally.add(tuple, (decider, verdict.kind()), record.wire_bytes, record.time_ns, opens_flow);
+        let (first, opens_flow, decider) =
+            self.account(record, (&judged.packet, verdict, judged.continued), now_ns);
         Processed {
-            packet: *tuple,
+            packet: judged.packet.five_tuple,
             verdict: verdict.clone(),
             decider,
             opens_flow,
@@ -172,14 +182,34 @@ impl Shard {
         }
     }
 
+    /// Counts a packet, with its verdict and whether records alone let it through.
+    fn account(
+        &mut self,
+        record: &Record,
+        (packet, verdict, continued): (&Packet, &Verdict, bool),
+        now_ns: u64,
+    ) -> (Location, bool, Decider) {
+        let (first, opens_flow, decider) = self.converse(record, (packet, verdict, continued), now_ns);
+        match verdict {
+            Verdict::Undetermined(unknown) => self.ledger.undetermined(unknown.code(), record.location),
+            Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => self.ledger.evaluated(),
+        }
+        self.counts.add(&packet.five_tuple, (decider, verdict.kind()), record, opens_flow);
+        (first, opens_flow, decider)
+    }
+
     /// Finds the conversation that a packet belongs to, or opens one: where its first packet stands, whether this is
     /// the first, and what decided about the first.
-    fn converse(&mut self, record: &Record, judged: &Judged, now_ns: u64) -> (Location, bool, Decider) {
-        let verdict = &judged.answer.verdict;
-        let tuple = conversation_key(&judged.packet);
+    fn converse(
+        &mut self,
+        record: &Record,
+        (packet, verdict, continued): (&Packet, &Verdict, bool),
+        now_ns: u64,
+    ) -> (Location, bool, Decider) {
+        let tuple = conversation_key(packet);
         if !self.stateful {
             let mut alone = Conversation::opened(tuple, verdict, record, now_ns);
-            alone.add(record, judged.packet.tcp, true, now_ns);
+            alone.add(record, packet.tcp, true, now_ns);
             self.end(alone);
             return (record.location, true, Decider::from(verdict));
         }
@@ -194,9 +224,9 @@ impl Shard {
             let recent = now_ns.saturating_sub(open.last_ns) <= PAUSE_NS;
             let again = forward && recent && Decider::from(&open.verdict) == Decider::from(verdict);
             let same_kind = open.verdict.kind() == verdict.kind();
-            let reopened = open.closed && judged.packet.tcp.is_some_and(TcpFlags::opens);
-            if !reopened && ((judged.continued && same_kind) || again) {
-                open.add(record, judged.packet.tcp, forward, now_ns);
+            let reopened = open.closed && packet.tcp.is_some_and(TcpFlags::opens);
+            if !reopened && ((continued && same_kind) || again) {
+                open.add(record, packet.tcp, forward, now_ns);
                 return (open.location, false, Decider::from(&open.verdict));
             }
         }
@@ -208,7 +238,7 @@ impl Shard {
             self.make_room(now_ns);
         }
         let mut opened = Conversation::opened(tuple, verdict, record, now_ns);
-        opened.add(record, judged.packet.tcp, true, now_ns);
+        opened.add(record, packet.tcp, true, now_ns);
         self.conversations.insert(key, opened);
         (record.location, true, Decider::from(verdict))
     }
@@ -235,7 +265,7 @@ impl Shard {
 
     /// Adds what was counted by the lists of this network to the tally.
     pub(super) fn settle(&mut self) {
-        self.alone.add_to(self.simulator.compiled(), &mut self.tally);
+        self.counts.add_to(self.simulator.compiled(), &mut self.tally);
     }
 
     /// Ends everything that is open. No record may come after it.

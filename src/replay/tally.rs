@@ -200,28 +200,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a packet.
-    pub fn add(
-        &mut self,
-        tuple: &FiveTuple,
-        (decider, kind): (Decider, VerdictKind),
-        wire_bytes: u32,
-        time_ns: Option<u64>,
-        opens_flow: bool,
-    ) {
-        self.verdicts.entry(kind).or_default().add(wire_bytes, time_ns, opens_flow);
-        self.deciders.entry((decider, kind)).or_default().add(wire_bytes, time_ns, opens_flow);
-        if kind == VerdictKind::Deny {
-            let group = DeniedGroup::new(tuple, decider);
-            let hits = if self.denied.len() < MOST_GROUPS || self.denied.contains_key(&group) {
-                self.denied.entry(group).or_default()
-            } else {
-                &mut self.denied_beyond
-            };
-            hits.add(wire_bytes, time_ns, opens_flow);
-        }
-    }
-
     /// Notes when a record was.
     pub fn see(&mut self, time_ns: u64) {
         let (first, last) = self.span.unwrap_or((time_ns, time_ns));

@@ -1,9 +1,10 @@
-//! Packets that stand alone, on ways where nothing but the rules of NSGs can decide: no record, no question, no step is
-//! made for them, only what decided is found.
+//! Plain packets on ways where nothing but the rules of NSGs and the records of flows can decide: no question and no step
+//! is made for them, only what decided is found.
 //!
-//! Most packets of most captures are such. What a way consists of is read off its journey, which [`Simulator`] would take
-//! stage by stage; where that holds anything else, or a packet is not plain, the answer is [`Expressed::Slow`], and
-//! [`Simulator`](super::Simulator) judges it.
+//! Most packets of most captures are such. What a way consists of is read off its journey, which
+//! [`Simulator`](super::Simulator) would take stage by stage; where that holds anything else, or a packet is not plain, it
+//! judges the packet. Packets that stand alone are judged here, many together; those of flows by
+//! [`Simulator::pass`](super::Simulator::pass), one after the other.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::model::flow::{Fragment, Packet, Port};
 use crate::model::index::NicIndex;
 use crate::model::reason_code::ReasonCode;
 use crate::model::rule::{Access, Direction, Protocol};
-use crate::model::verdict::{Interface, Reason, Verdict};
+use crate::model::verdict::{Interface, Layer, Reason};
 
 /// What decides about packets between address classes, as far as rules alone do.
 pub struct Express {
@@ -35,7 +36,6 @@ pub struct Express {
 
 /// One interface alone (IP flow verify's view), with the lanes of both directions.
 struct At {
-    nic: NicIndex,
     addresses: Vec<IpAddr>,
     inbound: LaneId,
     outbound: LaneId,
@@ -43,7 +43,19 @@ struct At {
     itself: LaneId,
 }
 
-type LaneId = u32;
+/// The number of a lane.
+pub type LaneId = u32;
+
+/// Which lane a packet takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PacketLane {
+    /// This one; with what tables look at in the packet.
+    Lane(LaneId, Key),
+    /// The way between its ends is not laid yet.
+    Unlaid,
+    /// None: something else than rules and records may decide about it.
+    None,
+}
 
 /// Lanes, each once.
 #[derive(Default)]
@@ -57,16 +69,42 @@ struct Lanes {
 enum Lane {
     /// These lists are asked in turn (positions in [`CompiledNetwork::policies`]); the first that denies decides, and
     /// where all allow the last does.
-    Asked { policies: Box<[u32]>, ending: Ending, blocks_smtp: bool },
+    Asked {
+        policies: Box<[u32]>,
+        ending: Ending,
+        blocks_smtp: bool,
+        /// Where the lists stand, if flows stay open.
+        filters: Box<[LaneFilter]>,
+        /// Nothing on the way is remembered with a flow but which way it was opened.
+        opens_plainly: bool,
+    },
     /// No end of it is in the network.
     OutOfScope(ReasonCode),
     /// Something else may decide.
     Slow,
 }
 
+/// The filters of one interface, which remember flows.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct LaneFilter {
+    pub(super) interface: Interface,
+    pub(super) direction: Direction,
+    /// How long a flow lives there without a packet (STATE-6).
+    pub(super) timeout_ns: u64,
+    /// Its lists, and which layer each is.
+    pub(super) policies: Box<[(u32, Layer)]>,
+}
+
+/// A way as [`Simulator::pass`](super::Simulator::pass) takes it.
+pub(super) struct FlowLane<'e> {
+    pub(super) filters: &'e [LaneFilter],
+    pub(super) ending: Ending,
+    pub(super) opens_plainly: bool,
+}
+
 /// What becomes of a packet that all lists allow.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Ending {
+pub(super) enum Ending {
     Arrives,
     Lost(Reason),
 }
@@ -95,35 +133,25 @@ pub enum Expressed {
     Slow,
 }
 
-impl Expressed {
-    /// The verdict on an arrival without rules, or a loss.
-    #[must_use]
-    pub fn ended(reason: Option<Reason>) -> Verdict {
-        reason.map_or(Verdict::Allow(Reason::NoSecurityGroup), Verdict::Deny)
-    }
-}
-
 /// How many packets are judged together.
 pub const EXPRESS_BATCH: usize = 64;
 
 impl Express {
-    /// What decides in a network, or at one of its interfaces; nothing where packets do not stand alone, or there are no
-    /// tables to ask.
+    /// What decides in a network, or at one of its interfaces; nothing where there are no tables to ask.
     #[must_use]
     pub fn new(
         compiled: &Arc<CompiledNetwork>,
         options: SimulatorOptions,
         at: Option<NicIndex>,
     ) -> Option<Self> {
-        if options.stateful || options.engine != Engine::Compiled || compiled.linear_only {
+        if options.engine != Engine::Compiled || compiled.linear_only {
             return None;
         }
         let mut lanes = Lanes::default();
         let at = at.map(|nic| {
-            let mut lane = |journey: &Journey| lanes.id(Lane::of(compiled, journey));
+            let mut lane = |journey: &Journey| lanes.id(Lane::of(compiled, journey, options.stateful));
             let interface = &compiled.network.nics[nic.get()];
             At {
-                nic,
                 addresses: interface.ip_configurations.iter().filter_map(|known| known.address).collect(),
                 inbound: lane(&Journey::at(Interface::Nic(nic), Direction::Inbound)),
                 outbound: lane(&Journey::at(Interface::Nic(nic), Direction::Outbound)),
@@ -168,14 +196,55 @@ impl Express {
                 [placing] if placing.source.is_none() => {
                     let ends = Ends { observed: self.options.observed, ..placing.ends };
                     let journey = Journey::between(&self.compiled, ends, source, destination);
-                    if journey.names_an_address() { Lane::Slow } else { Lane::of(&self.compiled, &journey) }
+                    if journey.names_an_address() {
+                        Lane::Slow
+                    } else {
+                        Lane::of(&self.compiled, &journey, self.options.stateful)
+                    }
                 }
                 _ => Lane::Slow,
             },
         }
     }
 
-    /// Judges up to [`EXPRESS_BATCH`] packets.
+    /// The lane of each of up to [`EXPRESS_BATCH`] packets.
+    ///
+    /// # Panics
+    ///
+    /// If there are more, or not as many places for lanes.
+    pub fn lanes(&self, packets: &[&Packet], into: &mut [PacketLane]) {
+        assert_eq!(packets.len(), into.len(), "there is a place for each lane");
+        let mut batch = Lookups::default();
+        self.find_cells(packets, &mut batch.keys);
+        for ((packet, key), lane) in packets.iter().zip(&batch.keys).zip(into) {
+            *lane = if !is_plain(packet) {
+                PacketLane::None
+            } else {
+                match self.lane_id(packet, key) {
+                    Err(Expressed::Unlaid) => PacketLane::Unlaid,
+                    Err(_) => PacketLane::None,
+                    Ok(id) => match &self.lanes.all[id as usize] {
+                        Lane::Asked { blocks_smtp, .. } if !(*blocks_smtp && is_mail(key, packet)) => {
+                            PacketLane::Lane(id, *key)
+                        }
+                        _ => PacketLane::None,
+                    },
+                }
+            };
+        }
+    }
+
+    /// The lane of this number.
+    pub(super) fn flow_lane(&self, id: LaneId) -> Option<FlowLane<'_>> {
+        match &self.lanes.all[id as usize] {
+            Lane::Asked { filters, ending, opens_plainly, .. } => {
+                Some(FlowLane { filters, ending: *ending, opens_plainly: *opens_plainly })
+            }
+            Lane::OutOfScope(_) | Lane::Slow => None,
+        }
+    }
+
+    /// Judges up to [`EXPRESS_BATCH`] packets that stand alone.
     ///
     /// # Panics
     ///
@@ -291,25 +360,20 @@ impl Express {
     }
 
     fn lane(&self, packet: &Packet, key: &Key) -> Result<&Lane, Expressed> {
-        let id = match &self.at {
-            None => *self.by_cells.get(&(key.source, key.destination)).ok_or(Expressed::Unlaid)?,
-            Some(at) => {
-                let tuple = &packet.five_tuple;
-                match (at.addresses.contains(&tuple.source), at.addresses.contains(&tuple.destination)) {
-                    (true, true) => at.itself,
-                    (true, false) => at.outbound,
-                    (false, true) => at.inbound,
-                    (false, false) => return Err(Expressed::OutOfScope(ReasonCode::NotAtNic)),
-                }
-            }
-        };
-        Ok(&self.lanes.all[id as usize])
+        Ok(&self.lanes.all[self.lane_id(packet, key)? as usize])
     }
 
-    /// The interface that packets are judged at alone, where they are.
-    #[must_use]
-    pub fn nic(&self) -> Option<NicIndex> {
-        self.at.as_ref().map(|at| at.nic)
+    fn lane_id(&self, packet: &Packet, key: &Key) -> Result<LaneId, Expressed> {
+        let Some(at) = &self.at else {
+            return self.by_cells.get(&(key.source, key.destination)).copied().ok_or(Expressed::Unlaid);
+        };
+        let tuple = &packet.five_tuple;
+        match (at.addresses.contains(&tuple.source), at.addresses.contains(&tuple.destination)) {
+            (true, true) => Ok(at.itself),
+            (true, false) => Ok(at.outbound),
+            (false, true) => Ok(at.inbound),
+            (false, false) => Err(Expressed::OutOfScope(ReasonCode::NotAtNic)),
+        }
     }
 }
 
@@ -364,23 +428,33 @@ impl Lanes {
 }
 
 impl Lane {
-    /// What a journey is for plain packets that stand alone.
-    fn of(compiled: &CompiledNetwork, journey: &Journey) -> Self {
-        let mut policies = Vec::new();
+    /// What a journey is for plain packets.
+    fn of(compiled: &CompiledNetwork, journey: &Journey, stateful: bool) -> Self {
+        let mut filters = Vec::new();
         let mut ending = match journey.end {
             End::Arrives => Ending::Arrives,
             End::Lost(reason) => Ending::Lost(reason),
         };
-        let mut blocks_smtp = false;
+        let (mut blocks_smtp, mut opens_plainly) = (false, true);
         let mut stages = journey.stages.iter().peekable();
         while let Some(stage) = stages.next() {
-            let is_rules_alone = match stage {
+            let is_plain = match stage {
                 Stage::Start(start) => is_ordinary(start),
-                Stage::Filter(filter) => asked(compiled, filter, &mut policies),
-                Stage::Route(_) | Stage::Note(_) | Stage::CameIn(..) => true,
+                Stage::Filter(filter) => match LaneFilter::of(compiled, filter) {
+                    Some(filter) => {
+                        filters.push(filter);
+                        true
+                    }
+                    None => false,
+                },
+                Stage::Route(_) | Stage::Note(_) => true,
+                Stage::CameIn(..) => {
+                    opens_plainly = false;
+                    true
+                }
                 // What leaves goes under another source: nothing may ask for that behind it.
                 Stage::Exit(exit) if stages.peek().is_none() => {
-                    blocks_smtp = exit.blocks_smtp;
+                    (blocks_smtp, opens_plainly) = (exit.blocks_smtp, false);
                     match exit.by {
                         Way::Through(_) | Way::Somehow => true,
                         Way::None => {
@@ -392,11 +466,16 @@ impl Lane {
                 }
                 _ => false,
             };
-            if !is_rules_alone {
+            if !is_plain {
                 return Self::Slow;
             }
         }
-        Self::Asked { policies: policies.into(), ending, blocks_smtp }
+        let policies =
+            filters.iter().flat_map(|filter| &filter.policies).map(|(policy, _)| *policy).collect();
+        if !stateful {
+            filters.clear();
+        }
+        Self::Asked { policies, ending, blocks_smtp, filters: filters.into(), opens_plainly }
     }
 }
 
@@ -405,18 +484,23 @@ fn is_ordinary(start: &Start) -> bool {
     start.spoofed_by.is_none() && (!start.platform || start.direction == Direction::Inbound)
 }
 
-/// Adds what a filter asks, if that is rules of NSGs alone.
-fn asked(compiled: &CompiledNetwork, filter: &Filter, policies: &mut Vec<u32>) -> bool {
-    let Filter { interface, direction, ref gate } = *filter;
-    let layers = compiled.layers(interface, direction);
-    if !compiled.admin(interface, direction).is_empty() || (layers.is_empty() && *gate != Gate::Open) {
-        return false;
-    }
-    layers.iter().all(|layer| match layer.policy {
-        PolicyReference::Compiled(position) => {
-            policies.push(u32::try_from(position).expect("fewer lists than 2^32: each is kept in memory"));
-            true
+impl LaneFilter {
+    /// What a filter asks, if that is rules of NSGs alone.
+    fn of(compiled: &CompiledNetwork, filter: &Filter) -> Option<Self> {
+        let Filter { interface, direction, ref gate } = *filter;
+        let layers = compiled.layers(interface, direction);
+        if !compiled.admin(interface, direction).is_empty() || (layers.is_empty() && *gate != Gate::Open) {
+            return None;
         }
-        _ => false,
-    })
+        let policies = layers.iter().map(|layer| match layer.policy {
+            PolicyReference::Compiled(position) => {
+                let position =
+                    u32::try_from(position).expect("fewer lists than 2^32: each is kept in memory");
+                Some((position, layer.layer))
+            }
+            _ => None,
+        });
+        let policies = policies.collect::<Option<_>>()?;
+        Some(Self { interface, direction, timeout_ns: compiled.idle_timeout_ns(interface), policies })
+    }
 }

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::ends::{Ends, OutOfScope, Placing, placings};
+use super::express::{Ending, Express, LaneFilter, LaneId};
 use super::journey::Journey;
 use super::replies;
-use super::state::{FlowTable, Fragments};
+use super::state::{FlowKey, FlowRecord, FlowTable, Fragments};
 use super::walk::{Outcome, Trace, Walk};
 use crate::compile::cells::Cell;
+use crate::compile::classifier::Key;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
 use crate::compile::policy::Engine;
-use crate::model::flow::{FiveTuple, Fragment, Origin, Packet};
+use crate::model::flow::{FiveTuple, Fragment, Origin, Packet, TcpFlags};
 use crate::model::index::{NicIndex, VnetIndex};
 use crate::model::reason_code::ReasonCode;
-use crate::model::rule::{Direction, Protocol};
+use crate::model::rule::{Access, Direction, Protocol};
 use crate::model::unknown::Unknown;
-use crate::model::verdict::{Answer, Interface, RouteStep, Verdict, VerdictKind};
+use crate::model::verdict::{Answer, Interface, Reason, RouteStep, RuleHit, Verdict, VerdictKind};
 
 /// How to judge.
 #[derive(Clone, Copy, Debug)]
@@ -194,6 +196,89 @@ impl Simulator {
         Ok(judged.expect("a plan has at least one way"))
     }
 
+    /// A plain packet on a lane: what became of it, and whether records alone let it through. Nothing where something else
+    /// than rules and records may decide: then nothing has changed, and [`Simulator::judge`] is to be asked.
+    ///
+    /// It answers as that does, which is tested (`tests/express.rs`): the record of a flow first, then rules (EVAL-1), and
+    /// the records that the packet leaves behind (STATE-1, STATE-7).
+    pub fn pass(
+        &mut self,
+        express: &Express,
+        lane: LaneId,
+        key: &Key,
+        packet: &Packet,
+        time_ns: u64,
+    ) -> Option<(Verdict, bool)> {
+        let lane = express.flow_lane(lane)?;
+        let syn = packet.tcp.is_some_and(TcpFlags::opens);
+        let mut met: [Option<(FlowKey, Met)>; MOST_FILTERS] = [None; MOST_FILTERS];
+        if lane.filters.len() > MOST_FILTERS {
+            return None;
+        }
+        let (mut last, mut denied, mut asked) = (Reason::NoSecurityGroup, None, false);
+        for (filter, met) in lane.filters.iter().zip(&mut met) {
+            let LaneFilter { interface, direction, timeout_ns, ref policies } = *filter;
+            let flow = FlowKey::new(interface, direction, &packet.five_tuple, None);
+            let record = self.flows.alive(&flow, time_ns, timeout_ns).filter(|_| !syn);
+            if let Some(record) = record {
+                // What left by something that translates goes back by it (OUT-5).
+                let answers = direction == Direction::Outbound && record.entered.is_some();
+                if record.doubt.is_some() || record.revoked.is_some() || answers {
+                    return None;
+                }
+                *met = Some((flow, Met::Continues));
+                last = Reason::FlowState { interface, direction };
+                continue;
+            }
+            if !lane.opens_plainly {
+                return None;
+            }
+            for &(position, layer) in policies {
+                let policy = &self.compiled.policies[position as usize];
+                let place = policy.classify_key(key)?;
+                let (rule, access) = (policy.rules[place].position, policy.rules[place].access);
+                let hit = RuleHit { interface, direction, layer, nsg: policy.nsg(), rule };
+                asked = true;
+                last = Reason::SecurityRule(hit);
+                if access == Access::Deny {
+                    denied = Some(last);
+                    break;
+                }
+            }
+            *met = Some((flow, if denied.is_some() { Met::Denied } else { Met::Opens }));
+            if denied.is_some() {
+                break;
+            }
+        }
+        let mut continued = false;
+        for ((flow, met), filter) in met.into_iter().flatten().zip(lane.filters) {
+            let direction = filter.direction;
+            match met {
+                Met::Continues => {
+                    continued = true;
+                    self.flows.pass(&flow, direction, time_ns, packet.tcp);
+                }
+                Met::Opens => {
+                    let mut record = FlowRecord::new(direction, None, time_ns);
+                    if record.pass(direction, time_ns, packet.tcp) {
+                        self.flows.end(&flow);
+                    } else {
+                        let compiled = &self.compiled;
+                        self.flows.keep(flow, record, |interface| compiled.idle_timeout_ns(interface));
+                    }
+                }
+                // A connection that begins anew ends the one before it (STATE-7).
+                Met::Denied if syn => self.flows.end(&flow),
+                Met::Denied => {}
+            }
+        }
+        let verdict = match (denied, lane.ending) {
+            (Some(reason), _) | (None, Ending::Lost(reason)) => Verdict::Deny(reason),
+            (None, Ending::Arrives) => Verdict::Allow(last),
+        };
+        Some((verdict, continued && !asked))
+    }
+
     /// Puts a changed network in place: open flows stay open, but for those under an NSG that flushes (STATE-4, STATE-5).
     ///
     /// The networks may differ in the rules of their NSGs only: interfaces and subnets keep their indices.
@@ -305,6 +390,20 @@ impl Plan {
             Self::Ways(ways) => !ways.iter().any(|(_, journey)| journey.names_an_address()),
         }
     }
+}
+
+/// How many interfaces' filters a lane may have: those of its two ends, and of a machine that forwards between them.
+const MOST_FILTERS: usize = 4;
+
+/// What a packet meets at the filters of an interface.
+#[derive(Clone, Copy)]
+enum Met {
+    /// The record of its flow.
+    Continues,
+    /// Rules that let it in.
+    Opens,
+    /// Rules that do not.
+    Denied,
 }
 
 /// Whether a change makes the flows at an interface be evaluated again: an NSG there flushes, and its rules changed or

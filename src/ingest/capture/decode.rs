@@ -10,7 +10,7 @@ use std::fmt;
 
 use pcap_file::DataLink;
 
-use super::ip;
+use super::{ip, straight};
 use crate::model::reason_code::ReasonCode;
 use crate::model::record::Content;
 
@@ -67,6 +67,16 @@ pub(super) enum Version {
 /// IP header counts: Azure does not look into tunnels (GRE, IP in IP, VXLAN and their like).
 #[must_use]
 pub fn decode(link_type: LinkType, captured: &[u8], original_len: u32) -> Content {
+    if link_type == LinkType::ETHERNET
+        && let Some(packet) = straight::packet(captured)
+    {
+        return Content::Packet(packet);
+    }
+    decode_by_layers(link_type, captured, original_len)
+}
+
+/// As [`decode`], layer by layer whatever the frame is.
+pub(super) fn decode_by_layers(link_type: LinkType, captured: &[u8], original_len: u32) -> Content {
     // A frame is never shorter than what was captured of it, whatever its record says.
     let original_len = captured.len().max(original_len as usize);
     let frame = Part { captured, original_len };

@@ -12,6 +12,7 @@ mod framing;
 mod ip;
 #[cfg(test)]
 mod sample;
+mod straight;
 mod window;
 
 use std::io::Read;

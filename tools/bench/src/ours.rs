@@ -41,8 +41,13 @@ impl Ours {
         let classifier = Classifier::build(&cells, &mut Pools::for_classifiers(1), &entries);
         let build = begin.elapsed();
         let (cell, port) = (Cell(0), 0.into());
-        let no_key =
-            Key { source: cell, destination: cell, source_port: port, destination_port: port, protocol: Protocol(0) };
+        let no_key = Key {
+            source: cell,
+            destination: cell,
+            source_port: port,
+            destination_port: port,
+            protocol: Protocol(0),
+        };
         Self { cells, classifier, no_key, build }
     }
 

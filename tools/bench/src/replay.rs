@@ -49,16 +49,18 @@ pub(crate) fn replay(
     let simulator = SimulatorOptions { stateful, ..SimulatorOptions::default() };
     let options = ReplayOptions { simulator, ..ReplayOptions::default() };
     let mut replay = Replay::new(Arc::clone(compiled), options);
-    let mut read = || -> Result<Vec<Record>> {
-        let mut batch = Vec::with_capacity(BATCH);
-        reader.read_batch(BATCH, &mut batch)?;
-        Ok(batch)
+    let mut read = |batch: &mut Vec<Record>| -> Result<()> {
+        batch.clear();
+        reader.read_batch(BATCH, batch)?;
+        Ok(())
     };
-    let mut batch = read()?;
+    let (mut batch, mut next) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+    read(&mut batch)?;
     while !batch.is_empty() {
         // The next one is read while this one is judged.
-        let ((), next) = pool.install(|| rayon::join(|| drop(replay.feed(&batch)), &mut read));
-        batch = next?;
+        let ((), done) = pool.install(|| rayon::join(|| drop(replay.feed(&batch)), || read(&mut next)));
+        done?;
+        std::mem::swap(&mut batch, &mut next);
     }
     let (totals, _) = replay.finish();
     let mut by_rule = vec![0; rules];

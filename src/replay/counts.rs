@@ -1,4 +1,6 @@
-//! Counts of packets that stand alone, taken by the batch.
+//! Counts while they are taken: by the batch for packets that stand alone.
+//!
+//! A [`Tally`] is in order, which costs; these become one when all is counted.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -6,16 +8,16 @@ use hashbrown::HashMap;
 use super::ledger::Ledger;
 use super::tally::{Decider, DeniedGroup, Hits, MOST_GROUPS, Tally};
 use crate::compile::network::CompiledNetwork;
-use crate::model::flow::Packet;
+use crate::model::flow::{FiveTuple, Packet};
 use crate::model::record::{Content, Record};
 use crate::model::rule::Access;
-use crate::model::verdict::{Verdict, VerdictKind};
+use crate::model::verdict::{Reason, Verdict, VerdictKind};
 use crate::simulate::express::{EXPRESS_BATCH, Express, Expressed};
 
-/// What became of packets that rules alone decided about.
+/// What became of packets.
 #[derive(Default)]
-pub(super) struct Alone {
-    /// By list and place in it.
+pub(super) struct Counts {
+    /// Packets that stand alone and that a rule decided about, by list and place in it.
     rules: HashMap<(u32, u32), (Access, Hits), FixedState>,
     others: HashMap<(Decider, VerdictKind), Hits, FixedState>,
     denied: HashMap<DeniedGroup, Hits, FixedState>,
@@ -31,9 +33,9 @@ pub(super) struct Left {
     pub(super) slow: Vec<usize>,
 }
 
-impl Alone {
-    /// Judges and counts the records at these positions of a batch.
-    pub(super) fn take(
+impl Counts {
+    /// Judges and counts the packets at these positions of a batch, which stand alone.
+    pub(super) fn take_alone(
         &mut self,
         express: &Express,
         compiled: &CompiledNetwork,
@@ -82,46 +84,48 @@ impl Alone {
                         let counted = self.rules.entry((policy, place)).or_insert((access, Hits::default()));
                         counted.1.add(record.wire_bytes, record.time_ns, true);
                         if access == Access::Deny {
-                            self.deny(packet, decider(compiled, policy, place), record);
+                            self.deny(&packet.five_tuple, decider(compiled, policy, place), record, true);
                         }
                     }
-                    Expressed::Arrived => {
-                        self.other(packet, &Expressed::ended(None), record, (tally, ledger))
-                    }
-                    Expressed::Lost(reason) => {
-                        self.other(packet, &Expressed::ended(Some(reason)), record, (tally, ledger));
+                    Expressed::Arrived | Expressed::Lost(_) => {
+                        see(tally, record);
+                        ledger.evaluated();
+                        let verdict = match answer {
+                            Expressed::Lost(reason) => Verdict::Deny(reason),
+                            _ => Verdict::Allow(Reason::NoSecurityGroup),
+                        };
+                        let decided = (Decider::from(&verdict), verdict.kind());
+                        self.add(&packet.five_tuple, decided, record, true);
                     }
                 }
             }
         }
     }
 
-    fn other(
+    /// Counts a packet, by what decided about its flow.
+    pub(super) fn add(
         &mut self,
-        packet: &Packet,
-        verdict: &Verdict,
+        tuple: &FiveTuple,
+        (decider, kind): (Decider, VerdictKind),
         record: &Record,
-        (tally, ledger): (&mut Tally, &mut Ledger),
+        opens_flow: bool,
     ) {
-        see(tally, record);
-        ledger.evaluated();
-        let (decider, kind) = (Decider::from(verdict), verdict.kind());
         let hits = self.others.entry((decider, kind)).or_default();
-        hits.add(record.wire_bytes, record.time_ns, true);
+        hits.add(record.wire_bytes, record.time_ns, opens_flow);
         if kind == VerdictKind::Deny {
-            self.deny(packet, decider, record);
+            self.deny(tuple, decider, record, opens_flow);
         }
     }
 
-    fn deny(&mut self, packet: &Packet, decider: Decider, record: &Record) {
-        let group = DeniedGroup::new(&packet.five_tuple, decider);
+    fn deny(&mut self, tuple: &FiveTuple, decider: Decider, record: &Record, opens_flow: bool) {
+        let group = DeniedGroup::new(tuple, decider);
         let is_full = self.denied.len() >= MOST_GROUPS;
         let hits = match self.denied.get_mut(&group) {
             Some(hits) => hits,
             None if is_full => &mut self.denied_beyond,
             None => self.denied.entry(group).or_default(),
         };
-        hits.add(record.wire_bytes, record.time_ns, true);
+        hits.add(record.wire_bytes, record.time_ns, opens_flow);
     }
 
     /// Adds everything to a tally.

@@ -1,0 +1,136 @@
+//! Replays that only count judge most packets on lanes; they must come to what replays come to that judge every packet
+//! stage by stage.
+
+mod build;
+mod r#gen;
+
+use std::sync::Arc;
+
+use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
+use nsgsim::model::flow::{Icmp, Origin, Packet, TcpFlags};
+use nsgsim::model::index::NicIndex;
+use nsgsim::model::network::Network;
+use nsgsim::model::record::{Content, Location, Record};
+use nsgsim::model::rule::Protocol;
+use nsgsim::replay::run::{Replay, ReplayOptions, Totals};
+use nsgsim::simulate::SimulatorOptions;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+use crate::r#gen::{Tape, contested};
+
+/// A second in nanoseconds.
+const S: u64 = 1_000_000_000;
+
+/// Packets and their replies, some again, most of those of TCP with flags.
+fn records(tape: &mut Tape, network: &Network, count: usize) -> Vec<Record> {
+    let mut sent: Vec<(Origin, Packet)> = Vec::new();
+    let (mut records, mut time_ns) = (Vec::new(), 86_400 * S);
+    for _ in 0..count {
+        let (mut origin, mut packet, seconds) = r#gen::packet(tape, network);
+        if !sent.is_empty() && tape.below(2) == 1 {
+            (origin, packet) = sent[tape.below(sent.len())];
+        }
+        time_ns += seconds * S / 8;
+        sent.push((origin, packet));
+        let (_, back) = r#gen::reply(network, origin, &packet);
+        for mut packet in [packet, back] {
+            if packet.five_tuple.protocol == Protocol::TCP && tape.below(4) > 0 {
+                packet.tcp = Some(flags(tape));
+            }
+            // What an error quotes would be of another shard than its flow in no capture.
+            if matches!(packet.icmp, Some(Icmp::Error { .. })) {
+                continue;
+            }
+            let number = records.len() as u64 + 1;
+            records.push(Record {
+                location: Location { file: 0, number },
+                time_ns: Some(time_ns),
+                wire_bytes: 60 + u32::try_from(tape.below(1400)).expect("it is below 1400"),
+                content: Content::Packet(packet),
+            });
+        }
+    }
+    records
+}
+
+fn flags(tape: &mut Tape) -> TcpFlags {
+    let (syn, ack, fin, rst) =
+        [(true, false, false, false), (true, true, false, false), (false, true, false, false)]
+            .into_iter()
+            .chain([(false, true, true, false), (false, false, false, true), (false, true, false, false)])
+            .nth(tape.below(6))
+            .expect("one of six");
+    TcpFlags { syn, ack, fin, rst }
+}
+
+/// What a replay comes to, in batches of different sizes; `keeping` what became of each record, which takes no lanes.
+fn totals(
+    compiled: &Arc<CompiledNetwork>,
+    changed: &Arc<CompiledNetwork>,
+    records: &[Record],
+    options: ReplayOptions,
+) -> Totals {
+    let mut replay = Replay::new(Arc::clone(compiled), options);
+    let (before, after) = records.split_at(records.len() * 2 / 3);
+    for batch in before.chunks(37) {
+        replay.feed(batch);
+    }
+    replay.change(changed);
+    replay.feed(after);
+    replay.finish().0
+}
+
+fn lanes_come_to_the_same(tape: &mut Tape, network: Network) -> Result<(), TestCaseError> {
+    let compile = |network: Network| {
+        Arc::new(CompiledNetwork::new(Arc::new(network), Arc::new(r#gen::tags()), CompileOptions::default()))
+    };
+    let records = records(tape, &network, 30);
+    let mut changed = network.clone();
+    if !changed.nsgs.is_empty() {
+        let position = tape.below(changed.nsgs.len());
+        changed.nsgs[position].rules.insert(0, r#gen::rule(tape, 9));
+    }
+    let nic = (!network.nics.is_empty()).then(|| NicIndex::new(tape.below(network.nics.len())));
+    let (compiled, changed) = (compile(network), compile(changed));
+    for at in [None, nic] {
+        for stateful in [false, true] {
+            let simulator = SimulatorOptions { stateful, ..SimulatorOptions::default() };
+            let counting = ReplayOptions { simulator, at, ..ReplayOptions::default() };
+            let keeping = ReplayOptions { records: true, ..counting };
+            let found = totals(&compiled, &changed, &records, counting);
+            let expected = totals(&compiled, &changed, &records, keeping);
+            prop_assert_eq!(
+                found,
+                expected,
+                "stateful {}, at {:?}\nrecords: {:#?}\nnetwork: {:#?}",
+                stateful,
+                at,
+                records,
+                compiled.network
+            );
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
+            "tests/express.proptest-regressions",
+        ))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn counting_alone_comes_to_the_same(mut tape in r#gen::tape()) {
+        let network = r#gen::network(&mut tape);
+        lanes_come_to_the_same(&mut tape, network)?;
+    }
+
+    #[test]
+    fn counting_alone_comes_to_the_same_where_rules_contest(mut tape in r#gen::tape()) {
+        let network = contested::network(&mut tape);
+        lanes_come_to_the_same(&mut tape, network)?;
+    }
+}
