@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use nsgsim::compile::address_set::AddressSet;
 use nsgsim::compile::cells::{Cell, Cells};
 use nsgsim::compile::classifier::{Classifier, Entry, Form, Key, NO_ENTRY, Pools};
-use nsgsim::compile::paged::{PagePool, PagedMap, Run};
+use nsgsim::compile::paged::{PagePool, Run};
 use nsgsim::compile::ports::{PortSet, PortTable, ProtocolSet};
 use nsgsim::model::prefix::{PortRange, Prefix};
 use nsgsim::model::rule::Protocol;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use example_data::{Counts, Row, counts, network, records, spelled_side};
 use nsgsim::model::flow::FiveTuple;
 use nsgsim::model::verdict::VerdictKind;
+use nsgsim::replay::conversations::Conversation;
 use nsgsim::replay::ledger::Bucket;
 use nsgsim::replay::run::{Replay, ReplayOptions};
-use nsgsim::replay::shard::Conversation;
 use nsgsim::replay::tally::Decider;
 
 fn parts(bucket: &Bucket) -> BTreeMap<String, u64> {

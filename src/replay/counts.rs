@@ -14,12 +14,22 @@ use crate::model::rule::Access;
 use crate::model::verdict::{Reason, Verdict, VerdictKind};
 use crate::simulate::express::{EXPRESS_BATCH, Express, Expressed};
 
+/// The number of what decided, in one share of the counts.
+pub(super) type DeciderId = u32;
+
+const KINDS: [VerdictKind; 4] =
+    [VerdictKind::Allow, VerdictKind::Deny, VerdictKind::Mixed, VerdictKind::Undetermined];
+
 /// What became of packets.
 #[derive(Default)]
 pub(super) struct Counts {
     /// Packets that stand alone and that a rule decided about, by list and place in it.
     rules: HashMap<(u32, u32), (Access, Hits), FixedState>,
-    others: HashMap<(Decider, VerdictKind), Hits, FixedState>,
+    /// What decided, each once.
+    deciders: Vec<Decider>,
+    ids: HashMap<Decider, DeciderId, FixedState>,
+    /// By what decided, then by verdict.
+    hits: Vec<[Hits; KINDS.len()]>,
     denied: HashMap<DeniedGroup, Hits, FixedState>,
     denied_beyond: Hits,
 }
@@ -94,7 +104,7 @@ impl Counts {
                             Expressed::Lost(reason) => Verdict::Deny(reason),
                             _ => Verdict::Allow(Reason::NoSecurityGroup),
                         };
-                        let decided = (Decider::from(&verdict), verdict.kind());
+                        let decided = (self.decider(Decider::from(&verdict)), verdict.kind());
                         self.add(&packet.five_tuple, decided, record, true);
                     }
                 }
@@ -106,15 +116,30 @@ impl Counts {
     pub(super) fn add(
         &mut self,
         tuple: &FiveTuple,
-        (decider, kind): (Decider, VerdictKind),
+        (decider, kind): (DeciderId, VerdictKind),
         record: &Record,
         opens_flow: bool,
     ) {
-        let hits = self.others.entry((decider, kind)).or_default();
-        hits.add(record.wire_bytes, record.time_ns, opens_flow);
+        let place = KINDS.iter().position(|known| *known == kind).expect("all kinds are listed");
+        self.hits[decider as usize][place].add(record.wire_bytes, record.time_ns, opens_flow);
         if kind == VerdictKind::Deny {
-            self.deny(tuple, decider, record, opens_flow);
+            self.deny(tuple, self.of(decider), record, opens_flow);
         }
+    }
+
+    /// The number of what decided.
+    pub(super) fn decider(&mut self, decider: Decider) -> DeciderId {
+        let Self { deciders, ids, hits, .. } = self;
+        *ids.entry(decider).or_insert_with(|| {
+            deciders.push(decider);
+            hits.push(Default::default());
+            u32::try_from(deciders.len() - 1).expect("fewer than 2^32: each is a rule or a resource")
+        })
+    }
+
+    /// What decided, by its number.
+    pub(super) fn of(&self, decider: DeciderId) -> Decider {
+        self.deciders[decider as usize]
     }
 
     fn deny(&mut self, tuple: &FiveTuple, decider: Decider, record: &Record, opens_flow: bool) {
@@ -138,7 +163,11 @@ impl Counts {
             };
             ((decider(compiled, policy, place), kind), hits)
         });
-        for ((decider, kind), hits) in ruled.chain(self.others.drain()) {
+        let others = self.deciders.iter().zip(&mut self.hits).flat_map(|(decider, hits)| {
+            let taken = std::mem::take(hits);
+            KINDS.into_iter().zip(taken).map(|(kind, hits)| ((*decider, kind), hits))
+        });
+        for ((decider, kind), hits) in ruled.chain(others).filter(|(_, hits)| hits.packets > 0) {
             sums.verdicts.entry(kind).or_default().merge(&hits);
             sums.deciders.entry((decider, kind)).or_default().merge(&hits);
         }

@@ -3,6 +3,7 @@
 //! In: a compiled network and records in time order. Out: a [`Tally`](tally::Tally) and a [`Ledger`](ledger::Ledger) that
 //! adds up, and a row for each flow or record that is asked for. Knows nothing of words: it counts.
 
+pub mod conversations;
 mod counts;
 pub mod ledger;
 pub mod run;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::conversations::Conversation;
 use super::counts::Left;
 use super::ledger::Ledger;
-use super::shard::{Conversation, Processed, Shard};
+use super::shard::{Processed, Shard};
 use super::tally::Tally;
 use crate::compile::network::CompiledNetwork;
 use crate::model::flow::{Icmp, Packet};
@@ -19,7 +20,11 @@ use crate::simulate::express::{EXPRESS_BATCH, PacketLane};
 use crate::simulate::{Ends, Express, SimulatorOptions};
 
 /// How many shares the flows are cut into. It does not depend on the number of threads, so neither does any result.
-const SHARDS: usize = 64;
+const SHARDS: usize = 32;
+
+/// How many slices of a batch are judged at the same time where packets stand alone. Few, so that what each counts stays
+/// in the caches; no more than there are shards.
+const SLICES: usize = 8;
 
 /// Records in one batch: enough that sharing them out pays, little enough that they stay in the caches from where they are
 /// read to where they are judged.
@@ -149,7 +154,7 @@ impl Replay {
     /// What rules alone do not settle goes the other way, by flow, for the sake of fragments.
     fn feed_alone(&mut self, records: &[Record]) {
         let Self { express: Some(express), shards, .. } = self else { return };
-        let slice = records.len().div_ceil(SHARDS).max(1);
+        let slice = records.len().div_ceil(SLICES).max(1);
         let judge = |(number, (shard, records_of)): (usize, (&mut Shard, &[Record]))| {
             let first = number * slice;
             shard.express(express, records, first..first + records_of.len())
@@ -215,7 +220,8 @@ impl Replay {
     }
 
     fn ended(&mut self) -> Vec<Conversation> {
-        let mut flows: Vec<_> = self.shards.iter_mut().flat_map(|shard| shard.ended.drain(..)).collect();
+        let mut flows: Vec<_> =
+            self.shards.iter_mut().flat_map(|shard| shard.conversations.ended.drain(..)).collect();
         flows.sort_unstable_by_key(|flow| flow.location);
         flows
     }

@@ -2,44 +2,17 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
+use super::conversations::{Conversations, Joining};
 use super::counts::{Counts, Left};
 use super::ledger::Ledger;
 use super::tally::{Decider, Tally};
 use crate::compile::network::CompiledNetwork;
-use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
+use crate::model::flow::{FiveTuple, Icmp, Packet, Port};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Location, Record};
 use crate::model::verdict::{Answer, Verdict};
 use crate::simulate::express::PacketLane;
 use crate::simulate::{Ends, Express, Judged, OutOfScope, Simulator, SimulatorOptions};
-
-/// A pause after which packets that no record joins count as a new flow: the default idle time (STATE-6).
-const PAUSE_NS: u64 = 240_000_000_000;
-
-/// Packets of one five-tuple, both directions if it was let in, that belong together.
-#[derive(Clone, Debug)]
-pub struct Conversation {
-    /// The five-tuple of its first packet, sources as they were before translation; the identifier of an echo
-    /// stands in place of its ports.
-    pub tuple: FiveTuple,
-    /// What became of its first packet.
-    pub verdict: Verdict,
-    /// Where its first packet stands.
-    pub location: Location,
-    /// Time of the first and the last packet, by the clock of the replay.
-    pub first_ns: u64,
-    /// See `first_ns`.
-    pub last_ns: u64,
-    /// Packets.
-    pub packets: u64,
-    /// Bytes on the wire.
-    pub bytes: u64,
-    fin_forward: bool,
-    fin_back: bool,
-    closed: bool,
-}
 
 /// What became of one record.
 #[derive(Clone, Debug)]
@@ -62,14 +35,11 @@ pub struct Processed {
 pub struct Shard {
     simulator: Simulator,
     at: Option<NicIndex>,
-    conversations: HashMap<FiveTuple, Conversation, foldhash::fast::FixedState>,
-    most_conversations: usize,
-    keep_ended: bool,
+    /// Flows that are open, and those that ended.
+    pub(super) conversations: Conversations,
     /// Packets stand alone: each is a flow of its own.
     stateful: bool,
     counts: Counts,
-    /// Flows that ended, in the order of their ends, where they are kept.
-    pub ended: Vec<Conversation>,
     /// Where records went.
     pub ledger: Ledger,
     /// What was counted.
@@ -88,12 +58,9 @@ impl Shard {
         Self {
             simulator: Simulator::new(compiled, options),
             at,
-            conversations: HashMap::with_hasher(foldhash::fast::FixedState::default()),
-            most_conversations: options.most_flows,
-            keep_ended,
+            conversations: Conversations::new(options.most_flows, keep_ended),
             stateful: options.stateful,
             counts: Counts::default(),
-            ended: Vec::new(),
             ledger: Ledger::default(),
             tally: Tally::default(),
         }
@@ -189,78 +156,36 @@ impl Shard {
         (packet, verdict, continued): (&Packet, &Verdict, bool),
         now_ns: u64,
     ) -> (Location, bool, Decider) {
-        let (first, opens_flow, decider) = self.converse(record, (packet, verdict, continued), now_ns);
+        let tuple = conversation_key(packet);
+        let decider = self.counts.decider(Decider::from(verdict));
+        let compiled = self.simulator.compiled();
+        let private = |address| compiled.places.private(&compiled.network, address);
+        let joining = Joining {
+            record,
+            tuple,
+            private: FiveTuple {
+                source: private(tuple.source),
+                destination: private(tuple.destination),
+                ..tuple
+            },
+            tcp: packet.tcp,
+            verdict,
+            decider,
+            continued,
+            now_ns,
+        };
+        let (first, opens_flow, decider) = if self.stateful {
+            self.conversations.join(&joining)
+        } else {
+            self.conversations.alone(&joining);
+            (record.location, true, decider)
+        };
         match verdict {
             Verdict::Undetermined(unknown) => self.ledger.undetermined(unknown.code(), record.location),
             Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => self.ledger.evaluated(),
         }
         self.counts.add(&packet.five_tuple, (decider, verdict.kind()), record, opens_flow);
-        (first, opens_flow, decider)
-    }
-
-    /// Finds the conversation that a packet belongs to, or opens one: where its first packet stands, whether this is
-    /// the first, and what decided about the first.
-    fn converse(
-        &mut self,
-        record: &Record,
-        (packet, verdict, continued): (&Packet, &Verdict, bool),
-        now_ns: u64,
-    ) -> (Location, bool, Decider) {
-        let tuple = conversation_key(packet);
-        if !self.stateful {
-            let mut alone = Conversation::opened(tuple, verdict, record, now_ns);
-            alone.add(record, packet.tcp, true, now_ns);
-            self.end(alone);
-            return (record.location, true, Decider::from(verdict));
-        }
-        // Both directions of a flow that was seen outside are one conversation.
-        let compiled = self.simulator.compiled();
-        let private = |address| compiled.places.private(&compiled.network, address);
-        let key =
-            FiveTuple { source: private(tuple.source), destination: private(tuple.destination), ..tuple };
-        let forward = self.conversations.contains_key(&key);
-        let found = if forward { key } else { key.reversed() };
-        if let Some(open) = self.conversations.get_mut(&found) {
-            let recent = now_ns.saturating_sub(open.last_ns) <= PAUSE_NS;
-            let again = forward && recent && Decider::from(&open.verdict) == Decider::from(verdict);
-            let same_kind = open.verdict.kind() == verdict.kind();
-            let reopened = open.closed && packet.tcp.is_some_and(TcpFlags::opens);
-            if !reopened && ((continued && same_kind) || again) {
-                open.add(record, packet.tcp, forward, now_ns);
-                return (open.location, false, Decider::from(&open.verdict));
-            }
-        }
-        // The same five-tuple with another verdict, or after a pause: another flow.
-        if let Some(ended) = self.conversations.remove(&key) {
-            self.end(ended);
-        }
-        if self.conversations.len() >= self.most_conversations {
-            self.make_room(now_ns);
-        }
-        let mut opened = Conversation::opened(tuple, verdict, record, now_ns);
-        opened.add(record, packet.tcp, true, now_ns);
-        self.conversations.insert(key, opened);
-        (record.location, true, Decider::from(verdict))
-    }
-
-    fn end(&mut self, conversation: Conversation) {
-        if self.keep_ended {
-            self.ended.push(conversation);
-        }
-    }
-
-    /// Conversations that paused leave first, then the longest idle eighth: they only end earlier than they might.
-    fn make_room(&mut self, now_ns: u64) {
-        let mut idle: Vec<(u64, Location, FiveTuple)> =
-            self.conversations.iter().map(|(key, open)| (open.last_ns, open.location, *key)).collect();
-        idle.sort_unstable();
-        let paused = idle.partition_point(|(last_ns, ..)| now_ns.saturating_sub(*last_ns) > PAUSE_NS);
-        let leaving = paused.max(self.most_conversations / 8).max(1);
-        for (_, _, key) in idle.into_iter().take(leaving) {
-            if let Some(ended) = self.conversations.remove(&key) {
-                self.end(ended);
-            }
-        }
+        (first, opens_flow, self.counts.of(decider))
     }
 
     /// Adds what was counted by the lists of this network to the tally.
@@ -270,46 +195,9 @@ impl Shard {
 
     /// Ends everything that is open. No record may come after it.
     pub fn finish(&mut self) {
-        let mut open: Vec<Conversation> = self.conversations.drain().map(|(_, open)| open).collect();
-        open.sort_unstable_by_key(|open| open.location);
-        for conversation in open {
-            self.end(conversation);
-        }
+        self.conversations.finish();
         self.ledger.evicted_flows = self.simulator.evicted();
         self.settle();
-    }
-}
-
-impl Conversation {
-    fn opened(tuple: FiveTuple, verdict: &Verdict, record: &Record, now_ns: u64) -> Self {
-        Self {
-            tuple,
-            verdict: verdict.clone(),
-            location: record.location,
-            first_ns: now_ns,
-            last_ns: now_ns,
-            packets: 0,
-            bytes: 0,
-            fin_forward: false,
-            fin_back: false,
-            closed: false,
-        }
-    }
-
-    fn add(&mut self, record: &Record, tcp: Option<TcpFlags>, forward: bool, now_ns: u64) {
-        self.packets += 1;
-        self.bytes += u64::from(record.wire_bytes);
-        self.last_ns = self.last_ns.max(now_ns);
-        if let Some(flags) = tcp {
-            if flags.fin {
-                if forward {
-                    self.fin_forward = true;
-                } else {
-                    self.fin_back = true;
-                }
-            }
-            self.closed |= flags.rst || (self.fin_forward && self.fin_back);
-        }
     }
 }
 

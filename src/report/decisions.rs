@@ -11,7 +11,8 @@ use crate::model::network::Network;
 use crate::model::record::{Location, Record};
 use crate::model::rule::Direction;
 use crate::model::verdict::{Layer, Verdict, VerdictKind};
-use crate::replay::shard::{Conversation, Processed};
+use crate::replay::conversations::Conversation;
+use crate::replay::shard::Processed;
 
 /// The formats of rows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

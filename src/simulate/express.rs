@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 use super::ends::{Ends, OutOfScope, placings};
 use super::journey::{End, Filter, Gate, Journey, Stage, Start, Way};
 use super::simulator::SimulatorOptions;
+use super::state::Entrance;
 use crate::compile::cells::Cell;
 use crate::compile::classifier::Key;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
@@ -75,8 +76,10 @@ enum Lane {
         blocks_smtp: bool,
         /// Where the lists stand, if flows stay open.
         filters: Box<[LaneFilter]>,
-        /// Nothing on the way is remembered with a flow but which way it was opened.
-        opens_plainly: bool,
+        /// What leaves is translated, which is remembered with its flow in many ways.
+        translates: bool,
+        /// How long what brought the packet in remembers its flow, if it is TCP (STATE-15).
+        entrance_tcp_ns: Option<u64>,
     },
     /// No end of it is in the network.
     OutOfScope(ReasonCode),
@@ -91,6 +94,8 @@ pub(super) struct LaneFilter {
     pub(super) direction: Direction,
     /// How long a flow lives there without a packet (STATE-6).
     pub(super) timeout_ns: u64,
+    /// By what packets came in that arrive here (OUT-5).
+    pub(super) entered: Option<Entrance>,
     /// Its lists, and which layer each is.
     pub(super) policies: Box<[(u32, Layer)]>,
 }
@@ -99,7 +104,8 @@ pub(super) struct LaneFilter {
 pub(super) struct FlowLane<'e> {
     pub(super) filters: &'e [LaneFilter],
     pub(super) ending: Ending,
-    pub(super) opens_plainly: bool,
+    pub(super) translates: bool,
+    pub(super) entrance_tcp_ns: Option<u64>,
 }
 
 /// What becomes of a packet that all lists allow.
@@ -237,9 +243,12 @@ impl Express {
     /// The lane of this number.
     pub(super) fn flow_lane(&self, id: LaneId) -> Option<FlowLane<'_>> {
         match &self.lanes.all[id as usize] {
-            Lane::Asked { filters, ending, opens_plainly, .. } => {
-                Some(FlowLane { filters, ending: *ending, opens_plainly: *opens_plainly })
-            }
+            Lane::Asked { filters, ending, translates, entrance_tcp_ns, .. } => Some(FlowLane {
+                filters,
+                ending: *ending,
+                translates: *translates,
+                entrance_tcp_ns: *entrance_tcp_ns,
+            }),
             Lane::OutOfScope(_) | Lane::Slow => None,
         }
     }
@@ -435,12 +444,13 @@ impl Lane {
             End::Arrives => Ending::Arrives,
             End::Lost(reason) => Ending::Lost(reason),
         };
-        let (mut blocks_smtp, mut opens_plainly) = (false, true);
+        let (mut blocks_smtp, mut translates) = (false, false);
+        let (mut entered, mut entrance_tcp_ns) = (None, None);
         let mut stages = journey.stages.iter().peekable();
         while let Some(stage) = stages.next() {
             let is_plain = match stage {
                 Stage::Start(start) => is_ordinary(start),
-                Stage::Filter(filter) => match LaneFilter::of(compiled, filter) {
+                Stage::Filter(filter) => match LaneFilter::of(compiled, filter, entered) {
                     Some(filter) => {
                         filters.push(filter);
                         true
@@ -448,13 +458,15 @@ impl Lane {
                     None => false,
                 },
                 Stage::Route(_) | Stage::Note(_) => true,
-                Stage::CameIn(..) => {
-                    opens_plainly = false;
+                Stage::CameIn(entrance, timer_min) => {
+                    entered = Some(*entrance);
+                    let timer_ns = timer_min.map(|minutes| u64::from(minutes) * 60_000_000_000);
+                    entrance_tcp_ns = entrance_tcp_ns.into_iter().chain(timer_ns).min();
                     true
                 }
                 // What leaves goes under another source: nothing may ask for that behind it.
                 Stage::Exit(exit) if stages.peek().is_none() => {
-                    (blocks_smtp, opens_plainly) = (exit.blocks_smtp, false);
+                    (blocks_smtp, translates) = (exit.blocks_smtp, true);
                     match exit.by {
                         Way::Through(_) | Way::Somehow => true,
                         Way::None => {
@@ -474,8 +486,9 @@ impl Lane {
             filters.iter().flat_map(|filter| &filter.policies).map(|(policy, _)| *policy).collect();
         if !stateful {
             filters.clear();
+            entrance_tcp_ns = None;
         }
-        Self::Asked { policies, ending, blocks_smtp, filters: filters.into(), opens_plainly }
+        Self::Asked { policies, ending, blocks_smtp, filters: filters.into(), translates, entrance_tcp_ns }
     }
 }
 
@@ -486,7 +499,7 @@ fn is_ordinary(start: &Start) -> bool {
 
 impl LaneFilter {
     /// What a filter asks, if that is rules of NSGs alone.
-    fn of(compiled: &CompiledNetwork, filter: &Filter) -> Option<Self> {
+    fn of(compiled: &CompiledNetwork, filter: &Filter, entered: Option<Entrance>) -> Option<Self> {
         let Filter { interface, direction, ref gate } = *filter;
         let layers = compiled.layers(interface, direction);
         if !compiled.admin(interface, direction).is_empty() || (layers.is_empty() && *gate != Gate::Open) {
@@ -501,6 +514,8 @@ impl LaneFilter {
             _ => None,
         });
         let policies = policies.collect::<Option<_>>()?;
-        Some(Self { interface, direction, timeout_ns: compiled.idle_timeout_ns(interface), policies })
+        let timeout_ns = compiled.idle_timeout_ns(interface);
+        let entered = entered.filter(|_| direction == Direction::Inbound);
+        Some(Self { interface, direction, timeout_ns, entered, policies })
     }
 }

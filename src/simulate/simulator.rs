@@ -9,7 +9,7 @@ use super::ends::{Ends, OutOfScope, Placing, placings};
 use super::express::{Ending, Express, LaneFilter, LaneId};
 use super::journey::Journey;
 use super::replies;
-use super::state::{FlowKey, FlowRecord, FlowTable, Fragments};
+use super::state::{Entrance, FlowKey, FlowRecord, FlowTable, Fragments};
 use super::walk::{Outcome, Trace, Walk};
 use crate::compile::cells::Cell;
 use crate::compile::classifier::Key;
@@ -211,27 +211,32 @@ impl Simulator {
     ) -> Option<(Verdict, bool)> {
         let lane = express.flow_lane(lane)?;
         let syn = packet.tcp.is_some_and(TcpFlags::opens);
+        let is_tcp = packet.five_tuple.protocol == Protocol::TCP;
         let mut met: [Option<(FlowKey, Met)>; MOST_FILTERS] = [None; MOST_FILTERS];
         if lane.filters.len() > MOST_FILTERS {
             return None;
         }
         let (mut last, mut denied, mut asked) = (Reason::NoSecurityGroup, None, false);
         for (filter, met) in lane.filters.iter().zip(&mut met) {
-            let LaneFilter { interface, direction, timeout_ns, ref policies } = *filter;
+            let LaneFilter { interface, direction, timeout_ns, ref policies, .. } = *filter;
             let flow = FlowKey::new(interface, direction, &packet.five_tuple, None);
             let record = self.flows.alive(&flow, time_ns, timeout_ns).filter(|_| !syn);
             if let Some(record) = record {
-                // What left by something that translates goes back by it (OUT-5).
-                let answers = direction == Direction::Outbound && record.entered.is_some();
-                if record.doubt.is_some() || record.revoked.is_some() || answers {
+                // What came in by something goes back by it (OUT-5): by a public address it leaves whatever the way out is,
+                // and inside it changes the packet.
+                let returns = match record.entered.filter(|_| direction == Direction::Outbound) {
+                    None => true,
+                    Some(Entrance::Instance(_) | Entrance::Frontend { public: true, .. }) => {
+                        lane.ending == Ending::Arrives
+                    }
+                    Some(Entrance::Frontend { public: false, .. } | Entrance::PrivateLink) => false,
+                };
+                if record.doubt.is_some() || record.revoked.is_some() || !returns {
                     return None;
                 }
                 *met = Some((flow, Met::Continues));
                 last = Reason::FlowState { interface, direction };
                 continue;
-            }
-            if !lane.opens_plainly {
-                return None;
             }
             for &(position, layer) in policies {
                 let policy = &self.compiled.policies[position as usize];
@@ -245,10 +250,15 @@ impl Simulator {
                     break;
                 }
             }
-            *met = Some((flow, if denied.is_some() { Met::Denied } else { Met::Opens }));
             if denied.is_some() {
+                *met = Some((flow, Met::Denied));
                 break;
             }
+            // How long what translates it remembers the flow hangs on by what it leaves.
+            if lane.translates {
+                return None;
+            }
+            *met = Some((flow, Met::Opens));
         }
         let mut continued = false;
         for ((flow, met), filter) in met.into_iter().flatten().zip(lane.filters) {
@@ -259,7 +269,8 @@ impl Simulator {
                     self.flows.pass(&flow, direction, time_ns, packet.tcp);
                 }
                 Met::Opens => {
-                    let mut record = FlowRecord::new(direction, None, time_ns);
+                    let mut record = FlowRecord::new(direction, filter.entered, time_ns);
+                    record.translated_ns = lane.entrance_tcp_ns.filter(|_| is_tcp);
                     if record.pass(direction, time_ns, packet.tcp) {
                         self.flows.end(&flow);
                     } else {

@@ -61,7 +61,7 @@ impl FlowKey {
 }
 
 /// By what a flow came in to an interface: its replies leave by the same (OUT-5).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Entrance {
     /// A public address that maps to the interface's; nothing: one that the inventory does not know.
     Instance(Option<IpAddr>),

@@ -83,7 +83,7 @@ impl Ours {
                     protocol: Protocol(header.protocol),
                 };
             }
-            self.classifier.first_matches(&keys[..count], found);
+            self.classifier.first_matches(&keys[..count], &mut found[..count]);
         }
     }
 
