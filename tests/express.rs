@@ -2,6 +2,7 @@
 //! stage by stage.
 
 mod build;
+mod example_data;
 mod r#gen;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use nsgsim::model::record::{Content, Location, Record};
 use nsgsim::model::rule::Protocol;
 use nsgsim::replay::run::{Replay, ReplayOptions, Totals};
 use nsgsim::simulate::SimulatorOptions;
+use nsgsim::simulate::express::{EXPRESS_BATCH, Express, PacketLane};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
@@ -133,4 +135,29 @@ proptest! {
         let network = contested::network(&mut tape);
         lanes_come_to_the_same(&mut tape, network)?;
     }
+}
+
+/// Without this, packets that all go stage by stage would agree with themselves.
+#[test]
+fn most_plain_packets_of_the_example_take_lanes() {
+    let compiled = example_data::network("example");
+    let packets: Vec<Packet> = example_data::synthetic(&compiled, 2_000)
+        .iter()
+        .filter_map(|record| match record.content {
+            Content::Packet(packet) if packet.five_tuple.protocol.has_ports() => Some(packet),
+            _ => None,
+        })
+        .collect();
+    let mut express =
+        Express::new(&compiled, SimulatorOptions::default(), None).expect("the example has tables");
+    express.lay(&packets);
+    let mut on_lanes = 0;
+    for packets in packets.chunks(EXPRESS_BATCH) {
+        let packets: Vec<&Packet> = packets.iter().collect();
+        let mut lanes = vec![PacketLane::Unlaid; packets.len()];
+        express.lanes(&packets, &mut lanes);
+        assert!(!lanes.contains(&PacketLane::Unlaid), "all ways were laid");
+        on_lanes += lanes.iter().filter(|lane| matches!(lane, PacketLane::Lane(..))).count();
+    }
+    assert!(2 * on_lanes > packets.len(), "{on_lanes} of {}", packets.len());
 }

@@ -148,7 +148,7 @@ pub(super) struct JudgingArgs {
 enum StateArg {
     /// The first packet of a flow is decided by the rules, the rest by its record
     Full,
-    /// Every packet is decided by the rules
+    /// Every packet is decided by the rules, and is a flow of its own
     None,
 }
 

@@ -315,3 +315,51 @@ fn mark(entry: u16) -> u128 {
     mark ^= mark >> 61;
     mark.wrapping_mul(0xff51_afd7_ed55_8ccd_c4ce_b9fe_1a85_ec53)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Pairs, RowsOfSource};
+
+    const DESTINATIONS: usize = 40;
+
+    /// Source classes with a few pairs that have rows of their own, some with many.
+    fn sources() -> impl Strategy<Value = Vec<RowsOfSource>> {
+        let pairs = prop_oneof![4 => 0..4_usize, 1 => 0..DESTINATIONS];
+        let others = pairs.prop_flat_map(|count| {
+            proptest::collection::btree_map(0..DESTINATIONS as u16, any::<u16>(), count)
+        });
+        let source = (any::<u16>(), others)
+            .prop_map(|(usual, others)| RowsOfSource { usual, others: others.into_iter().collect() });
+        proptest::collection::vec(source, 1..60)
+    }
+
+    proptest! {
+        #[test]
+        fn displaced_or_not_each_pair_has_its_row(sources in sources()) {
+            let laid = [Pairs::whole(&sources, DESTINATIONS), Pairs::sparse(&sources, DESTINATIONS)];
+            for (number, source) in (0..).zip(&sources) {
+                for destination in 0..DESTINATIONS as u16 {
+                    let own = source.others.iter().find(|(other, _)| *other == destination);
+                    let expected = own.map_or(source.usual, |(_, row)| *row);
+                    for pairs in &laid {
+                        prop_assert_eq!(pairs.row(number, destination.into()), u32::from(expected));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A thousand sources with a pair each: whole, that is a thousand rows of forty.
+    #[test]
+    fn sparse_pairs_take_little() {
+        let lone = |source: u16| RowsOfSource { usual: 0, others: vec![(source % 40, source)] };
+        let sources: Vec<RowsOfSource> = (0..1000).map(lone).collect();
+        let Pairs::Sparse(sparse) = Pairs::build(&sources, DESTINATIONS) else {
+            panic!("80,000 bytes are more than are laid out whole")
+        };
+        // No more places than pairs, and what the last source's classes reach beyond.
+        assert!(sparse.others.len() <= 1000 + 2 * DESTINATIONS, "{}", sparse.others.len());
+    }
+}

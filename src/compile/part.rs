@@ -41,8 +41,8 @@ enum Outcome {
         width: u32,
         first: Box<[u16]>,
     },
-    /// The entries of a row, three at a time.
-    Lists(Box<[Listed]>),
+    /// The entries of a row, three at a time: a record for each row, and behind them those that go on.
+    Lists { listed: Box<[Listed]>, rows: usize },
 }
 
 /// Three entries of a row, first tried first, and where the next three stand.
@@ -116,8 +116,10 @@ impl Part {
         };
         let outcome = match &self.outcome {
             Outcome::Table { first, .. } => 1 + load_cost(size_of_val(&**first)),
-            Outcome::Lists(listed) => {
-                load_cost(size_of_val(&**listed)) + LISTED * load_cost(held.get_heap_size())
+            Outcome::Lists { listed, rows } => {
+                // Half of a row's records are looked at; each waits for the one before it.
+                let records = 1 + (listed.len() / rows - 1).div_ceil(2);
+                records * (load_cost(size_of_val(&**listed)) + LISTED * load_cost(held.get_heap_size()))
             }
         };
         maps + pairs + outcome
@@ -133,7 +135,7 @@ impl Part {
             Outcome::Table { columns, width, first } => {
                 first[(row * width + u32::from(columns[service as usize])) as usize].into()
             }
-            Outcome::Lists(listed) => listed_first(listed, services.held().view(), row, service),
+            Outcome::Lists { listed, .. } => listed_first(listed, services.held().view(), row, service),
         };
         self.places[entry]
     }
@@ -158,7 +160,7 @@ impl Part {
                     *found = (*found).min(places[usize::from(first[cell as usize])]);
                 }
             }
-            Outcome::Lists(listed) => {
+            Outcome::Lists { listed, .. } => {
                 let (listed, held) = (&**listed, services.held().view());
                 for ((found, &row), &service) in found.iter_mut().zip(&rows).zip(of) {
                     let entry = listed_first(listed, held, row, service);
@@ -283,7 +285,7 @@ impl Outcome {
                 listed.push(record(entries));
             }
         }
-        Self::Lists(listed.into())
+        Self::Lists { listed: listed.into(), rows: lists.len() }
     }
 }
 

@@ -122,8 +122,10 @@ mod tests {
         assert_eq!(entries(&borders[..7]), ROOT_LENGTH);
         assert_eq!(entries(&borders), ROOT_LENGTH + BLOCK_LENGTH);
         // And below it in fd00:100::/24.
-        let nested: Vec<u128> =
-            (0..=8).map(|slot| 0xfd00_01 << 104 | slot << 96).chain(borders[1..].iter().copied()).collect();
+        let nested: Vec<u128> = (0..=8)
+            .map(|slot| (0xfd00 << 112) | (1 << 104) | (slot << 96))
+            .chain(borders[1..].iter().copied())
+            .collect();
         assert_eq!(entries(&nested), ROOT_LENGTH + 2 * BLOCK_LENGTH);
     }
 }

@@ -92,9 +92,9 @@ impl Replay {
         if self.express.is_some() {
             self.handed_in += records.len() as u64;
             if self.options.simulator.stateful {
-                self.feed_flows(records)
+                self.feed_flows(records);
             } else {
-                self.feed_alone(records)
+                self.feed_alone(records);
             }
             return Progress::default();
         }

@@ -355,7 +355,8 @@ impl Express {
         for (place, packet) in packets.iter().enumerate() {
             let tuple = &packet.five_tuple;
             let (mut source, mut destination) = (source_cells[place], destination_cells[place]);
-            if !all_v4 && !(tuple.source.is_ipv4() && tuple.destination.is_ipv4()) {
+            let is_v4 = all_v4 || (tuple.source.is_ipv4() && tuple.destination.is_ipv4());
+            if !is_v4 {
                 (source, destination) = (cells.find(tuple.source), cells.find(tuple.destination));
             }
             keys[place] = Key {
