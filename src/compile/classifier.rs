@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::address_set::AddressSet;
 use super::cells::{Cell, Cells};
-use super::lanes::{Batch, Lanes, dispatch};
+use super::instructions::{Batch, Lanes, dispatch};
 use super::paged::{PagePool, PagedMap};
 use super::part::{self, Ingredients, Part};
 use super::ports::{PortPlace, PortSet, ProtocolSet};

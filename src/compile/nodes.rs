@@ -5,8 +5,8 @@ use get_size2::GetSize;
 use hashbrown::HashMap;
 
 use super::cells::Cell;
+use super::instructions::{Batch, LANES, Lanes, SINGLE, dispatch};
 use super::intervals::Intervals;
-use super::lanes::{Batch, LANES, Lanes, SINGLE, dispatch};
 
 /// A radix trie of three levels without branches.
 ///
