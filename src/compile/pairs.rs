@@ -328,7 +328,7 @@ mod tests {
     fn sources() -> impl Strategy<Value = Vec<RowsOfSource>> {
         let pairs = prop_oneof![4 => 0..4_usize, 1 => 0..DESTINATIONS];
         let others = pairs.prop_flat_map(|count| {
-            proptest::collection::btree_map(0..DESTINATIONS as u16, any::<u16>(), count)
+            proptest::collection::btree_map(0..DESTINATIONS as u16, any::<u16>(), 0..=count)
         });
         let source = (any::<u16>(), others)
             .prop_map(|(usual, others)| RowsOfSource { usual, others: others.into_iter().collect() });
