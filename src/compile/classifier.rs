@@ -285,19 +285,24 @@ impl Builder {
         (pools.pages.map(self.length as usize, &runs), vectors)
     }
 
+    /// The places of all entries.
+    fn all(&self) -> Vec<u32> {
+        (0..).zip(&self.service_of).map(|(place, _)| place).collect()
+    }
+
     fn parts(&self, pools: &mut Pools, form: Option<Form>) -> Option<Matching> {
         let asked: Vec<&Service> = self.services.iter().collect();
         let services = Services::build(&mut pools.ports, &asked)?;
         let room = pools.table_bytes.checked_sub(services.get_heap_size())?;
-        let all: Vec<u32> = (0..).zip(&self.service_of).map(|(place, _)| place).collect();
+        let all = self.all();
         let one = match form {
             Some(Form::Split) => None,
             _ if all.len() > part::MOST_ENTRIES => None,
             _ => self.part(pools, &services, &all, room, ONE_PART_WORK),
         };
         let several = match &one {
-            Some(part) if form == Some(Form::Crossed) || part.table_bytes() <= SMALL_BYTES => None,
             _ if form == Some(Form::Crossed) => None,
+            Some(part) if part.table_bytes() <= SMALL_BYTES => None,
             _ => self.split(pools, &services, &all, room),
         };
         let cost = |parts: &[Part]| parts.iter().map(|part| part.cost(services.held())).sum::<usize>();
@@ -354,7 +359,7 @@ impl Builder {
     }
 
     fn vectors(&self, pools: &mut Pools) -> Matching {
-        let all: Vec<u32> = (0..).zip(&self.service_of).map(|(place, _)| place).collect();
+        let all = self.all();
         let chunk = |places: &[u32]| {
             let services: Vec<&Service> =
                 places.iter().map(|&place| &self.services[self.service_of[place as usize]]).collect();

@@ -62,8 +62,7 @@ impl Pairs {
         assert!(sources.len() < usize::from(NOBODY), "classes are numbered in 16 bits");
         let others: usize = sources.iter().map(|source| source.others.len()).sum();
         let whole = sources.len() * destinations * size_of::<u16>();
-        let sparse = size_of_val(sources) / size_of::<RowsOfSource>() * size_of::<SparseSource>()
-            + (others + destinations) * size_of::<Other>();
+        let sparse = size_of::<SparseSource>() * sources.len() + (others + destinations) * size_of::<Other>();
         if whole <= SMALL_BYTES.max(sparse) {
             Self::whole(sources, destinations)
         } else {

@@ -215,6 +215,7 @@ fn listed_first(listed: &[Listed], held: VectorsView<'_>, row: u32, service: u32
         record = &listed[record.next as usize];
     }
 }
+
 #[inline(always)]
 fn is_set(words: &[u64], bit: u16) -> bool {
     words[usize::from(bit) / 64] >> (bit % 64) & 1 == 1

@@ -34,7 +34,7 @@ pub struct Conversation {
 
 /// What is remembered of a conversation to tell which packets are its own.
 ///
-/// PERF: half a cache line with its key for IPv4; what only rows show stands elsewhere.
+/// PERF: less than a cache line with its key for IPv4; what only rows show stands elsewhere.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     last_ns: u64,
