@@ -9,6 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use etherparse::{LaxSlicedPacket, NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use nsgsim::ingest::capture::decode::decode;
 use nsgsim::ingest::capture::{CaptureReader, LinkType};
+use nsgsim::model::records::Records;
 
 const FRAMES: usize = 4096;
 
@@ -96,7 +97,7 @@ fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read");
     group.throughput(Throughput::Elements(FRAMES as u64));
     group.bench_function("a capture in memory", |bencher| {
-        let mut records = Vec::with_capacity(FRAMES);
+        let mut records = Records::with_capacity(FRAMES);
         bencher.iter(|| {
             records.clear();
             let stream = Box::new(io::Cursor::new(capture.clone()));

@@ -12,6 +12,7 @@ use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::ingest::azure::{self, tags};
 use nsgsim::ingest::synth::{SynthOptions, flows};
 use nsgsim::model::record::{Content, Location, Record};
+use nsgsim::model::records::Records;
 use nsgsim::replay::run::{BATCH, Replay, ReplayOptions};
 
 fn network(name: &str) -> Arc<CompiledNetwork> {
@@ -39,6 +40,7 @@ fn traffic(compiled: &CompiledNetwork) -> Vec<Record> {
 fn replay(criterion: &mut Criterion) {
     let (base, candidate) = (network("example"), network("example-candidate"));
     let records = traffic(&base);
+    let batches: Vec<Records> = records.chunks(BATCH).map(Records::from).collect();
     let mut group = criterion.benchmark_group("replay");
     group.sample_size(20).throughput(Throughput::Elements(records.len() as u64));
     for threads in [1, 2] {
@@ -47,7 +49,7 @@ fn replay(criterion: &mut Criterion) {
             bencher.iter(|| {
                 pool.install(|| {
                     let mut replay = Replay::new(Arc::clone(&base), ReplayOptions::default());
-                    for batch in records.chunks(BATCH) {
+                    for batch in &batches {
                         black_box(replay.feed(batch));
                     }
                     black_box(replay.finish())
@@ -59,7 +61,7 @@ fn replay(criterion: &mut Criterion) {
                 pool.install(|| {
                     let side = |compiled| (Arc::clone(compiled), ReplayOptions::default());
                     let mut whatif = WhatIf::new(side(&base), side(&candidate));
-                    for batch in records.chunks(BATCH) {
+                    for batch in &batches {
                         whatif.feed(batch);
                     }
                     black_box(whatif.finish())

@@ -15,6 +15,7 @@ use nsgsim::model::index::{GatewayIndex, NicIndex, NsgIndex, Reference, SubnetIn
 use nsgsim::model::network::{Network, PublicIpSku};
 use nsgsim::model::prefix::PortRange;
 use nsgsim::model::record::{Content, Location, Record};
+use nsgsim::model::records::Records;
 use nsgsim::model::routing::{Connection, ConnectionRemote, Gateway, NextHop};
 use nsgsim::model::rule::{Direction, Protocol};
 use nsgsim::model::services::{
@@ -330,7 +331,7 @@ fn both_directions_of_a_flow_that_was_seen_outside_are_one_flow() {
     let (client, server) = ("198.51.100.9:1000", "203.0.113.4:443");
     let packets =
         [tcp_flags(client, server, "S"), tcp_flags(server, client, "SA"), tcp_flags(client, server, "A")];
-    let records: Vec<Record> = packets
+    let records: Records = packets
         .iter()
         .zip(1..)
         .map(|(packet, number)| Record {

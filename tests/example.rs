@@ -21,7 +21,7 @@ fn parts(bucket: &Bucket) -> BTreeMap<String, u64> {
 fn every_record_goes_where_the_hand_made_ledger_has_it() {
     let compiled = network("example");
     let mut replay = Replay::new(compiled, ReplayOptions::default());
-    replay.feed(&records());
+    replay.feed(&records().into_iter().collect());
     let (totals, _) = replay.finish();
     let Counts { ledger, .. } = counts();
     let packets = |kind| totals.tally.verdicts.get(&kind).map_or(0, |hits| hits.packets);
@@ -41,7 +41,7 @@ fn every_record_goes_where_the_hand_made_ledger_has_it() {
 fn every_rule_decides_about_as_many_packets_as_were_worked_out_by_hand() {
     let compiled = network("example");
     let mut replay = Replay::new(Arc::clone(&compiled), ReplayOptions::default());
-    replay.feed(&records());
+    replay.feed(&records().into_iter().collect());
     let mut ours = BTreeMap::new();
     for ((decider, kind), hits) in &replay.finish().0.tally.deciders {
         if *kind != VerdictKind::Undetermined {
@@ -62,7 +62,7 @@ fn every_flow_gets_the_verdict_that_was_worked_out_by_hand() {
     let compiled = network("example");
     let options = ReplayOptions { flows: true, ..ReplayOptions::default() };
     let mut replay = Replay::new(Arc::clone(&compiled), options);
-    let mut flows = replay.feed(&records()).flows;
+    let mut flows = replay.feed(&records().into_iter().collect()).flows;
     flows.extend(replay.finish().1);
     flows.sort_by_key(|flow| flow.location);
 

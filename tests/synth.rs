@@ -17,6 +17,7 @@ use nsgsim::model::network::{
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::prefix::{PortRange, Prefix};
 use nsgsim::model::record::Content;
+use nsgsim::model::records::Records;
 use nsgsim::model::routing::LocalGateway;
 use nsgsim::model::rule::{
     Access, AddressTerm, Direction, PortTerm, Priority, Protocol, ProtocolMatch, Rule,
@@ -184,7 +185,7 @@ fn a_capture_of_them_reads_back_as_the_same_packets() {
     let packets = made(&network, &options(3000, 4));
     let mut bytes = Vec::new();
     assert_eq!(write_pcap(packets.iter().copied(), &mut bytes).unwrap(), packets.len() as u64);
-    let mut records = Vec::new();
+    let mut records = Records::default();
     let mut reader = CaptureReader::from_reader("synth", 0, Box::new(Cursor::new(bytes))).unwrap();
     while reader.read_batch(1000, &mut records).unwrap() > 0 {}
     assert_eq!(reader.damage(), None);

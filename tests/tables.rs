@@ -52,7 +52,7 @@ fn tables_alone_name_the_rule_where_nothing_is_open() {
     let network = compiled(under_one_nsg(&["in 100 allow udp * * -> * *", "in 200 deny tcp * * -> * 443"]));
     let place = |packet: &Packet| {
         let (tuple, cells) = question(&network, packet);
-        inbound(&network).classify(&tuple, cells)
+        inbound(&network).classify(&tuple, cells).map(|found| found.place)
     };
     assert_eq!(place(&packet(Protocol::UDP, "10.0.0.9:1000", "10.0.1.4:443")), Some(0));
     assert_eq!(place(&tcp("10.0.0.9:1000", "10.0.1.4:443")), Some(1));
@@ -66,7 +66,7 @@ fn tables_leave_open_what_a_tag_that_nobody_knows_leaves_open() {
     let network = compiled(under_one_nsg(&["in 100 deny tcp Unknown * -> * *"]));
     let place = |packet: &Packet| {
         let (tuple, cells) = question(&network, packet);
-        inbound(&network).classify(&tuple, cells)
+        inbound(&network).classify(&tuple, cells).map(|found| found.place)
     };
     assert_eq!(place(&tcp("198.51.100.9:1000", "10.0.1.4:80")), None);
     assert_eq!(place(&packet(Protocol::UDP, "198.51.100.9:1000", "10.0.1.4:80")), Some(3));

@@ -8,6 +8,7 @@ use example_data::{network, nsgsim, records, synthetic};
 use nsgsim::analyze::whatif::{Comparison, WhatIf};
 use nsgsim::compile::network::CompiledNetwork;
 use nsgsim::model::record::Record;
+use nsgsim::model::records::Records;
 use nsgsim::replay::run::{Replay, ReplayOptions, Totals};
 use nsgsim::report::inputs::Inputs;
 use nsgsim::report::ledger::Provenance;
@@ -18,7 +19,7 @@ use proptest::prelude::*;
 fn replayed(compiled: &Arc<CompiledNetwork>, batches: &[&[Record]]) -> Totals {
     let mut replay = Replay::new(Arc::clone(compiled), ReplayOptions::default());
     for batch in batches {
-        replay.feed(batch);
+        replay.feed(&Records::from(*batch));
     }
     replay.finish().0
 }
@@ -31,7 +32,7 @@ fn compared(
     let side = |compiled: &Arc<CompiledNetwork>| (Arc::clone(compiled), ReplayOptions::default());
     let mut whatif = WhatIf::new(side(base), side(candidate));
     for batch in batches {
-        whatif.feed(batch);
+        whatif.feed(&Records::from(*batch));
     }
     whatif.finish()
 }

@@ -20,13 +20,13 @@ const CANDIDATE: &str = "data/example-candidate";
 fn compare(base: &Arc<CompiledNetwork>, candidate: &Arc<CompiledNetwork>, records: &[Record]) -> Comparison {
     let side = |compiled: &Arc<CompiledNetwork>| (Arc::clone(compiled), ReplayOptions::default());
     let mut whatif = WhatIf::new(side(base), side(candidate));
-    whatif.feed(records);
+    whatif.feed(&records.into());
     whatif.finish()
 }
 
 fn replay(compiled: &Arc<CompiledNetwork>, records: &[Record]) -> Totals {
     let mut replay = Replay::new(Arc::clone(compiled), ReplayOptions::default());
-    replay.feed(records);
+    replay.feed(&records.into());
     replay.finish().0
 }
 

@@ -13,6 +13,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::compile::network::CompiledNetwork;
 use crate::model::flow::FiveTuple;
 use crate::model::record::{Location, Record};
+use crate::model::records::Records;
 use crate::model::verdict::VerdictKind;
 use crate::replay::run::{Replay, ReplayOptions, Totals};
 use crate::replay::shard::Processed;
@@ -108,7 +109,7 @@ impl WhatIf {
     }
 
     /// Judges a batch of records, which follow those of the batches before it, under both networks.
-    pub fn feed(&mut self, records: &[Record]) {
+    pub fn feed(&mut self, records: &Records) {
         let (base, candidate) =
             rayon::join(|| self.base.feed(records).records, || self.candidate.feed(records).records);
         let mut candidate = candidate.into_iter().peekable();
@@ -117,7 +118,7 @@ impl WhatIf {
                 self.outcome.candidate_only += 1;
             }
             match candidate.next_if(|(other, _)| *other == position) {
-                Some((_, candidate)) => self.compare(&records[position], &base, &candidate),
+                Some((_, candidate)) => self.compare(&records.get(position), &base, &candidate),
                 None => self.outcome.base_only += 1,
             }
         }

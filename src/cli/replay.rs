@@ -10,7 +10,7 @@ use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs};
 use super::output::{self, OutputFile};
 use super::traffic::Traffic;
 use super::{CliError, Status, inputs};
-use crate::model::record::Record;
+use crate::model::records::Records;
 use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
 use crate::report::replay::{By, ReplayReport};
@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         sinks.take(&rows, batch, &progress)
     })?;
     let (totals, flows) = replay.finish();
-    sinks.take(&rows, &[], &Progress { flows, records: Vec::new() })?;
+    sinks.take(&rows, &Records::default(), &Progress { flows, records: Vec::new() })?;
     traffic.finish(quiet);
 
     let report = ReplayReport {
@@ -184,7 +184,7 @@ impl Sinks {
         self.decisions.is_some() && self.per_record
     }
 
-    fn take(&mut self, rows: &Rows<'_>, batch: &[Record], progress: &Progress) -> Result<(), CliError> {
+    fn take(&mut self, rows: &Rows<'_>, batch: &Records, progress: &Progress) -> Result<(), CliError> {
         let failed = |source| output::failed(&self.path, source);
         if let Some(writer) = &mut self.listed {
             for flow in &progress.flows {
@@ -194,7 +194,7 @@ impl Sinks {
         if let Some(writer) = &mut self.decisions {
             if self.per_record {
                 for (position, processed) in &progress.records {
-                    writer.write(&rows.record(&batch[*position], processed)).map_err(failed)?;
+                    writer.write(&rows.record(&batch.get(*position), processed)).map_err(failed)?;
                 }
             } else {
                 for flow in &progress.flows {

@@ -10,7 +10,7 @@ use super::CliError;
 use crate::ingest::capture::CaptureReader;
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
-use crate::model::record::Record;
+use crate::model::records::Records;
 use crate::replay::run::BATCH;
 use crate::report::inputs::Inputs;
 use crate::report::ledger::{DamageJson, Provenance, Timing};
@@ -75,7 +75,7 @@ impl Traffic {
     }
 
     /// Puts the next records in place of those of a batch; none at the end of the last capture.
-    fn read(&mut self, batch: &mut Vec<Record>) -> Result<(), CliError> {
+    fn read(&mut self, batch: &mut Records) -> Result<(), CliError> {
         batch.clear();
         while batch.len() < BATCH {
             let Some(reader) = &mut self.open else {
@@ -115,9 +115,9 @@ impl Traffic {
     pub(super) fn each(
         &mut self,
         pool: &ThreadPool,
-        mut work: impl FnMut(&[Record]) -> Result<(), CliError> + Send,
+        mut work: impl FnMut(&Records) -> Result<(), CliError> + Send,
     ) -> Result<(), CliError> {
-        let (mut batch, mut next) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        let (mut batch, mut next) = (Records::with_capacity(BATCH), Records::with_capacity(BATCH));
         self.read(&mut batch)?;
         while !batch.is_empty() {
             let (done, read) = pool.install(|| rayon::join(|| work(&batch), || self.read(&mut next)));
@@ -162,7 +162,7 @@ fn first_time(path: &Path) -> Result<Option<u64>, IngestError> {
         return Ok(None);
     }
     let mut reader = CaptureReader::open(path, 0)?;
-    let mut first = Vec::new();
+    let mut first = Records::default();
     reader.read_batch(1, &mut first)?;
-    Ok(first.first().and_then(|record| record.time_ns))
+    Ok(first.iter().next().and_then(|record| record.time_ns))
 }

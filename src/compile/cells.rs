@@ -43,32 +43,13 @@ impl Cells {
     /// Cuts the address families by the borders of the sets. The same set may come many times.
     #[must_use]
     pub fn build<'a>(sets: impl IntoIterator<Item = &'a AddressSet>) -> Self {
-        let mut borders_v4 = vec![(0, 0)];
-        let mut borders_v6 = vec![(0, 0)];
-        // Tags come once a rule: where a set lies tells most repetitions without a look at its contents.
-        let mut seen_at = HashSet::with_hasher(FixedState::default());
-        let mut seen = HashSet::with_hasher(FixedState::default());
-        for set in sets {
-            if seen_at.insert(std::ptr::from_ref(set)) && seen.insert(set) {
-                let mark = mark(seen.len());
-                add_borders(&mut borders_v4, &set.ranges_v4(), mark);
-                add_borders(&mut borders_v6, &set.ranges_v6(), mark);
-            }
-        }
-        let mut cells = Numbering::default();
-        let (starts, signatures) = intervals(borders_v4);
-        let numbers = cells.number(&signatures, |interval| Ipv4Addr::from(starts[interval]).into());
-        let v4_intervals = Intervals::new(starts, numbers);
-        let v4 = Nodes::build(&v4_intervals);
-        let (starts, signatures) = intervals(borders_v6);
-        let numbers = cells.number(&signatures, |interval| Ipv6Addr::from(starts[interval]).into());
-        let v6 = Trie::build(Intervals::new(starts, numbers));
+        let Partition { v4, v6, numbering } = Partition::by(sets);
         Self {
-            v4,
-            v4_intervals,
-            v6,
-            first_addresses: cells.first_addresses.into(),
-            interval_counts: cells.interval_counts.into(),
+            v4: Nodes::build(&v4),
+            v4_intervals: v4,
+            v6: Trie::build(v6),
+            first_addresses: numbering.first_addresses.into(),
+            interval_counts: numbering.interval_counts.into(),
         }
     }
 
@@ -148,6 +129,51 @@ impl Cells {
     #[must_use]
     pub fn first_address(&self, cell: Cell) -> IpAddr {
         self.first_addresses[cell.0 as usize]
+    }
+}
+
+/// Both address families cut by the borders of sets, without tables to find addresses in.
+pub(super) struct Partition {
+    v4: Intervals<u32>,
+    v6: Intervals<u128>,
+    numbering: Numbering,
+}
+
+impl Partition {
+    /// See [`Cells::build`].
+    pub(super) fn by<'a>(sets: impl IntoIterator<Item = &'a AddressSet>) -> Self {
+        let mut borders_v4 = vec![(0, 0)];
+        let mut borders_v6 = vec![(0, 0)];
+        // Tags come once a rule: where a set lies tells most repetitions without a look at its contents.
+        let mut seen_at = HashSet::with_hasher(FixedState::default());
+        let mut seen = HashSet::with_hasher(FixedState::default());
+        for set in sets {
+            if seen_at.insert(std::ptr::from_ref(set)) && seen.insert(set) {
+                let mark = mark(seen.len());
+                add_borders(&mut borders_v4, &set.ranges_v4(), mark);
+                add_borders(&mut borders_v6, &set.ranges_v6(), mark);
+            }
+        }
+        let mut numbering = Numbering::default();
+        let (starts, signatures) = intervals(borders_v4);
+        let numbers = numbering.number(&signatures, |interval| Ipv4Addr::from(starts[interval]).into());
+        let v4 = Intervals::new(starts, numbers);
+        let (starts, signatures) = intervals(borders_v6);
+        let numbers = numbering.number(&signatures, |interval| Ipv6Addr::from(starts[interval]).into());
+        Self { v4, v6: Intervals::new(starts, numbers), numbering }
+    }
+
+    /// The cell of an address.
+    pub(super) fn find(&self, address: IpAddr) -> Cell {
+        Cell(match address {
+            IpAddr::V4(address) => self.v4.find(address.into()),
+            IpAddr::V6(address) => self.v6.find(address.into()),
+        })
+    }
+
+    /// How many cells there are.
+    pub(super) fn count(&self) -> usize {
+        self.numbering.first_addresses.len()
     }
 }
 

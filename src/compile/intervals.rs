@@ -21,6 +21,11 @@ impl<A: Number> Intervals<A> {
         Self { starts: starts.into(), cells: cells.into() }
     }
 
+    /// The cell of an address.
+    pub(super) fn find(&self, address: A) -> u32 {
+        self.cells[self.starts.partition_point(|&start| start <= address) - 1]
+    }
+
     /// The cells of the intervals that fill `first` to `last`; nothing where these are no borders.
     pub(super) fn cells_between(&self, first: A, last: A) -> Option<&[u32]> {
         let begin = self.starts.binary_search(&first).ok()?;

@@ -27,6 +27,7 @@ mod services;
 pub mod surroundings;
 mod sweep;
 pub mod ties;
+pub mod topology;
 mod trie;
 mod vectors;
 pub mod world;

@@ -10,20 +10,21 @@ use super::address_set::AddressSet;
 use super::admin::{self, AdminLayer, AdminList, ManagerLists};
 use super::balancers::Balancers;
 use super::cells::{Cell, Cells};
-use super::classifier::Pools;
+use super::classifier::{Key, Pools};
 use super::peerings::{self, Learned};
 use super::places::Places;
 use super::policy::{Policy, RuleOwner};
 use super::ports::PortSet;
-use super::resolve::{IPV6_PROBES, LICENSING, METADATA, Resolver};
+use super::resolve::{LICENSING, METADATA, Resolver};
 use super::routes::SubnetRoutes;
-use super::surroundings::{self, PLATFORM, Surroundings, fixed, internet_base, internet_list};
+use super::surroundings::{self, PLATFORM, Surroundings, internet_list};
 use super::ties::Ties;
+use super::topology::{Topology, TopologyClass, TopologyClasses};
 use crate::model::assumptions::{Assumptions, EndpointAdminRules, IdleTime};
+use crate::model::flow::FiveTuple;
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, NicIndex, NsgIndex, PrivateEndpointIndex, Reference, SubnetIndex};
 use crate::model::network::{Network, Subnet};
-use crate::model::prefix::{Prefix, host};
 use crate::model::rule::Direction;
 use crate::model::tag::TagCatalog;
 use crate::model::verdict::{Interface, Layer};
@@ -65,6 +66,8 @@ pub struct CompiledNetwork {
     pub tags: Arc<TagCatalog>,
     /// Address classes.
     pub cells: Cells,
+    /// What topology tells apart of them.
+    pub classes: TopologyClasses,
     /// The rule lists, each once.
     pub policies: Vec<Policy>,
     /// The lists of security admin configurations, each once.
@@ -143,21 +146,26 @@ impl CompiledNetwork {
             (0..network.nics.len()).map(|position| builder.nic_admin(NicIndex::new(position))).collect();
         let (mut policies, mut admin_policies) = (builder.policies, builder.admin_policies);
 
-        let cells = if options.linear_only {
-            Cells::build(std::iter::empty())
+        let (cells, classes) = if options.linear_only {
+            let cells = Cells::build(std::iter::empty());
+            let classes = TopologyClasses::new(&cells, &[]);
+            (cells, classes)
         } else {
             let topology = Topology {
+                network: &network,
                 routes: &routes,
                 places: &places,
+                ties: &ties,
                 internet: &internet,
                 behind_gateway: &behind_gateway,
             };
-            tables(&network, &topology, &mut policies, &mut admin_policies)
+            tables(&topology, &mut policies, &mut admin_policies)
         };
         Self {
             network,
             tags,
             cells,
+            classes,
             policies,
             admin_policies,
             places,
@@ -239,56 +247,55 @@ impl CompiledNetwork {
         self.cells.find(address)
     }
 
+    /// What tables look at in a packet; a port that is not given counts as none.
+    #[must_use]
+    pub fn key(&self, packet: &FiveTuple) -> Key {
+        Key {
+            source: self.cell(packet.source),
+            destination: self.cell(packet.destination),
+            source_port: packet.source_port.number().into(),
+            destination_port: packet.destination_port.number().into(),
+            protocol: packet.protocol,
+        }
+    }
+
+    /// The class of an address as far as topology tells addresses apart.
+    #[must_use]
+    pub fn class(&self, address: IpAddr) -> TopologyClass {
+        self.classes.of(self.cell(address))
+    }
+
     /// Memory of the compiled tables, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let mut counted = StandardTracker::new();
         let policies = self.policies.iter().chain(&self.admin_policies);
-        policies.map(|policy| policy.memory_bytes(&mut counted)).chain([self.cells.get_heap_size()]).sum()
+        policies
+            .map(|policy| policy.memory_bytes(&mut counted))
+            .chain([self.cells.get_heap_size(), self.classes.get_heap_size()])
+            .sum()
     }
-}
-
-/// What topology tells apart.
-struct Topology<'c> {
-    routes: &'c [SubnetRoutes],
-    places: &'c Places,
-    internet: &'c AddressSet,
-    behind_gateway: &'c [AddressSet],
 }
 
 /// The address classes, and the tables of all policies, which are compiled with them.
 fn tables(
-    network: &Network,
     topology: &Topology<'_>,
     policies: &mut [Policy],
     admin_policies: &mut [Policy],
-) -> Cells {
-    let Topology { routes, places, internet, behind_gateway } = *topology;
+) -> (Cells, TopologyClasses) {
     // Whatever tells two addresses apart goes into the cells: what rules name, and what topology names.
     let entries: Vec<Vec<_>> =
         policies.iter().chain(&*admin_policies).map(|policy| policy.entries().collect()).collect();
-    let mut topology: Vec<AddressSet> = vec![internet_base(), internet.clone()];
-    let mut cut = |prefix: Prefix| topology.push(AddressSet::from_prefixes([prefix]));
-    network.vnets.iter().flat_map(|vnet| &vnet.address_space).copied().for_each(&mut cut);
-    let peerings = network.vnets.iter().flat_map(|vnet| &vnet.peerings);
-    peerings
-        .filter_map(|peering| peering.remote_address_space.as_ref())
-        .flatten()
-        .copied()
-        .for_each(&mut cut);
-    network.subnets.iter().flat_map(|subnet| &subnet.prefixes).copied().for_each(&mut cut);
-    routes.iter().flat_map(|table| &table.routes).map(|route| route.prefix).for_each(&mut cut);
-    places.addresses().map(host).for_each(&mut cut);
-    PLATFORM_ADDRESSES.iter().chain(&MULTICAST).chain(&[IPV6_PROBES]).copied().map(fixed).for_each(&mut cut);
+    let named = topology.sets();
     let sets = entries.iter().flatten().flat_map(|(_, _, entry)| [&*entry.source, &*entry.destination]);
-    let endpoints = routes.iter().map(|table| &*table.service_endpoints.known);
-    let cells = Cells::build(sets.chain(endpoints).chain(behind_gateway).chain(&topology));
+    let cells = Cells::build(sets.chain(&named));
+    let classes = TopologyClasses::new(&cells, &named);
 
     let mut pools = Pools::for_classifiers(entries.len());
     for (policy, entries) in policies.iter_mut().chain(admin_policies).zip(entries) {
         policy.compile(&cells, &mut pools, entries);
     }
-    cells
+    (cells, classes)
 }
 
 fn slot(direction: Direction) -> usize {

@@ -61,9 +61,18 @@ pub struct Policy {
     pub rules: Vec<ResolvedRule>,
     /// What may be the source of a packet whose source Azure picks: `Internet` as it stands here.
     public: Arc<AddressSet>,
-    /// For each entry of the classifier: the rule's place in `rules`, and whether a match is certain.
-    entries: Vec<(u32, bool)>,
+    /// For each entry of the classifier: its rule, where a match is certain.
+    entries: Vec<Option<Classified>>,
     classifier: Option<Classifier>,
+}
+
+/// The rule that tables find.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Classified {
+    /// Its place in [`Policy::rules`].
+    pub place: u32,
+    /// What it says.
+    pub access: Access,
 }
 
 /// The rule that decided.
@@ -111,10 +120,13 @@ impl Policy {
 
     /// Builds the classifier from [`Policy::entries`], whose sets must all have gone into the cells.
     pub fn compile(&mut self, cells: &Cells, pools: &mut Pools, entries: Vec<(u32, bool, Entry)>) {
-        let (places, entries): (Vec<_>, Vec<_>) =
-            entries.into_iter().map(|(place, certain, entry)| ((place, certain), entry)).unzip();
+        let classified = |place: u32| Classified { place, access: self.rules[place as usize].access };
+        let (found, entries): (Vec<_>, Vec<_>) = entries
+            .into_iter()
+            .map(|(place, certain, entry)| (certain.then(|| classified(place)), entry))
+            .unzip();
         self.classifier = Some(Classifier::build(cells, pools, &entries));
-        self.entries = places;
+        self.entries = found;
     }
 
     /// How the compiled engine keeps the rules; nothing where they were not compiled.
@@ -157,9 +169,9 @@ impl Policy {
         world: &World,
     ) -> Result<Option<Decision>, Box<Open>> {
         if engine == Engine::Compiled
-            && let Some(place) = self.classify(packet, cells)
+            && let Some(found) = self.classify(packet, cells)
         {
-            return Ok(Some(self.decision(place)));
+            return Ok(Some(self.decision(found.place as usize)));
         }
         let place = linear::first_match(&self.owner, &self.rules, packet, world)?;
         Ok(place.map(|place| self.decision(place)))
@@ -201,9 +213,9 @@ impl Policy {
         Ok(place.map(|place| self.decision(place)))
     }
 
-    /// The place of the deciding rule, unless something open stands before it.
+    /// The deciding rule, unless something open stands before it.
     #[must_use]
-    pub fn classify(&self, packet: &FiveTuple, (source, destination): (Cell, Cell)) -> Option<usize> {
+    pub fn classify(&self, packet: &FiveTuple, (source, destination): (Cell, Cell)) -> Option<Classified> {
         if packet.source_port == Port::NotGiven || packet.destination_port == Port::NotGiven {
             return None;
         }
@@ -219,10 +231,9 @@ impl Policy {
 
     /// As [`Policy::classify`], of what tables look at.
     #[must_use]
-    pub fn classify_key(&self, key: &Key) -> Option<usize> {
+    pub fn classify_key(&self, key: &Key) -> Option<Classified> {
         let entry = self.classifier.as_ref()?.first_match(key)?;
-        let (place, certain) = self.entries[entry as usize];
-        certain.then_some(place as usize)
+        self.entries[entry as usize]
     }
 
     /// As [`Policy::classify`], for many packets; nothing where something open stands before the deciding rule.
@@ -230,17 +241,14 @@ impl Policy {
     /// # Panics
     ///
     /// If there are not as many places for answers as packets, or the policy was not compiled.
-    pub fn classify_each(&self, keys: &[Key], into: &mut [Option<usize>]) {
+    pub fn classify_each(&self, keys: &[Key], into: &mut [Option<Classified>]) {
         let classifier = self.classifier.as_ref().expect("the policy was compiled");
         let mut found = [NO_ENTRY; CLASSIFIED_TOGETHER];
         for (keys, into) in keys.chunks(CLASSIFIED_TOGETHER).zip(into.chunks_mut(CLASSIFIED_TOGETHER)) {
             let found = &mut found[..keys.len()];
             classifier.first_matches(keys, found);
             for (into, &entry) in into.iter_mut().zip(&*found) {
-                *into = match self.entries.get(entry as usize) {
-                    Some(&(place, true)) => Some(place as usize),
-                    Some((_, false)) | None => None,
-                };
+                *into = self.entries.get(entry as usize).copied().flatten();
             }
         }
     }

@@ -139,6 +139,11 @@ impl ProtocolSet {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct PortPlace(u32);
 
+impl PortPlace {
+    /// The place of a packet without ports.
+    pub const NONE: Self = Self(NO_PORT);
+}
+
 impl From<Option<u16>> for PortPlace {
     #[inline]
     fn from(port: Option<u16>) -> Self {

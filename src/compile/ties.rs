@@ -89,6 +89,14 @@ impl Ties {
         address
     }
 
+    /// Every address that is tied to another, and those to which they are.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.tied
+            .iter()
+            .flat_map(|(address, by)| [*address, *by])
+            .chain(self.leaving.iter().map(|(_, by)| *by))
+    }
+
     /// The address that stands for this one and all that are tied to it.
     #[must_use]
     pub fn representative(&self, address: IpAddr) -> IpAddr {

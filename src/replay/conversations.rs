@@ -5,8 +5,9 @@ use hashbrown::HashMap;
 
 use super::counts::DeciderId;
 use crate::model::flow::{FiveTuple, Port, TcpFlags};
-use crate::model::record::{Location, Record};
+use crate::model::record::Location;
 use crate::model::verdict::{Verdict, VerdictKind};
+use crate::simulate::flow_map::{FlowMap, FlowMapKey};
 use std::net::IpAddr;
 
 /// A pause after which packets that no record joins count as a new flow: the default idle time (STATE-6).
@@ -50,8 +51,8 @@ struct Open {
 
 /// The conversations of one share of the flows, bounded in number.
 pub(super) struct Conversations {
-    v4: HashMap<u128, Open, FixedState>,
-    /// Those that do not fit in a number.
+    packed: FlowMap<Open>,
+    /// Those whose five-tuples cannot be packed.
     others: HashMap<FiveTuple, Open, FixedState>,
     most: usize,
     /// By where its first packet stands: what rows show of an open one, where they are wanted.
@@ -60,9 +61,16 @@ pub(super) struct Conversations {
     pub(super) ended: Vec<Conversation>,
 }
 
+/// What rows show of a packet.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) location: Location,
+    pub(super) wire_bytes: u32,
+}
+
 /// A packet that is to join a conversation.
 pub(super) struct Joining<'r> {
-    pub(super) record: &'r Record,
+    pub(super) seen: Seen,
     /// Its five-tuple, as [`Conversation::tuple`] has it.
     pub(super) tuple: FiveTuple,
     /// The same with the private addresses behind public ones: both directions of a flow that was seen outside are one
@@ -78,7 +86,7 @@ pub(super) struct Joining<'r> {
 
 #[derive(Clone, Copy)]
 enum Key {
-    V4(u128),
+    Packed(FlowMapKey),
     Other(FiveTuple),
 }
 
@@ -86,7 +94,7 @@ impl Conversations {
     /// Keeps at most `most`; those that end are handed out if `rows` are wanted.
     pub(super) fn new(most: usize, rows: bool) -> Self {
         Self {
-            v4: HashMap::default(),
+            packed: FlowMap::default(),
             others: HashMap::default(),
             most,
             rows: rows.then(HashMap::default),
@@ -106,7 +114,7 @@ impl Conversations {
     /// Finds the conversation that a packet belongs to, or opens one: where its first packet stands, whether this is
     /// the first, and what decided about the first.
     pub(super) fn join(&mut self, joining: &Joining<'_>) -> (Location, bool, DeciderId) {
-        let Joining { record, private, tcp, decider, now_ns, .. } = *joining;
+        let Joining { seen, private, tcp, decider, now_ns, .. } = *joining;
         let (key, kind) = (Key::of(private), joining.verdict.kind());
         let forward = self.get(key).is_some();
         let found = if forward { key } else { Key::of(private.reversed()) };
@@ -125,10 +133,10 @@ impl Conversations {
         }
         // The same five-tuple with another verdict, or after a pause: another flow.
         self.end(key);
-        if self.v4.len() + self.others.len() >= self.most {
+        if self.packed.len() + self.others.len() >= self.most {
             self.make_room(now_ns);
         }
-        let first = record.location;
+        let first = seen.location;
         let mut open = Open {
             last_ns: now_ns,
             first,
@@ -140,7 +148,7 @@ impl Conversations {
         };
         open.add(tcp, true, now_ns);
         match key {
-            Key::V4(key) => self.v4.insert(key, open),
+            Key::Packed(key) => self.packed.insert(key, open),
             Key::Other(key) => self.others.insert(key, open),
         };
         if let Some(rows) = &mut self.rows {
@@ -151,16 +159,24 @@ impl Conversations {
         (first, true, decider)
     }
 
+    /// Has the conversation that a packet of this direction opened brought into the caches.
+    #[inline]
+    pub(super) fn fetch(&self, tuple: FiveTuple) {
+        if let Key::Packed(key) = Key::of(tuple) {
+            self.packed.fetch(&key);
+        }
+    }
+
     fn get(&mut self, key: Key) -> Option<&mut Open> {
         match key {
-            Key::V4(key) => self.v4.get_mut(&key),
+            Key::Packed(key) => self.packed.get_mut(&key),
             Key::Other(key) => self.others.get_mut(&key),
         }
     }
 
     fn end(&mut self, key: Key) {
         let ended = match key {
-            Key::V4(key) => self.v4.remove(&key),
+            Key::Packed(key) => self.packed.remove(&key),
             Key::Other(key) => self.others.remove(&key),
         };
         if let (Some(ended), Some(rows)) = (ended, &mut self.rows) {
@@ -170,9 +186,9 @@ impl Conversations {
 
     /// Conversations that paused leave first, then the longest idle eighth: they only end earlier than they might.
     fn make_room(&mut self, now_ns: u64) {
-        let v4 = self.v4.iter().map(|(key, open)| (open.last_ns, open.first, Key::V4(*key)));
+        let packed = self.packed.iter().map(|(key, open)| (open.last_ns, open.first, Key::Packed(*key)));
         let others = self.others.iter().map(|(key, open)| (open.last_ns, open.first, Key::Other(*key)));
-        let mut idle: Vec<(u64, Location, Key)> = v4.chain(others).collect();
+        let mut idle: Vec<(u64, Location, Key)> = packed.chain(others).collect();
         // No two begin with the same packet.
         idle.sort_unstable_by_key(|(last_ns, first, _)| (*last_ns, *first));
         let paused = idle.partition_point(|(last_ns, ..)| now_ns.saturating_sub(*last_ns) > PAUSE_NS);
@@ -184,7 +200,7 @@ impl Conversations {
 
     /// Ends everything that is open.
     pub(super) fn finish(&mut self) {
-        self.v4.clear();
+        self.packed.clear();
         self.others.clear();
         if let Some(rows) = &mut self.rows {
             let mut open: Vec<Conversation> = rows.drain().map(|(_, open)| open).collect();
@@ -199,7 +215,7 @@ impl Joining<'_> {
         Conversation {
             tuple: self.tuple,
             verdict: self.verdict.clone(),
-            location: self.record.location,
+            location: self.seen.location,
             first_ns: self.now_ns,
             last_ns: self.now_ns,
             packets: 0,
@@ -211,7 +227,7 @@ impl Joining<'_> {
 impl Conversation {
     fn add(&mut self, joining: &Joining<'_>) {
         self.packets += 1;
-        self.bytes += u64::from(joining.record.wire_bytes);
+        self.bytes += u64::from(joining.seen.wire_bytes);
         self.last_ns = self.last_ns.max(joining.now_ns);
     }
 }
@@ -238,15 +254,10 @@ impl Key {
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else {
             return Self::Other(tuple);
         };
-        // 32 bits an address, 18 a port, 8 the protocol: none runs into another.
-        let parts = [
-            (u32::from(source), 32),
-            (u32::from(destination), 32),
-            (bits(source_port), 18),
-            (bits(destination_port), 18),
-            (protocol.0.into(), 8),
-        ];
-        Self::V4(parts.into_iter().fold(0, |number, (part, bits)| number << bits | u128::from(part)))
+        let addresses = u64::from(u32::from(source)) << 32 | u64::from(u32::from(destination));
+        // 18 bits a port, 8 the protocol: none runs into another.
+        let ports = u64::from(bits(source_port)) << 18 | u64::from(bits(destination_port));
+        Self::Packed([addresses, ports << 8 | u64::from(protocol.0)])
     }
 }
 

@@ -2,17 +2,22 @@
 //!
 //! A [`Tally`] is in order, which costs; these become one when all is counted.
 
+use std::net::Ipv4Addr;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::ledger::Ledger;
 use super::tally::{Decider, DeniedGroup, Hits, MOST_GROUPS, Tally};
+use crate::compile::instructions::fetch;
 use crate::compile::network::CompiledNetwork;
 use crate::model::flow::{FiveTuple, Packet};
 use crate::model::record::{Content, Record};
-use crate::model::rule::Access;
+use crate::model::records::{Plain, Records, Slot};
+use crate::model::rule::{Access, Protocol};
 use crate::model::verdict::{Reason, Verdict, VerdictKind};
-use crate::simulate::express::{EXPRESS_BATCH, Express, Expressed};
+use crate::simulate::express::{EXPRESS_BATCH, Express, Expressed, Packets};
+use crate::simulate::flow_map::{FlowMap, FlowMapKey};
 
 /// The number of what decided, in one share of the counts.
 pub(super) type DeciderId = u32;
@@ -23,14 +28,17 @@ const KINDS: [VerdictKind; 4] =
 /// What became of packets.
 #[derive(Default)]
 pub(super) struct Counts {
-    /// Packets that stand alone and that a rule decided about, by list and place in it.
-    rules: HashMap<(u32, u32), (Access, Hits), FixedState>,
     /// What decided, each once.
     deciders: Vec<Decider>,
     ids: HashMap<Decider, DeciderId, FixedState>,
-    /// By what decided, then by verdict.
-    hits: Vec<[Hits; KINDS.len()]>,
+    /// The number of each rule that was met, by list, then by the rule's place in it.
+    rule_ids: Vec<Box<[DeciderId]>>,
+    flow_state: Option<DeciderId>,
+    /// By verdict, then by what decided.
+    hits: [Vec<Hits>; KINDS.len()],
     denied: HashMap<DeniedGroup, Hits, FixedState>,
+    /// The groups of plain packets, by [`group_of`].
+    denied_plain: FlowMap<Hits>,
     denied_beyond: Hits,
 }
 
@@ -43,96 +51,170 @@ pub(super) struct Left {
     pub(super) slow: Vec<usize>,
 }
 
+/// Packets of a slice that are judged together, and where they stand in the batch.
+struct Waiting<P> {
+    packets: Vec<P>,
+    positions: Vec<usize>,
+}
+
+impl<P> Default for Waiting<P> {
+    fn default() -> Self {
+        Self { packets: Vec::with_capacity(EXPRESS_BATCH), positions: Vec::with_capacity(EXPRESS_BATCH) }
+    }
+}
+
+impl<P> Waiting<P> {
+    /// Takes a packet in. Returns whether as many wait as are judged together.
+    fn push(&mut self, packet: P, position: usize) -> bool {
+        self.packets.push(packet);
+        self.positions.push(position);
+        self.packets.len() == EXPRESS_BATCH
+    }
+
+    fn clear(&mut self) {
+        self.packets.clear();
+        self.positions.clear();
+    }
+}
+
+/// Packets that stand alone, on their way into the counts.
+struct Alone<'a> {
+    counts: &'a mut Counts,
+    express: &'a Express,
+    compiled: &'a CompiledNetwork,
+    records: &'a Records,
+    tally: &'a mut Tally,
+    ledger: &'a mut Ledger,
+    left: Left,
+}
+
 impl Counts {
     /// Judges and counts the packets at these positions of a batch, which stand alone.
     pub(super) fn take_alone(
         &mut self,
         express: &Express,
         compiled: &CompiledNetwork,
-        records: &[Record],
+        records: &Records,
         positions: impl Iterator<Item = usize>,
         (tally, ledger): (&mut Tally, &mut Ledger),
     ) -> Left {
-        let mut left = Left::default();
-        let mut packets: Vec<&Packet> = Vec::with_capacity(EXPRESS_BATCH);
-        let mut places: Vec<usize> = Vec::with_capacity(EXPRESS_BATCH);
-        let mut answers = [Expressed::Slow; EXPRESS_BATCH];
-        let mut positions = positions.fuse();
-        loop {
-            packets.clear();
-            places.clear();
-            for position in positions.by_ref() {
-                let record = &records[position];
-                match &record.content {
+        let left = Left::default();
+        let mut alone = Alone { counts: self, express, compiled, records, tally, ledger, left };
+        let (mut plain, mut others) = (Waiting::default(), Waiting::default());
+        for position in positions {
+            match &records.slots()[position] {
+                Slot::Plain(packet) => {
+                    if plain.push(*packet, position) {
+                        alone.settle_plain(&mut plain);
+                    }
+                }
+                Slot::Other(place) => match &records.other(*place).content {
                     Content::Packet(packet) => {
-                        packets.push(packet);
-                        places.push(position);
-                        if places.len() == EXPRESS_BATCH {
-                            break;
+                        if others.push(packet, position) {
+                            alone.settle_others(&mut others);
                         }
                     }
-                    Content::OutOfScope(_) | Content::Skipped(_) => left.slow.push(position),
-                }
-            }
-            if packets.is_empty() {
-                return left;
-            }
-            let answers = &mut answers[..packets.len()];
-            express.judge(&packets, answers);
-            for ((&answer, packet), &position) in answers.iter().zip(&packets).zip(&places) {
-                let record = &records[position];
-                match answer {
-                    Expressed::Slow => left.slow.push(position),
-                    Expressed::Unlaid => left.unlaid.push(position),
-                    Expressed::OutOfScope(reason) => {
-                        see(tally, record);
-                        ledger.out_of_scope(reason, record.location);
-                    }
-                    Expressed::Rule { policy, place, access } => {
-                        see(tally, record);
-                        ledger.evaluated();
-                        let counted = self.rules.entry((policy, place)).or_insert((access, Hits::default()));
-                        counted.1.add(record.wire_bytes, record.time_ns, true);
-                        if access == Access::Deny {
-                            self.deny(&packet.five_tuple, decider(compiled, policy, place), record, true);
-                        }
-                    }
-                    Expressed::Arrived | Expressed::Lost(_) => {
-                        see(tally, record);
-                        ledger.evaluated();
-                        let verdict = match answer {
-                            Expressed::Lost(reason) => Verdict::Deny(reason),
-                            _ => Verdict::Allow(Reason::NoSecurityGroup),
-                        };
-                        let decided = (self.decider(Decider::from(&verdict)), verdict.kind());
-                        self.add(&packet.five_tuple, decided, record, true);
-                    }
-                }
+                    Content::OutOfScope(_) | Content::Skipped(_) => alone.left.slow.push(position),
+                },
             }
         }
+        alone.settle_plain(&mut plain);
+        alone.settle_others(&mut others);
+        alone.left
     }
 
     /// Counts a packet, by what decided about its flow.
     pub(super) fn add(
         &mut self,
         tuple: &FiveTuple,
-        (decider, kind): (DeciderId, VerdictKind),
-        record: &Record,
-        opens_flow: bool,
+        Decided { decider, kind, opens_flow }: Decided,
+        hit: Hit,
     ) {
-        let place = KINDS.iter().position(|known| *known == kind).expect("all kinds are listed");
-        self.hits[decider as usize][place].add(record.wire_bytes, record.time_ns, opens_flow);
+        self.hits[place(kind)][decider as usize].add(hit.wire_bytes, hit.time_ns, opens_flow);
         if kind == VerdictKind::Deny {
-            self.deny(tuple, self.of(decider), record, opens_flow);
+            let group = DeniedGroup::new(tuple, self.of(decider));
+            let is_full = self.is_full();
+            let hits = match self.denied.get_mut(&group) {
+                Some(hits) => hits,
+                None if is_full => &mut self.denied_beyond,
+                None => self.denied.entry(group).or_default(),
+            };
+            hits.add(hit.wire_bytes, hit.time_ns, opens_flow);
+        }
+    }
+
+    /// As [`Counts::add`], for a plain packet.
+    #[inline]
+    pub(super) fn add_plain(&mut self, packet: &Plain, Decided { decider, kind, opens_flow }: Decided) {
+        let (wire_bytes, time_ns) = (packet.wire_bytes, Some(packet.time_ns));
+        self.hits[place(kind)][decider as usize].add(wire_bytes, time_ns, opens_flow);
+        if kind == VerdictKind::Deny {
+            let group = group_of(packet, decider);
+            let is_full = self.is_full();
+            match self.denied_plain.get_mut(&group) {
+                Some(hits) => hits.add(wire_bytes, time_ns, opens_flow),
+                None if is_full => self.denied_beyond.add(wire_bytes, time_ns, opens_flow),
+                None => {
+                    let mut hits = Hits::default();
+                    hits.add(wire_bytes, time_ns, opens_flow);
+                    self.denied_plain.insert(group, hits);
+                }
+            }
+        }
+    }
+
+    /// Has what [`Counts::add_plain`] counts in brought into the caches.
+    #[inline]
+    pub(super) fn fetch(&self, packet: &Plain, Decided { decider, kind, .. }: Decided) {
+        fetch(&self.hits[place(kind)][decider as usize]);
+        if kind == VerdictKind::Deny {
+            self.denied_plain.fetch(&group_of(packet, decider));
         }
     }
 
     /// The number of what decided.
-    pub(super) fn decider(&mut self, decider: Decider) -> DeciderId {
+    pub(super) fn decider(&mut self, verdict: &Verdict) -> DeciderId {
+        if let (Verdict::Allow(Reason::FlowState { .. }), Some(id)) = (verdict, self.flow_state) {
+            return id;
+        }
+        let decider = Decider::from(verdict);
+        let id = self.id(decider);
+        if decider == Decider::FlowState {
+            self.flow_state = Some(id);
+        }
+        id
+    }
+
+    /// The number of a rule, by its list and its place there.
+    #[inline]
+    pub(super) fn rule(&mut self, compiled: &CompiledNetwork, policy: u32, place: u32) -> DeciderId {
+        let known = self.rule_ids.get(policy as usize).and_then(|ids| ids.get(place as usize));
+        match known {
+            Some(&id) if id != UNKNOWN => id,
+            _ => self.new_rule(compiled, policy as usize, place as usize),
+        }
+    }
+
+    #[cold]
+    fn new_rule(&mut self, compiled: &CompiledNetwork, policy: usize, place: usize) -> DeciderId {
+        let list = &compiled.policies[policy];
+        let rule = list.rules[place].position;
+        let id = self.id(Decider::Rule { nsg: list.nsg(), direction: list.direction, rule });
+        if self.rule_ids.len() <= policy {
+            self.rule_ids.resize_with(policy + 1, Box::default);
+        }
+        if self.rule_ids[policy].is_empty() {
+            self.rule_ids[policy] = vec![UNKNOWN; list.rules.len()].into();
+        }
+        self.rule_ids[policy][place] = id;
+        id
+    }
+
+    fn id(&mut self, decider: Decider) -> DeciderId {
         let Self { deciders, ids, hits, .. } = self;
         *ids.entry(decider).or_insert_with(|| {
             deciders.push(decider);
-            hits.push(Default::default());
+            hits.iter_mut().for_each(|hits| hits.push(Hits::default()));
             u32::try_from(deciders.len() - 1).expect("fewer than 2^32: each is a rule or a resource")
         })
     }
@@ -142,49 +224,161 @@ impl Counts {
         self.deciders[decider as usize]
     }
 
-    fn deny(&mut self, tuple: &FiveTuple, decider: Decider, record: &Record, opens_flow: bool) {
-        let group = DeniedGroup::new(tuple, decider);
-        let is_full = self.denied.len() >= MOST_GROUPS;
-        let hits = match self.denied.get_mut(&group) {
-            Some(hits) => hits,
-            None if is_full => &mut self.denied_beyond,
-            None => self.denied.entry(group).or_default(),
-        };
-        hits.add(record.wire_bytes, record.time_ns, opens_flow);
+    /// Lists are others from now on.
+    pub(super) fn forget_lists(&mut self) {
+        self.rule_ids.clear();
     }
 
-    /// Adds everything to a tally.
-    pub(super) fn add_to(&mut self, compiled: &CompiledNetwork, tally: &mut Tally) {
-        let mut sums = Tally::default();
-        let ruled = self.rules.drain().map(|((policy, place), (access, hits))| {
-            let kind = match access {
-                Access::Allow => VerdictKind::Allow,
-                Access::Deny => VerdictKind::Deny,
-            };
-            ((decider(compiled, policy, place), kind), hits)
-        });
-        let others = self.deciders.iter().zip(&mut self.hits).flat_map(|(decider, hits)| {
-            let taken = std::mem::take(hits);
-            KINDS.into_iter().zip(taken).map(|(kind, hits)| ((*decider, kind), hits))
-        });
-        for ((decider, kind), hits) in ruled.chain(others).filter(|(_, hits)| hits.packets > 0) {
-            sums.verdicts.entry(kind).or_default().merge(&hits);
-            sums.deciders.entry((decider, kind)).or_default().merge(&hits);
+    fn is_full(&self) -> bool {
+        self.denied.len() + self.denied_plain.len() >= MOST_GROUPS
+    }
+
+    /// Everything that was counted.
+    pub(super) fn tally(self) -> Tally {
+        let mut tally = Tally { denied_beyond: self.denied_beyond, ..Tally::default() };
+        for (kind, hits) in KINDS.into_iter().zip(self.hits) {
+            for (decider, hits) in self.deciders.iter().zip(hits).filter(|(_, hits)| hits.packets > 0) {
+                tally.verdicts.entry(kind).or_default().merge(&hits);
+                tally.deciders.entry((*decider, kind)).or_default().merge(&hits);
+            }
         }
-        sums.denied = self.denied.drain().collect();
-        sums.denied_beyond = std::mem::take(&mut self.denied_beyond);
-        tally.merge(&sums);
+        tally.denied = self.denied.into_iter().collect();
+        for (group, hits) in self.denied_plain.iter() {
+            tally.denied.entry(plain_group(&self.deciders, *group)).or_default().merge(hits);
+        }
+        tally
     }
 }
 
-fn see(tally: &mut Tally, record: &Record) {
-    if let Some(time_ns) = record.time_ns {
-        tally.see(time_ns);
+/// In place of a rule's number: it was not met.
+const UNKNOWN: DeciderId = DeciderId::MAX;
+
+/// The place of a verdict's hits.
+#[inline]
+fn place(kind: VerdictKind) -> usize {
+    match kind {
+        VerdictKind::Allow => 0,
+        VerdictKind::Deny => 1,
+        VerdictKind::Mixed => 2,
+        VerdictKind::Undetermined => 3,
     }
 }
 
-fn decider(compiled: &CompiledNetwork, policy: u32, place: u32) -> Decider {
-    let policy = &compiled.policies[policy as usize];
-    let rule = policy.rules[place as usize].position;
-    Decider::Rule { nsg: policy.nsg(), direction: policy.direction, rule }
+impl Alone<'_> {
+    fn settle_plain(&mut self, waiting: &mut Waiting<Plain>) {
+        let Waiting { packets, positions } = &*waiting;
+        let mut answers = [Expressed::Slow; EXPRESS_BATCH];
+        let answers = &mut answers[..packets.len()];
+        self.express.judge(Packets::Plain(packets), answers);
+        let mut counted = Vec::with_capacity(EXPRESS_BATCH);
+        for ((packet, &position), &answer) in packets.iter().zip(positions).zip(&*answers) {
+            if let Expressed::Rule { policy, place, access } = answer {
+                let decider = self.counts.rule(self.compiled, policy, place);
+                let decided = Decided { decider, kind: said(access), opens_flow: true };
+                self.counts.fetch(packet, decided);
+                counted.push((packet, decided));
+            } else {
+                self.settle(answer, position);
+            }
+        }
+        for (packet, decided) in counted {
+            self.tally.see(Some(packet.time_ns));
+            self.ledger.evaluated();
+            self.counts.add_plain(packet, decided);
+        }
+        waiting.clear();
+    }
+
+    fn settle_others(&mut self, waiting: &mut Waiting<&Packet>) {
+        let mut answers = [Expressed::Slow; EXPRESS_BATCH];
+        let answers = &mut answers[..waiting.packets.len()];
+        self.express.judge(Packets::Any(&waiting.packets), answers);
+        for (&position, &answer) in waiting.positions.iter().zip(&*answers) {
+            self.settle(answer, position);
+        }
+        waiting.clear();
+    }
+
+    /// Counts a packet by what became of it.
+    fn settle(&mut self, answer: Expressed, position: usize) {
+        let (decider, kind) = match answer {
+            Expressed::Slow => return self.left.slow.push(position),
+            Expressed::Unlaid => return self.left.unlaid.push(position),
+            Expressed::OutOfScope(reason) => {
+                let record = self.records.get(position);
+                self.tally.see(record.time_ns);
+                return self.ledger.out_of_scope(reason, record.location);
+            }
+            Expressed::Rule { policy, place, access } => {
+                (self.counts.rule(self.compiled, policy, place), said(access))
+            }
+            Expressed::Arrived => {
+                let verdict = Verdict::Allow(Reason::NoSecurityGroup);
+                (self.counts.decider(&verdict), verdict.kind())
+            }
+            Expressed::Lost(reason) => {
+                let verdict = Verdict::Deny(reason);
+                (self.counts.decider(&verdict), verdict.kind())
+            }
+        };
+        let record = self.records.get(position);
+        self.tally.see(record.time_ns);
+        self.ledger.evaluated();
+        if let Content::Packet(packet) = &record.content {
+            let decided = Decided { decider, kind, opens_flow: true };
+            self.counts.add(&packet.five_tuple, decided, Hit::of(&record));
+        }
+    }
+}
+
+/// The verdict that a rule gives.
+fn said(access: Access) -> VerdictKind {
+    match access {
+        Access::Allow => VerdictKind::Allow,
+        Access::Deny => VerdictKind::Deny,
+    }
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy)]
+pub(super) struct Decided {
+    /// What decided about its flow.
+    pub(super) decider: DeciderId,
+    pub(super) kind: VerdictKind,
+    pub(super) opens_flow: bool,
+}
+
+/// What is counted of a packet.
+#[derive(Clone, Copy)]
+pub(super) struct Hit {
+    wire_bytes: u32,
+    time_ns: Option<u64>,
+}
+
+impl Hit {
+    pub(super) fn of(record: &Record) -> Self {
+        Self { wire_bytes: record.wire_bytes, time_ns: record.time_ns }
+    }
+}
+
+/// The group of a plain packet that was denied, in one number.
+#[inline]
+fn group_of(packet: &Plain, decider: DeciderId) -> FlowMapKey {
+    let addresses = u64::from(u32::from(packet.source)) << 32 | u64::from(u32::from(packet.destination));
+    let protocol = Protocol::from(packet.transport);
+    let service = u64::from(packet.destination_port) << 8 | u64::from(protocol.0);
+    [addresses, service << 32 | u64::from(decider)]
+}
+
+/// The group of this number.
+fn plain_group(deciders: &[Decider], [addresses, rest]: FlowMapKey) -> DeniedGroup {
+    // What does not fit is the other part's.
+    let address = |bits: u64| Ipv4Addr::from(bits as u32).into();
+    DeniedGroup {
+        source: address(addresses >> 32),
+        destination: address(addresses),
+        protocol: Protocol((rest >> 32) as u8),
+        destination_port: Some((rest >> 40) as u16),
+        decider: deciders[rest as u32 as usize],
+    }
 }

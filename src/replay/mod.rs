@@ -8,4 +8,5 @@ mod counts;
 pub mod ledger;
 pub mod run;
 pub mod shard;
+mod sharing;
 pub mod tally;

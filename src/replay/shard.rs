@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use super::conversations::{Conversations, Joining};
-use super::counts::{Counts, Left};
+use super::conversations::{Conversations, Joining, Seen};
+use super::counts::{Counts, Decided, DeciderId, Hit, Left};
 use super::ledger::Ledger;
+use super::sharing::{Shared, Sharing};
 use super::tally::{Decider, Tally};
 use crate::compile::network::CompiledNetwork;
-use crate::model::flow::{FiveTuple, Icmp, Packet, Port};
+use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Location, Record};
+use crate::model::records::{Plain, Records, Slot};
 use crate::model::verdict::{Answer, Verdict};
-use crate::simulate::express::PacketLane;
-use crate::simulate::{Ends, Express, Judged, OutOfScope, Simulator, SimulatorOptions};
+use crate::simulate::express::{LaneId, PacketLane};
+use crate::simulate::{Ends, Express, Judged, OutOfScope, Passed, Simulator, SimulatorOptions};
 
 /// What became of one record.
 #[derive(Clone, Debug)]
@@ -70,32 +72,115 @@ impl Shard {
     pub(super) fn express(
         &mut self,
         express: &Express,
-        records: &[Record],
+        records: &Records,
         positions: impl Iterator<Item = usize>,
     ) -> Left {
         let counts = (&mut self.tally, &mut self.ledger);
         self.counts.take_alone(express, self.simulator.compiled(), records, positions, counts)
     }
 
-    /// Judges and counts a record of which it is known which lane its packet takes.
-    pub(super) fn process_on(&mut self, express: &Express, lane: PacketLane, record: &Record, now_ns: u64) {
-        if let (PacketLane::Lane(lane, key), Content::Packet(packet)) = (lane, &record.content)
-            && let Some((verdict, continued)) = self.simulator.pass(express, lane, &key, packet, now_ns)
-        {
-            if let Some(time_ns) = record.time_ns {
-                self.tally.see(time_ns);
+    /// Judges and counts the records that this shard, by its number, owns. Returns what became of them if that is to be
+    /// kept.
+    pub(super) fn take(
+        &mut self,
+        express: Option<&Express>,
+        sharing: &Sharing,
+        records: &Records,
+        number: usize,
+        keep: bool,
+    ) -> Vec<(usize, Processed)> {
+        let (mut kept, mut counted) = (Vec::new(), Vec::with_capacity(FETCHED_TOGETHER));
+        for shared in sharing.of(number).chunks(FETCHED_TOGETHER) {
+            if let Some(express) = express {
+                self.fetch(express, shared);
             }
-            self.account(record, (packet, &verdict, continued), now_ns);
-        } else {
-            self.process(record, now_ns);
+            for Shared { slot, lane, position } in shared {
+                let position = *position as usize;
+                if !keep
+                    && let (Some(express), PacketLane::Lane(lane), Slot::Plain(packet)) =
+                        (express, lane, slot)
+                    && let Some(decided) = self.pass(express, *lane, packet, || records.location(position))
+                {
+                    self.counts.fetch(packet, decided);
+                    counted.push((packet, decided));
+                    continue;
+                }
+                let record = records.get(position);
+                let processed = self.process_on(express, *lane, &record, sharing.now_ns(slot));
+                kept.extend(processed.filter(|_| keep).map(|processed| (position, processed)));
+            }
+            for (packet, decided) in counted.drain(..) {
+                self.tally.see(Some(packet.time_ns));
+                self.ledger.evaluated();
+                self.counts.add_plain(packet, decided);
+            }
+        }
+        kept
+    }
+
+    /// Has what is remembered of some packets' flows brought into the caches before the first of them is judged.
+    fn fetch(&self, express: &Express, shared: &[Shared]) {
+        for Shared { slot, lane, .. } in shared {
+            if let (PacketLane::Lane(lane), Slot::Plain(packet)) = (lane, slot) {
+                let tuple = packet.five_tuple();
+                self.conversations.fetch(tuple);
+                self.simulator.fetch(express, *lane, &tuple);
+            }
+        }
+    }
+
+    /// What decides about a plain packet on its lane, and whether it opens a flow. Nothing where something else than rules
+    /// and records may decide: then nothing has changed.
+    fn pass(
+        &mut self,
+        express: &Express,
+        lane: LaneId,
+        packet: &Plain,
+        location: impl FnOnce() -> Location,
+    ) -> Option<Decided> {
+        let (tuple, tcp, now_ns) = (packet.five_tuple(), packet.tcp.known(), packet.time_ns);
+        let Passed { verdict, rule, continued } = self.simulator.pass(express, lane, &tuple, tcp, now_ns)?;
+        let seen = Seen { location: location(), wire_bytes: packet.wire_bytes };
+        let decider = match rule {
+            Some((policy, place)) => self.counts.rule(self.simulator.compiled(), policy, place),
+            None => self.counts.decider(&verdict),
+        };
+        let (_, opens_flow, decider) = self.join(seen, (tuple, tcp), (&verdict, decider), continued, now_ns);
+        Some(Decided { decider, kind: verdict.kind(), opens_flow })
+    }
+
+    /// Judges and counts a record of which it is known which lane its packet takes.
+    fn process_on(
+        &mut self,
+        express: Option<&Express>,
+        lane: PacketLane,
+        record: &Record,
+        now_ns: u64,
+    ) -> Option<Processed> {
+        match (lane, &record.content) {
+            (PacketLane::OutOfScope(reason), _) => {
+                self.tally.see(record.time_ns);
+                self.ledger.out_of_scope(reason, record.location);
+                None
+            }
+            (PacketLane::Lane(lane), Content::Packet(packet)) => {
+                let pass =
+                    |express| self.simulator.pass(express, lane, &packet.five_tuple, packet.tcp, now_ns);
+                match express.and_then(pass) {
+                    Some(Passed { verdict, continued, .. }) => {
+                        self.tally.see(record.time_ns);
+                        Some(self.count(record, packet, (verdict, continued), now_ns))
+                    }
+                    None => self.process(record, now_ns),
+                }
+            }
+            _ => self.process(record, now_ns),
         }
     }
 
     /// Judges and counts a record; `now_ns` is its time, or the latest time known where it carries none.
     pub fn process(&mut self, record: &Record, now_ns: u64) -> Option<Processed> {
-        if let Some(time_ns) = record.time_ns {
-            self.tally.see(time_ns);
-        }
+        self.tally.see(record.time_ns);
         let packet = match &record.content {
             Content::OutOfScope(reason) => {
                 self.ledger.out_of_scope(*reason, record.location);
@@ -112,7 +197,9 @@ impl Shard {
             None => self.simulator.judge(packet, now_ns),
         };
         match judged {
-            Ok(judged) => Some(self.count(record, &judged, now_ns)),
+            Ok(Judged { answer, continued, packet }) => {
+                Some(self.count(record, &packet, (answer.verdict, continued), now_ns))
+            }
             Err(OutOfScope(reason)) => {
                 self.ledger.out_of_scope(reason, record.location);
                 None
@@ -122,84 +209,74 @@ impl Shard {
 
     /// Judges and counts a packet whose start is known.
     pub fn process_from(&mut self, ends: Ends, record: &Record, packet: &Packet, now_ns: u64) -> Answer {
-        if let Some(time_ns) = record.time_ns {
-            self.tally.see(time_ns);
-        }
-        let judged = self.simulator.judge_from(ends, packet, now_ns);
-        self.count(record, &judged, now_ns);
-        judged.answer
+        self.tally.see(record.time_ns);
+        let Judged { answer, continued, packet } = self.simulator.judge_from(ends, packet, now_ns);
+        self.count(record, &packet, (answer.verdict.clone(), continued), now_ns);
+        answer
     }
 
     /// Puts a changed network in place; flows stay open as STATE-4 and STATE-5 say.
     pub fn change(&mut self, compiled: Arc<CompiledNetwork>) {
+        self.counts.forget_lists();
         self.simulator.change(compiled);
     }
 
-    fn count(&mut self, record: &Record, judged: &Judged, now_ns: u64) -> Processed {
-        let verdict = &judged.answer.verdict;
-        let (first, opens_flow, decider) =
-            self.account(record, (&judged.packet, verdict, judged.continued), now_ns);
-        Processed {
-            packet: judged.packet.five_tuple,
-            verdict: verdict.clone(),
-            decider,
-            opens_flow,
-            first,
-            continued: judged.continued,
-        }
-    }
-
-    /// Counts a packet, with its verdict and whether records alone let it through.
-    fn account(
+    /// Counts a packet, with its source as it was before translation, its verdict and whether records alone let it through.
+    fn count(
         &mut self,
         record: &Record,
-        (packet, verdict, continued): (&Packet, &Verdict, bool),
+        packet: &Packet,
+        (verdict, continued): (Verdict, bool),
         now_ns: u64,
-    ) -> (Location, bool, Decider) {
-        let tuple = conversation_key(packet);
-        let decider = self.counts.decider(Decider::from(verdict));
-        let compiled = self.simulator.compiled();
-        let private = |address| compiled.places.private(&compiled.network, address);
-        let joining = Joining {
-            record,
-            tuple,
-            private: FiveTuple {
-                source: private(tuple.source),
-                destination: private(tuple.destination),
-                ..tuple
-            },
-            tcp: packet.tcp,
-            verdict,
-            decider,
-            continued,
-            now_ns,
-        };
-        let (first, opens_flow, decider) = if self.stateful {
-            self.conversations.join(&joining)
-        } else {
-            self.conversations.alone(&joining);
-            (record.location, true, decider)
-        };
-        match verdict {
+    ) -> Processed {
+        let seen = Seen { location: record.location, wire_bytes: record.wire_bytes };
+        let of = (conversation_key(packet), packet.tcp);
+        let decider = self.counts.decider(&verdict);
+        let (first, opens_flow, decider) = self.join(seen, of, (&verdict, decider), continued, now_ns);
+        match &verdict {
             Verdict::Undetermined(unknown) => self.ledger.undetermined(unknown.code(), record.location),
             Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => self.ledger.evaluated(),
         }
-        self.counts.add(&packet.five_tuple, (decider, verdict.kind()), record, opens_flow);
-        (first, opens_flow, self.counts.of(decider))
+        let hit = Hit::of(record);
+        let decided = Decided { decider, kind: verdict.kind(), opens_flow };
+        self.counts.add(&packet.five_tuple, decided, hit);
+        let decider = self.counts.of(decider);
+        Processed { packet: packet.five_tuple, verdict, decider, opens_flow, first, continued }
     }
 
-    /// Adds what was counted by the lists of this network to the tally.
-    pub(super) fn settle(&mut self) {
-        self.counts.add_to(self.simulator.compiled(), &mut self.tally);
+    /// The conversation that a packet belongs to: where its first packet stands, whether this is the first, and what decided
+    /// about the first.
+    fn join(
+        &mut self,
+        seen: Seen,
+        (tuple, tcp): (FiveTuple, Option<TcpFlags>),
+        (verdict, decider): (&Verdict, DeciderId),
+        continued: bool,
+        now_ns: u64,
+    ) -> (Location, bool, DeciderId) {
+        let compiled = self.simulator.compiled();
+        let private = |address| compiled.places.private(&compiled.network, address);
+        let private =
+            FiveTuple { source: private(tuple.source), destination: private(tuple.destination), ..tuple };
+        let joining = Joining { seen, tuple, private, tcp, verdict, decider, continued, now_ns };
+        if self.stateful {
+            self.conversations.join(&joining)
+        } else {
+            self.conversations.alone(&joining);
+            (seen.location, true, decider)
+        }
     }
 
     /// Ends everything that is open. No record may come after it.
     pub fn finish(&mut self) {
         self.conversations.finish();
         self.ledger.evicted_flows = self.simulator.evicted();
-        self.settle();
+        self.tally.merge(&std::mem::take(&mut self.counts).tally());
     }
 }
+
+/// How many packets' flows are brought into the caches together.
+const FETCHED_TOGETHER: usize = 32;
 
 fn conversation_key(packet: &Packet) -> FiveTuple {
     match packet.icmp {

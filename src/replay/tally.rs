@@ -130,7 +130,7 @@ impl Hits {
         self.bytes += u64::from(wire_bytes);
         self.flows += u64::from(opens_flow);
         if let Some(time_ns) = time_ns {
-            self.widen((time_ns, time_ns));
+            widen(&mut self.span, (time_ns, time_ns));
         }
     }
 
@@ -140,16 +140,17 @@ impl Hits {
         self.bytes += other.bytes;
         self.flows += other.flows;
         if let Some(span) = other.span {
-            self.widen(span);
+            widen(&mut self.span, span);
         }
     }
+}
 
-    fn widen(&mut self, (first, last): (u64, u64)) {
-        self.span = Some(match self.span {
-            None => (first, last),
-            Some((earliest, latest)) => (earliest.min(first), latest.max(last)),
-        });
-    }
+/// Makes a span of time hold another.
+fn widen(span: &mut Option<(u64, u64)>, (first, last): (u64, u64)) {
+    *span = Some(match *span {
+        None => (first, last),
+        Some((earliest, latest)) => (earliest.min(first), latest.max(last)),
+    });
 }
 
 /// Denied packets that look alike but for their source port.
@@ -200,10 +201,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Notes when a record was.
-    pub fn see(&mut self, time_ns: u64) {
-        let (first, last) = self.span.unwrap_or((time_ns, time_ns));
-        self.span = Some((first.min(time_ns), last.max(time_ns)));
+    /// Notes when a record was, if it says so.
+    pub fn see(&mut self, time_ns: Option<u64>) {
+        if let Some(time_ns) = time_ns {
+            widen(&mut self.span, (time_ns, time_ns));
+        }
     }
 
     /// Adds another tally to this one.
@@ -218,9 +220,8 @@ impl Tally {
             self.denied.entry(*group).or_default().merge(hits);
         }
         self.denied_beyond.merge(&other.denied_beyond);
-        if let Some((first, last)) = other.span {
-            self.see(first);
-            self.see(last);
+        if let Some(span) = other.span {
+            widen(&mut self.span, span);
         }
     }
 }

@@ -19,10 +19,13 @@ use super::state::Entrance;
 use crate::compile::cells::Cell;
 use crate::compile::classifier::Key;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
-use crate::compile::policy::Engine;
+use crate::compile::policy::{Classified, Engine};
+use crate::compile::ports::PortPlace;
+use crate::compile::topology::TopologyClass;
 use crate::model::flow::{Fragment, Packet, Port};
 use crate::model::index::NicIndex;
 use crate::model::reason_code::ReasonCode;
+use crate::model::records::{Plain, Transport};
 use crate::model::rule::{Access, Direction, Protocol};
 use crate::model::verdict::{Interface, Layer, Reason};
 
@@ -32,8 +35,25 @@ pub struct Express {
     options: SimulatorOptions,
     at: Option<At>,
     lanes: Lanes,
-    by_cells: HashMap<(Cell, Cell), LaneId, FixedState>,
+    laid: Laid,
 }
+
+/// The lane of each pair of topology classes, as far as it is laid.
+enum Laid {
+    /// By the source's class, then by the destination's: one more than the lane's number, or 0.
+    Table { lanes: Box<[u32]>, classes: usize },
+    /// Where there are too many classes for a table.
+    Pairs(HashMap<Pair, LaneId, FixedState>),
+}
+
+/// The classes of source and destination.
+type Pair = (TopologyClass, TopologyClass);
+
+/// How many pairs of classes a table has room for: 16 MiB.
+const MOST_IN_TABLE: usize = 1 << 22;
+
+/// With so many lanes all are laid anew.
+const MOST_LANES: usize = 1 << 17;
 
 /// One interface alone (IP flow verify's view), with the lanes of both directions.
 struct At {
@@ -50,12 +70,23 @@ pub type LaneId = u32;
 /// Which lane a packet takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PacketLane {
-    /// This one; with what tables look at in the packet.
-    Lane(LaneId, Key),
+    /// This one.
+    Lane(LaneId),
     /// The way between its ends is not laid yet.
     Unlaid,
+    /// It is not this network's.
+    OutOfScope(ReasonCode),
     /// None: something else than rules and records may decide about it.
     None,
+}
+
+/// Up to [`EXPRESS_BATCH`] packets.
+#[derive(Clone, Copy)]
+pub enum Packets<'p> {
+    /// Plain ones.
+    Plain(&'p [Plain]),
+    /// Of any kind.
+    Any(&'p [&'p Packet]),
 }
 
 /// Lanes, each once.
@@ -164,35 +195,37 @@ impl Express {
                 itself: lane(&Journey::of_nothing()),
             }
         });
-        Some(Self { compiled: Arc::clone(compiled), options, at, lanes, by_cells: HashMap::default() })
+        let laid = Laid::for_classes(compiled.classes.count());
+        Some(Self { compiled: Arc::clone(compiled), options, at, lanes, laid })
     }
 
-    /// Lays the ways between the ends of these packets, for packets of the same address classes.
-    pub fn lay(&mut self, packets: &[Packet]) {
+    /// Forgets all lanes where they are many, those of one interface alone excepted. Numbers that were handed out before
+    /// are void.
+    pub fn forget_if_many(&mut self) {
+        if self.lanes.all.len() > MOST_LANES && self.at.is_none() {
+            self.lanes = Lanes::default();
+            self.laid = Laid::for_classes(self.compiled.classes.count());
+        }
+    }
+
+    /// Lays the ways from sources to destinations, for packets between the same topology classes.
+    pub fn lay(&mut self, ends: impl IntoIterator<Item = (IpAddr, IpAddr)>) {
         use rayon::prelude::*;
-        let mut pairs: Vec<((Cell, Cell), &Packet)> = packets
-            .iter()
-            .map(|packet| {
-                let tuple = &packet.five_tuple;
-                ((self.compiled.cell(tuple.source), self.compiled.cell(tuple.destination)), packet)
-            })
-            .collect();
-        pairs.sort_by_key(|(cells, _)| *cells);
-        pairs.dedup_by_key(|(cells, _)| *cells);
-        pairs.retain(|(cells, _)| !self.by_cells.contains_key(cells));
-        let lanes: Vec<Lane> = pairs.par_iter().map(|(_, packet)| self.between(packet)).collect();
-        if self.by_cells.len() + lanes.len() > self.options.most_plans.max(1 << 20) {
-            self.by_cells.clear();
-        }
-        for ((cells, _), lane) in pairs.into_iter().zip(lanes) {
-            self.by_cells.insert(cells, self.lanes.id(lane));
+        let class = |address| self.compiled.class(address);
+        let mut pairs: Vec<(Pair, (IpAddr, IpAddr))> =
+            ends.into_iter().map(|ends| ((class(ends.0), class(ends.1)), ends)).collect();
+        pairs.sort_unstable();
+        pairs.dedup_by_key(|(pair, _)| *pair);
+        pairs.retain(|(pair, _)| self.laid.get(*pair).is_none());
+        let lanes: Vec<Lane> = pairs.par_iter().map(|(_, ends)| self.between(*ends)).collect();
+        for ((pair, _), lane) in pairs.into_iter().zip(lanes) {
+            self.laid.put(pair, self.lanes.id(lane));
         }
     }
 
-    /// The way between the ends of a packet; a way that is about one address alone is no lane.
-    fn between(&self, packet: &Packet) -> Lane {
-        let (source, destination) = (packet.five_tuple.source, packet.five_tuple.destination);
-        // These are never carried, whatever rules say (PLAT-9); they are cells of their own.
+    /// The way between two addresses; a way that is about one address alone is no lane.
+    fn between(&self, (source, destination): (IpAddr, IpAddr)) -> Lane {
+        // These are never carried, whatever rules say (PLAT-9); they are classes of their own.
         if destination.is_multicast() || destination == IpAddr::from(Ipv4Addr::BROADCAST) {
             return Lane::Slow;
         }
@@ -213,30 +246,22 @@ impl Express {
         }
     }
 
-    /// The lane of each of up to [`EXPRESS_BATCH`] packets.
+    /// The lane of each packet.
     ///
     /// # Panics
     ///
-    /// If there are more, or not as many places for lanes.
-    pub fn lanes(&self, packets: &[&Packet], into: &mut [PacketLane]) {
-        assert_eq!(packets.len(), into.len(), "there is a place for each lane");
-        let mut batch = Lookups::default();
-        self.find_cells(packets, &mut batch.keys);
-        for ((packet, key), lane) in packets.iter().zip(&batch.keys).zip(into) {
-            *lane = if !is_plain(packet) {
-                PacketLane::None
-            } else {
-                match self.lane_id(packet, key) {
-                    Err(Expressed::Unlaid) => PacketLane::Unlaid,
-                    Err(_) => PacketLane::None,
-                    Ok(id) => match &self.lanes.all[id as usize] {
-                        Lane::Asked { blocks_smtp, .. } if !(*blocks_smtp && is_mail(key, packet)) => {
-                            PacketLane::Lane(id, *key)
-                        }
-                        _ => PacketLane::None,
-                    },
+    /// If there are more than [`EXPRESS_BATCH`], or not as many places for lanes.
+    pub fn lanes(&self, packets: Packets<'_>, into: &mut [PacketLane]) {
+        let mut keys = [NO_KEY; EXPRESS_BATCH];
+        self.find(packets, &mut keys, into);
+        for (lane, key) in into.iter_mut().zip(&keys) {
+            if let PacketLane::Lane(id) = *lane {
+                *lane = match &self.lanes.all[id as usize] {
+                    Lane::Asked { blocks_smtp, .. } if !(*blocks_smtp && is_mail(key)) => *lane,
+                    Lane::OutOfScope(reason) => PacketLane::OutOfScope(*reason),
+                    Lane::Asked { .. } | Lane::Slow => PacketLane::None,
                 }
-            };
+            }
         }
     }
 
@@ -253,156 +278,246 @@ impl Express {
         }
     }
 
-    /// Judges up to [`EXPRESS_BATCH`] packets that stand alone.
+    /// Judges packets that stand alone.
     ///
     /// # Panics
     ///
-    /// If there are more, or not as many places for answers.
-    pub fn judge(&self, packets: &[&Packet], into: &mut [Expressed]) {
-        assert_eq!(packets.len(), into.len(), "there is a place for each answer");
-        let mut batch = Lookups::default();
-        self.find_cells(packets, &mut batch.keys);
+    /// If there are more than [`EXPRESS_BATCH`], or not as many places for answers.
+    pub fn judge(&self, packets: Packets<'_>, into: &mut [Expressed]) {
+        let mut keys = [NO_KEY; EXPRESS_BATCH];
+        let mut taken = [PacketLane::None; EXPRESS_BATCH];
+        let taken = &mut taken[..into.len()];
+        self.find(packets, &mut keys, taken);
         let mut lanes = [&Lane::Slow; EXPRESS_BATCH];
-        for (((lane, packet), key), answer) in lanes.iter_mut().zip(packets).zip(&batch.keys).zip(&mut *into)
-        {
-            *answer = Expressed::Slow;
-            if is_plain(packet) {
-                match self.lane(packet, key) {
-                    Ok(found) => *lane = found,
-                    Err(expressed) => *answer = expressed,
+        let (mut waiting, mut next) = (Waiting::default(), Waiting::default());
+        for (place, (taken, answer)) in (0..).zip(taken.iter().zip(&mut *into)) {
+            let lane = match *taken {
+                PacketLane::Lane(id) => &self.lanes.all[id as usize],
+                PacketLane::Unlaid => {
+                    *answer = Expressed::Unlaid;
+                    continue;
                 }
-            }
-        }
-        for (place, (lane, answer)) in lanes.iter().zip(&mut *into).enumerate() {
-            match lane {
-                Lane::Slow => {}
-                Lane::OutOfScope(reason) => *answer = Expressed::OutOfScope(*reason),
-                Lane::Asked { blocks_smtp: true, .. } if is_mail(&batch.keys[place], packets[place]) => {}
+                PacketLane::OutOfScope(reason) => {
+                    *answer = Expressed::OutOfScope(reason);
+                    continue;
+                }
+                PacketLane::None => &Lane::Slow,
+            };
+            *answer = match lane {
+                Lane::OutOfScope(reason) => Expressed::OutOfScope(*reason),
+                Lane::Slow => Expressed::Slow,
+                Lane::Asked { blocks_smtp: true, .. } if is_mail(&keys[usize::from(place)]) => {
+                    Expressed::Slow
+                }
                 Lane::Asked { policies, ending, .. } => {
-                    *answer = match ending {
+                    if let Some(&policy) = policies.first() {
+                        waiting.push(policy, place);
+                        lanes[usize::from(place)] = lane;
+                    }
+                    match ending {
                         Ending::Arrives => Expressed::Arrived,
                         Ending::Lost(reason) => Expressed::Lost(*reason),
-                    };
-                    if !policies.is_empty() {
-                        batch.waiting.push((policies[0], place));
                     }
                 }
-            }
+            };
         }
         let mut turn = 0;
-        while !batch.waiting.is_empty() {
-            self.ask(&mut batch, &lanes, turn, into);
+        while waiting.count > 0 {
+            self.ask(&keys, (&mut waiting, &mut next), &lanes, turn, into);
+            std::mem::swap(&mut waiting, &mut next);
             turn += 1;
         }
     }
 
-    /// Asks each waiting packet's list, and leaves those waiting that have another to ask.
-    fn ask(&self, batch: &mut Lookups, lanes: &[&Lane], turn: usize, into: &mut [Expressed]) {
-        let Lookups { keys, waiting, next } = batch;
+    /// Asks each waiting packet's list; those that have another to ask wait for the next turn.
+    fn ask(
+        &self,
+        keys: &[Key; EXPRESS_BATCH],
+        (waiting, next): (&mut Waiting, &mut Waiting),
+        lanes: &[&Lane; EXPRESS_BATCH],
+        turn: usize,
+        into: &mut [Expressed],
+    ) {
+        next.count = 0;
         // Packets that ask the same list go through its tables together.
-        if !waiting.is_sorted_by_key(|(policy, _)| *policy) {
-            waiting.sort_unstable();
-        }
+        let waiting = waiting.by_policy();
         for same in waiting.chunk_by(|one, other| one.0 == other.0) {
             let policy = same[0].0;
             let list = &self.compiled.policies[policy as usize];
-            let mut asked = [keys[0]; EXPRESS_BATCH];
-            for (key, &(_, place)) in asked.iter_mut().zip(same) {
-                *key = keys[place];
-            }
             let mut found = [None; EXPRESS_BATCH];
-            list.classify_each(&asked[..same.len()], &mut found[..same.len()]);
+            let found = &mut found[..same.len()];
+            let is_all = same.len() == into.len();
+            if is_all && same.iter().enumerate().all(|(number, &(_, place))| number == usize::from(place)) {
+                list.classify_each(&keys[..same.len()], found);
+            } else {
+                let mut asked = [NO_KEY; EXPRESS_BATCH];
+                for (key, &(_, place)) in asked.iter_mut().zip(same) {
+                    *key = keys[usize::from(place)];
+                }
+                list.classify_each(&asked[..same.len()], found);
+            }
             for (&(_, place), found) in same.iter().zip(found) {
-                let Lane::Asked { policies, ending, .. } = lanes[place] else { continue };
-                let Some(rule) = found else {
-                    into[place] = Expressed::Slow;
+                let answer = &mut into[usize::from(place)];
+                let Lane::Asked { policies, ending, .. } = lanes[usize::from(place)] else { continue };
+                let Some(Classified { place: rule, access }) = *found else {
+                    *answer = Expressed::Slow;
                     continue;
                 };
-                let access = list.rules[rule].access;
-                let decided = Expressed::Rule {
-                    policy,
-                    place: u32::try_from(rule).expect("a list holds fewer than 2^32 rules"),
-                    access,
-                };
+                let decided = Expressed::Rule { policy, place: rule, access };
                 let further = policies.get(turn + 1).filter(|_| access == Access::Allow);
                 match further {
-                    Some(policy) => next.push((*policy, place)),
-                    None if access == Access::Deny || *ending == Ending::Arrives => into[place] = decided,
+                    Some(policy) => next.push(*policy, place),
+                    None if access == Access::Deny || *ending == Ending::Arrives => *answer = decided,
                     None => {}
                 }
             }
         }
-        waiting.clear();
-        std::mem::swap(waiting, next);
     }
 
-    fn find_cells(&self, packets: &[&Packet], keys: &mut [Key; EXPRESS_BATCH]) {
-        let (mut sources, mut destinations) = ([0; EXPRESS_BATCH], [0; EXPRESS_BATCH]);
-        let mut all_v4 = true;
-        for (place, packet) in packets.iter().enumerate() {
-            match (packet.five_tuple.source, packet.five_tuple.destination) {
-                (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                    (sources[place], destinations[place]) = (source.into(), destination.into());
-                }
-                _ => all_v4 = false,
-            }
-        }
+    /// What tables look at in each packet, and the lane between its ends.
+    fn find(&self, packets: Packets<'_>, keys: &mut [Key; EXPRESS_BATCH], lanes: &mut [PacketLane]) {
         let cells = &self.compiled.cells;
-        let (mut source_cells, mut destination_cells) = ([Cell(0); EXPRESS_BATCH], [Cell(0); EXPRESS_BATCH]);
-        let count = packets.len();
-        cells.find_each_v4(&sources[..count], &mut source_cells[..count]);
-        cells.find_each_v4(&destinations[..count], &mut destination_cells[..count]);
-        for (place, packet) in packets.iter().enumerate() {
-            let tuple = &packet.five_tuple;
-            let (mut source, mut destination) = (source_cells[place], destination_cells[place]);
-            let is_v4 = all_v4 || (tuple.source.is_ipv4() && tuple.destination.is_ipv4());
-            if !is_v4 {
-                (source, destination) = (cells.find(tuple.source), cells.find(tuple.destination));
+        match packets {
+            Packets::Plain(packets) => {
+                assert_eq!(packets.len(), lanes.len(), "there is a place for each lane");
+                let (mut ends, mut found) = ([0; EXPRESS_BATCH], [Cell(0); EXPRESS_BATCH]);
+                let (ends, found) = (&mut ends[..packets.len()], &mut found[..packets.len()]);
+                for (end, packet) in ends.iter_mut().zip(packets) {
+                    *end = packet.source.into();
+                }
+                cells.find_each_v4(ends, found);
+                for ((key, packet), &source) in keys.iter_mut().zip(packets).zip(&*found) {
+                    *key = Key {
+                        source,
+                        destination: source,
+                        source_port: packet.source_port.into(),
+                        destination_port: packet.destination_port.into(),
+                        protocol: packet.transport.into(),
+                    };
+                }
+                for (end, packet) in ends.iter_mut().zip(packets) {
+                    *end = packet.destination.into();
+                }
+                cells.find_each_v4(ends, found);
+                let each = keys.iter_mut().zip(packets).zip(found).zip(lanes);
+                for (((key, packet), destination), lane) in each {
+                    key.destination = *destination;
+                    let is_special = packet.transport == Transport::Udp
+                        && (is_special(packet.source_port) || is_special(packet.destination_port));
+                    *lane = match is_special {
+                        true => PacketLane::None,
+                        false => self.lane(key, || (packet.source.into(), packet.destination.into())),
+                    };
+                }
             }
-            keys[place] = Key {
-                source,
-                destination,
-                source_port: tuple.source_port.number().into(),
-                destination_port: tuple.destination_port.number().into(),
-                protocol: tuple.protocol,
-            };
+            Packets::Any(packets) => {
+                assert_eq!(packets.len(), lanes.len(), "there is a place for each lane");
+                for ((packet, key), lane) in packets.iter().zip(keys).zip(lanes) {
+                    let tuple = &packet.five_tuple;
+                    *key = self.compiled.key(tuple);
+                    *lane = match is_plain(packet) {
+                        true => self.lane(key, || (tuple.source, tuple.destination)),
+                        false => PacketLane::None,
+                    };
+                }
+            }
         }
     }
 
-    fn lane(&self, packet: &Packet, key: &Key) -> Result<&Lane, Expressed> {
-        Ok(&self.lanes.all[self.lane_id(packet, key)? as usize])
-    }
-
-    fn lane_id(&self, packet: &Packet, key: &Key) -> Result<LaneId, Expressed> {
+    #[inline]
+    fn lane(&self, key: &Key, ends: impl FnOnce() -> (IpAddr, IpAddr)) -> PacketLane {
         let Some(at) = &self.at else {
-            return self.by_cells.get(&(key.source, key.destination)).copied().ok_or(Expressed::Unlaid);
+            let classes = &self.compiled.classes;
+            let found = self.laid.get((classes.of(key.source), classes.of(key.destination)));
+            return found.map_or(PacketLane::Unlaid, PacketLane::Lane);
         };
-        let tuple = &packet.five_tuple;
-        match (at.addresses.contains(&tuple.source), at.addresses.contains(&tuple.destination)) {
-            (true, true) => Ok(at.itself),
-            (true, false) => Ok(at.outbound),
-            (false, true) => Ok(at.inbound),
-            (false, false) => Err(Expressed::OutOfScope(ReasonCode::NotAtNic)),
+        let (source, destination) = ends();
+        match (at.addresses.contains(&source), at.addresses.contains(&destination)) {
+            (true, true) => PacketLane::Lane(at.itself),
+            (true, false) => PacketLane::Lane(at.outbound),
+            (false, true) => PacketLane::Lane(at.inbound),
+            (false, false) => PacketLane::OutOfScope(ReasonCode::NotAtNic),
         }
     }
 }
 
-/// What a batch looks up.
-struct Lookups {
-    keys: [Key; EXPRESS_BATCH],
-    /// Lists to ask, each for the packet at this place.
-    waiting: Vec<(u32, usize)>,
-    next: Vec<(u32, usize)>,
+impl Laid {
+    fn for_classes(classes: usize) -> Self {
+        match classes.checked_mul(classes) {
+            Some(pairs) if pairs <= MOST_IN_TABLE => Self::Table { lanes: vec![0; pairs].into(), classes },
+            _ => Self::Pairs(HashMap::default()),
+        }
+    }
+
+    #[inline]
+    fn get(&self, pair: Pair) -> Option<LaneId> {
+        match self {
+            Self::Table { lanes, classes } => lanes[place(pair, *classes)].checked_sub(1),
+            Self::Pairs(pairs) => pairs.get(&pair).copied(),
+        }
+    }
+
+    fn put(&mut self, pair: Pair, lane: LaneId) {
+        match self {
+            Self::Table { lanes, classes } => lanes[place(pair, *classes)] = lane + 1,
+            Self::Pairs(pairs) => {
+                pairs.insert(pair, lane);
+            }
+        }
+    }
 }
 
-impl Default for Lookups {
+#[inline]
+fn place((source, destination): Pair, classes: usize) -> usize {
+    source.0 as usize * classes + destination.0 as usize
+}
+
+/// Up to so many lists are told apart one by one.
+const FEW_POLICIES: usize = 4;
+
+/// In place of a key that is not looked up yet.
+const NO_KEY: Key = Key {
+    source: Cell(0),
+    destination: Cell(0),
+    source_port: PortPlace::NONE,
+    destination_port: PortPlace::NONE,
+    protocol: Protocol(0),
+};
+
+/// Lists to ask, each for the packet at a place of the batch.
+struct Waiting {
+    all: [(u32, u8); EXPRESS_BATCH],
+    count: usize,
+}
+
+impl Default for Waiting {
     fn default() -> Self {
-        let port = 0.into();
-        let (source, destination) = (Cell(0), Cell(0));
-        let key =
-            Key { source, destination, source_port: port, destination_port: port, protocol: Protocol(0) };
-        let places = || Vec::with_capacity(EXPRESS_BATCH);
-        Self { keys: [key; EXPRESS_BATCH], waiting: places(), next: places() }
+        Self { all: [(0, 0); EXPRESS_BATCH], count: 0 }
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, policy: u32, place: u8) {
+        self.all[self.count] = (policy, place);
+        self.count += 1;
+    }
+
+    /// All of them, those with the same list together.
+    fn by_policy(&mut self) -> &[(u32, u8)] {
+        let waiting = &mut self.all[..self.count];
+        // PERF: most captures ask few lists, for which sorting does too much.
+        let mut sorted = 0;
+        for _ in 0..FEW_POLICIES {
+            let Some(&(policy, _)) = waiting.get(sorted) else { return waiting };
+            for place in sorted..waiting.len() {
+                if waiting[place].0 == policy {
+                    waiting.swap(sorted, place);
+                    sorted += 1;
+                }
+            }
+        }
+        waiting[sorted..].sort_unstable();
+        waiting
     }
 }
 
@@ -414,7 +529,6 @@ fn is_plain(packet: &Packet) -> bool {
     else {
         return false;
     };
-    let is_special = |port: u16| matches!(port, 67 | 68 | 65330);
     packet.fragment == Fragment::Whole
         && match tuple.protocol {
             Protocol::TCP => true,
@@ -423,8 +537,13 @@ fn is_plain(packet: &Packet) -> bool {
         }
 }
 
-fn is_mail(key: &Key, packet: &Packet) -> bool {
-    key.protocol == Protocol::TCP && packet.five_tuple.destination_port == Port::Number(25)
+/// The ports of DHCP, and the one of the host's own (PLAT-5).
+fn is_special(port: u16) -> bool {
+    matches!(port, 67 | 68 | 65330)
+}
+
+fn is_mail(key: &Key) -> bool {
+    key.protocol == Protocol::TCP && key.destination_port == 25.into()
 }
 
 impl Lanes {

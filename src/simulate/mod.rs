@@ -5,6 +5,7 @@
 
 pub mod ends;
 pub mod express;
+pub mod flow_map;
 pub mod journey;
 pub mod matters;
 mod plan;
@@ -16,5 +17,5 @@ pub mod weighing;
 
 pub use ends::{Ends, OutOfScope};
 pub use express::Express;
-pub use simulator::{Judged, Simulator, SimulatorOptions};
+pub use simulator::{Judged, Passed, Simulator, SimulatorOptions};
 pub use weighing::Weighing;

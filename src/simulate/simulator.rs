@@ -11,10 +11,9 @@ use super::journey::Journey;
 use super::replies;
 use super::state::{Entrance, FlowKey, FlowRecord, FlowTable, Fragments};
 use super::walk::{Outcome, Trace, Walk};
-use crate::compile::cells::Cell;
-use crate::compile::classifier::Key;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
-use crate::compile::policy::Engine;
+use crate::compile::policy::{Classified, Engine};
+use crate::compile::topology::TopologyClass;
 use crate::model::flow::{FiveTuple, Fragment, Origin, Packet, TcpFlags};
 use crate::model::index::{NicIndex, VnetIndex};
 use crate::model::reason_code::ReasonCode;
@@ -63,6 +62,17 @@ pub struct Judged {
     pub packet: Packet,
 }
 
+/// What became of a plain packet on its lane.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The rule that decided, where one did: the list (position in [`CompiledNetwork::policies`]) and its place there.
+    pub rule: Option<(u32, u32)>,
+    /// It was let through by records of open flows alone.
+    pub continued: bool,
+}
+
 /// All ways that packets between two address classes can take.
 enum Plan {
     Ways(Vec<(Placing, Journey)>),
@@ -75,7 +85,7 @@ pub struct Simulator {
     options: SimulatorOptions,
     flows: FlowTable,
     fragments: Fragments<Verdict>,
-    plans: HashMap<(Cell, Cell), Arc<Plan>, foldhash::fast::FixedState>,
+    plans: HashMap<(TopologyClass, TopologyClass), Arc<Plan>, foldhash::fast::FixedState>,
 }
 
 impl Simulator {
@@ -205,46 +215,49 @@ impl Simulator {
         &mut self,
         express: &Express,
         lane: LaneId,
-        key: &Key,
-        packet: &Packet,
+        tuple: &FiveTuple,
+        tcp: Option<TcpFlags>,
         time_ns: u64,
-    ) -> Option<(Verdict, bool)> {
+    ) -> Option<Passed> {
         let lane = express.flow_lane(lane)?;
-        let syn = packet.tcp.is_some_and(TcpFlags::opens);
-        let is_tcp = packet.five_tuple.protocol == Protocol::TCP;
+        let syn = tcp.is_some_and(TcpFlags::opens);
+        let is_tcp = tuple.protocol == Protocol::TCP;
         let mut met: [Option<(FlowKey, Met)>; MOST_FILTERS] = [None; MOST_FILTERS];
         if lane.filters.len() > MOST_FILTERS {
             return None;
         }
-        let (mut last, mut denied, mut asked) = (Reason::NoSecurityGroup, None, false);
+        let (mut last, mut denied, mut asked) = (Reason::NoSecurityGroup, None, None);
+        let mut rule_of_last = None;
         for (filter, met) in lane.filters.iter().zip(&mut met) {
             let LaneFilter { interface, direction, timeout_ns, ref policies, .. } = *filter;
-            let flow = FlowKey::new(interface, direction, &packet.five_tuple, None);
+            let flow = FlowKey::new(interface, direction, tuple, None);
             let record = self.flows.alive(&flow, time_ns, timeout_ns).filter(|_| !syn);
             if let Some(record) = record {
                 // What came in by something goes back by it (OUT-5): by a public address it leaves whatever the way out is,
                 // and inside it changes the packet.
-                let returns = match record.entered.filter(|_| direction == Direction::Outbound) {
+                let returns = match record.entered().filter(|_| direction == Direction::Outbound) {
                     None => true,
                     Some(Entrance::Instance(_) | Entrance::Frontend { public: true, .. }) => {
                         lane.ending == Ending::Arrives
                     }
                     Some(Entrance::Frontend { public: false, .. } | Entrance::PrivateLink) => false,
                 };
-                if record.doubt.is_some() || record.revoked.is_some() || !returns {
+                if !record.is_certain() || !returns {
                     return None;
                 }
                 *met = Some((flow, Met::Continues));
                 last = Reason::FlowState { interface, direction };
+                rule_of_last = None;
                 continue;
             }
             for &(position, layer) in policies {
                 let policy = &self.compiled.policies[position as usize];
-                let place = policy.classify_key(key)?;
-                let (rule, access) = (policy.rules[place].position, policy.rules[place].access);
+                let key = asked.get_or_insert_with(|| self.compiled.key(tuple));
+                let Classified { place, access } = policy.classify_key(key)?;
+                let rule = policy.rules[place as usize].position;
                 let hit = RuleHit { interface, direction, layer, nsg: policy.nsg(), rule };
-                asked = true;
                 last = Reason::SecurityRule(hit);
+                rule_of_last = Some((position, place));
                 if access == Access::Deny {
                     denied = Some(last);
                     break;
@@ -266,12 +279,12 @@ impl Simulator {
             match met {
                 Met::Continues => {
                     continued = true;
-                    self.flows.pass(&flow, direction, time_ns, packet.tcp);
+                    self.flows.pass(&flow, direction, time_ns, tcp);
                 }
                 Met::Opens => {
-                    let mut record = FlowRecord::new(direction, filter.entered, time_ns);
-                    record.translated_ns = lane.entrance_tcp_ns.filter(|_| is_tcp);
-                    if record.pass(direction, time_ns, packet.tcp) {
+                    let translated_ns = lane.entrance_tcp_ns.filter(|_| is_tcp);
+                    let mut record = FlowRecord::new(direction, filter.entered, translated_ns, time_ns);
+                    if record.pass(direction, time_ns, tcp) {
                         self.flows.end(&flow);
                     } else {
                         let compiled = &self.compiled;
@@ -283,11 +296,20 @@ impl Simulator {
                 Met::Denied => {}
             }
         }
-        let verdict = match (denied, lane.ending) {
-            (Some(reason), _) | (None, Ending::Lost(reason)) => Verdict::Deny(reason),
-            (None, Ending::Arrives) => Verdict::Allow(last),
+        let (verdict, rule) = match (denied, lane.ending) {
+            (Some(reason), _) => (Verdict::Deny(reason), rule_of_last),
+            (None, Ending::Lost(reason)) => (Verdict::Deny(reason), None),
+            (None, Ending::Arrives) => (Verdict::Allow(last), rule_of_last),
         };
-        Some((verdict, continued && !asked))
+        Some(Passed { verdict, rule, continued: continued && asked.is_none() })
+    }
+
+    /// Has the records of a packet's flow at the interfaces of its lane brought into the caches.
+    pub fn fetch(&self, express: &Express, lane: LaneId, tuple: &FiveTuple) {
+        let Some(lane) = express.flow_lane(lane) else { return };
+        for filter in lane.filters {
+            self.flows.fetch(&FlowKey::new(filter.interface, filter.direction, tuple, None));
+        }
     }
 
     /// Puts a changed network in place: open flows stay open, but for those under an NSG that flushes (STATE-4, STATE-5).
@@ -300,7 +322,7 @@ impl Simulator {
         let engine = self.options.engine;
         self.flows.review(|key, record| {
             // The rule that took a flow back may have moved or gone.
-            if record.revoked.is_none() && !flushes(&before, &after, key.interface(), record.opened) {
+            if record.revoked().is_none() && !flushes(&before, &after, key.interface(), record.opened) {
                 return None;
             }
             let packet = Packet::new(key.opener(record.opened));
@@ -315,8 +337,8 @@ impl Simulator {
     }
 
     fn plan(&mut self, source: IpAddr, destination: IpAddr) -> Arc<Plan> {
-        let cells = (self.compiled.cell(source), self.compiled.cell(destination));
-        if let Some(plan) = self.plans.get(&cells) {
+        let classes = (self.compiled.class(source), self.compiled.class(destination));
+        if let Some(plan) = self.plans.get(&classes) {
             return Arc::clone(plan);
         }
         let compiled = &self.compiled;
@@ -339,7 +361,7 @@ impl Simulator {
             if self.plans.len() >= self.options.most_plans {
                 self.plans.clear();
             }
-            self.plans.insert(cells, Arc::clone(&plan));
+            self.plans.insert(classes, Arc::clone(&plan));
         }
         plan
     }

@@ -1,18 +1,33 @@
 //! Open flows: what each interface remembers (STATE).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hashbrown::HashMap;
 
 use super::ends::Ends;
+use super::flow_map::{FlowMap, FlowMapKey};
 use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
+use crate::model::index::{NicIndex, PrivateEndpointIndex, ServiceAccountIndex, SubnetIndex};
 use crate::model::rule::{Direction, Protocol};
 use crate::model::unknown::Unknown;
 use crate::model::verdict::{Interface, Reason, Verdict};
 
 /// What a record is found by (STATE-2): the same for both directions of a flow.
+///
+/// PERF: 16 bytes for most packets, which is what the table of records is made for.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct FlowKey {
+pub struct FlowKey(Kept);
+
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+enum Kept {
+    /// Both addresses, then both ports, the protocol, and the interface's kind and number; the local end first.
+    Packed(FlowMapKey),
+    /// IPv6, packets without ports, and interfaces beyond four million of a kind.
+    Whole(WholeKey),
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct WholeKey {
     interface: Interface,
     protocol: Protocol,
     local: (IpAddr, Port),
@@ -22,6 +37,7 @@ pub struct FlowKey {
 impl FlowKey {
     /// The key of a packet as an interface sees it. Echo requests and replies are told apart by their identifier
     /// (STATE-10).
+    #[inline]
     #[must_use]
     pub fn new(interface: Interface, direction: Direction, seen: &FiveTuple, icmp: Option<Icmp>) -> Self {
         let (source_port, destination_port) = match icmp {
@@ -33,29 +49,80 @@ impl FlowKey {
             Direction::Inbound => (destination, source),
             Direction::Outbound => (source, destination),
         };
-        Self { interface, protocol: seen.protocol, local, remote }
+        let whole = WholeKey { interface, protocol: seen.protocol, local, remote };
+        Self(whole.packed().map_or(Kept::Whole(whole), Kept::Packed))
     }
 
     /// Where the record is kept.
     #[must_use]
     pub fn interface(&self) -> Interface {
-        self.interface
+        self.whole().interface
     }
 
     /// The packet that the record's first packet looked like, for evaluating it again (STATE-5).
     #[must_use]
     pub fn opener(&self, opened: Direction) -> FiveTuple {
+        let WholeKey { protocol, local, remote, .. } = self.whole();
         let (source, destination) = match opened {
-            Direction::Inbound => (self.remote, self.local),
-            Direction::Outbound => (self.local, self.remote),
+            Direction::Inbound => (remote, local),
+            Direction::Outbound => (local, remote),
         };
-        let ports = self.protocol.has_ports();
+        let ports = protocol.has_ports();
         FiveTuple {
             source: source.0,
             destination: destination.0,
-            protocol: self.protocol,
+            protocol,
             source_port: if ports { source.1 } else { Port::None },
             destination_port: if ports { destination.1 } else { Port::None },
+        }
+    }
+
+    fn whole(&self) -> WholeKey {
+        match self.0 {
+            Kept::Packed(packed) => WholeKey::unpacked(packed),
+            Kept::Whole(whole) => whole,
+        }
+    }
+}
+
+impl WholeKey {
+    #[inline]
+    fn packed(&self) -> Option<FlowMapKey> {
+        let ((IpAddr::V4(local), Port::Number(local_port)), (IpAddr::V4(remote), Port::Number(remote_port))) =
+            (self.local, self.remote)
+        else {
+            return None;
+        };
+        let (kind, number) = match self.interface {
+            Interface::Nic(nic) => (0, nic.get()),
+            Interface::Unlisted(subnet) => (1, subnet.get()),
+            Interface::Endpoint(endpoint) => (2, endpoint.get()),
+            Interface::Service(account) => (3, account.get()),
+        };
+        if number >= 1 << 22 {
+            return None;
+        }
+        let addresses = u64::from(u32::from(local)) << 32 | u64::from(u32::from(remote));
+        let ports = u64::from(local_port) << 16 | u64::from(remote_port);
+        Some([addresses, (ports << 8 | u64::from(self.protocol.0)) << 24 | kind << 22 | number as u64])
+    }
+
+    fn unpacked([addresses, rest]: FlowMapKey) -> Self {
+        // What does not fit is the other part's.
+        let address = |from: u32| IpAddr::from(Ipv4Addr::from((addresses >> from) as u32));
+        let port = |from: u32| Port::Number((rest >> from) as u16);
+        let number = (rest & ((1 << 22) - 1)) as usize;
+        let interface = match rest >> 22 & 3 {
+            0 => Interface::Nic(NicIndex::new(number)),
+            1 => Interface::Unlisted(SubnetIndex::new(number)),
+            2 => Interface::Endpoint(PrivateEndpointIndex::new(number)),
+            _ => Interface::Service(ServiceAccountIndex::new(number)),
+        };
+        Self {
+            interface,
+            protocol: Protocol((rest >> 24) as u8),
+            local: (address(32), port(48)),
+            remote: (address(0), port(32)),
         }
     }
 }
@@ -79,44 +146,86 @@ pub enum Entrance {
 }
 
 /// One interface's memory of one flow.
+///
+/// PERF: 24 bytes, for there are millions; what few flows have stands apart.
 #[derive(Clone, Debug)]
 pub struct FlowRecord {
-    /// Which way its first packet went.
-    pub opened: Direction,
     /// Time of its last packet.
     pub last_ns: u64,
-    /// By what it came in, for a flow that was opened from outside through a translation.
-    pub entered: Option<Entrance>,
-    /// How long what translates the flow remembers it without a packet, where something does (STATE-15).
-    pub translated_ns: Option<u64>,
-    /// Whether the flow was let in hangs on this.
-    pub doubt: Option<Box<Unknown>>,
-    /// A rule change took it back (STATE-5).
-    pub revoked: Option<Reason>,
+    /// Which way its first packet went.
+    pub opened: Direction,
     fin_inbound: bool,
     fin_outbound: bool,
+    rest: Option<Box<Rest>>,
+}
+
+/// What most flows have nothing of.
+#[derive(Clone, Debug, Default)]
+struct Rest {
+    entered: Option<Entrance>,
+    translated_ns: Option<u64>,
+    doubt: Option<Box<Unknown>>,
+    revoked: Option<Reason>,
 }
 
 impl FlowRecord {
-    /// A record of a flow whose first packet passes now.
+    /// A record of a flow whose first packet passes now. It came in by something if it was opened from outside through a
+    /// translation; `translated_ns` is how long what translates it remembers it without a packet, where something does
+    /// (STATE-15).
     #[must_use]
-    pub fn new(opened: Direction, entered: Option<Entrance>, now_ns: u64) -> Self {
-        Self {
-            opened,
-            last_ns: now_ns,
-            entered,
-            translated_ns: None,
-            doubt: None,
-            revoked: None,
-            fin_inbound: false,
-            fin_outbound: false,
+    pub fn new(
+        opened: Direction,
+        entered: Option<Entrance>,
+        translated_ns: Option<u64>,
+        now_ns: u64,
+    ) -> Self {
+        let rest = (entered.is_some() || translated_ns.is_some())
+            .then(|| Box::new(Rest { entered, translated_ns, ..Rest::default() }));
+        Self { last_ns: now_ns, opened, fin_inbound: false, fin_outbound: false, rest }
+    }
+
+    /// By what it came in.
+    #[must_use]
+    pub fn entered(&self) -> Option<Entrance> {
+        self.rest.as_ref()?.entered
+    }
+
+    /// Whether the flow was let in hangs on this.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&Unknown> {
+        self.rest.as_ref()?.doubt.as_deref()
+    }
+
+    /// A rule change took it back (STATE-5).
+    #[must_use]
+    pub fn revoked(&self) -> Option<Reason> {
+        self.rest.as_ref()?.revoked
+    }
+
+    /// Whether nothing is open about it, nor was it taken back.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.rest.as_ref().is_none_or(|rest| rest.doubt.is_none() && rest.revoked.is_none())
+    }
+
+    /// Whether the flow was let in hangs on this from now on.
+    pub fn set_doubt(&mut self, doubt: Option<Box<Unknown>>) {
+        if doubt.is_some() || self.rest.is_some() {
+            self.rest.get_or_insert_default().doubt = doubt;
+        }
+    }
+
+    fn set_revoked(&mut self, revoked: Option<Reason>) {
+        if revoked.is_some() || self.rest.is_some() {
+            self.rest.get_or_insert_default().revoked = revoked;
         }
     }
 
     /// Whether it is remembered still: exactly the idle time is alive (STATE-6), and a translated flow dies with its
     /// translation (STATE-15).
     fn is_alive(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let most = self.translated_ns.map_or(timeout_ns, |translated| translated.min(timeout_ns));
+        let translated_ns = self.rest.as_ref().and_then(|rest| rest.translated_ns);
+        let most = translated_ns.map_or(timeout_ns, |translated| translated.min(timeout_ns));
         now_ns.saturating_sub(self.last_ns) <= most
     }
 
@@ -140,7 +249,9 @@ impl FlowRecord {
 /// The records of all interfaces, bounded in number.
 #[derive(Clone, Debug)]
 pub struct FlowTable {
-    records: HashMap<FlowKey, FlowRecord, foldhash::fast::FixedState>,
+    packed: FlowMap<FlowRecord>,
+    /// Those whose keys cannot be packed.
+    others: HashMap<WholeKey, FlowRecord, foldhash::fast::FixedState>,
     most: usize,
     /// Live records that had to leave because the table was full.
     pub evicted: u64,
@@ -150,11 +261,7 @@ impl FlowTable {
     /// A table of at most `most` records.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self {
-            records: HashMap::with_hasher(foldhash::fast::FixedState::default()),
-            most: most.max(1),
-            evicted: 0,
-        }
+        Self { packed: FlowMap::default(), others: HashMap::default(), most: most.max(1), evicted: 0 }
     }
 
     /// The record that a packet belongs to, if it is alive: exactly the idle time is alive still (STATE-6). A SYN
@@ -170,56 +277,93 @@ impl FlowTable {
     /// The record of a key, if it is alive, whatever the packet.
     #[must_use]
     pub fn alive(&self, key: &FlowKey, now_ns: u64, timeout_ns: u64) -> Option<&FlowRecord> {
-        self.records.get(key).filter(|record| record.is_alive(now_ns, timeout_ns))
+        self.get(key).filter(|record| record.is_alive(now_ns, timeout_ns))
+    }
+
+    /// Has the record of a key brought into the caches.
+    #[inline]
+    pub fn fetch(&self, key: &FlowKey) {
+        if let Kept::Packed(packed) = &key.0 {
+            self.packed.fetch(packed);
+        }
+    }
+
+    fn get(&self, key: &FlowKey) -> Option<&FlowRecord> {
+        match &key.0 {
+            Kept::Packed(packed) => self.packed.get(packed),
+            Kept::Whole(whole) => self.others.get(whole),
+        }
+    }
+
+    fn get_mut(&mut self, key: &FlowKey) -> Option<&mut FlowRecord> {
+        match &key.0 {
+            Kept::Packed(packed) => self.packed.get_mut(packed),
+            Kept::Whole(whole) => self.others.get_mut(whole),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.packed.len() + self.others.len()
     }
 
     /// Notes that a packet passed by the record of its flow.
     pub fn pass(&mut self, key: &FlowKey, direction: Direction, now_ns: u64, tcp: Option<TcpFlags>) {
-        if self.records.get_mut(key).is_some_and(|record| record.pass(direction, now_ns, tcp)) {
-            self.records.remove(key);
+        if self.get_mut(key).is_some_and(|record| record.pass(direction, now_ns, tcp)) {
+            self.end(key);
         }
     }
 
     /// Forgets a flow.
     pub fn end(&mut self, key: &FlowKey) {
-        self.records.remove(key);
+        match &key.0 {
+            Kept::Packed(packed) => self.packed.remove(packed),
+            Kept::Whole(whole) => self.others.remove(whole),
+        };
     }
 
     /// Puts a record in place of what there was of its flow.
     pub fn keep(&mut self, key: FlowKey, record: FlowRecord, timeout_ns: impl Fn(Interface) -> u64) {
-        if self.records.len() >= self.most && !self.records.contains_key(&key) {
+        if self.len() >= self.most && self.get(&key).is_none() {
             self.make_room(record.last_ns, timeout_ns);
         }
-        self.records.insert(key, record);
+        match key.0 {
+            Kept::Packed(packed) => self.packed.insert(packed, record),
+            Kept::Whole(whole) => self.others.insert(whole, record),
+        };
     }
 
     /// Expired records leave first; if that is not enough the longest idle eighth does, and is counted.
     fn make_room(&mut self, now_ns: u64, timeout_ns: impl Fn(Interface) -> u64) {
-        self.records.retain(|key, record| record.is_alive(now_ns, timeout_ns(key.interface)));
-        if self.records.len() < self.most {
+        let is_alive = |interface, record: &FlowRecord| record.is_alive(now_ns, timeout_ns(interface));
+        self.packed.retain(|key, record| is_alive(WholeKey::unpacked(*key).interface, record));
+        self.others.retain(|key, record| is_alive(key.interface, record));
+        if self.len() < self.most {
             return;
         }
-        let mut idle: Vec<(u64, FlowKey)> =
-            self.records.iter().map(|(key, record)| (record.last_ns, *key)).collect();
+        let packed = self.packed.iter().map(|(key, record)| (record.last_ns, FlowKey(Kept::Packed(*key))));
+        let others = self.others.iter().map(|(key, record)| (record.last_ns, FlowKey(Kept::Whole(*key))));
+        let mut idle: Vec<(u64, FlowKey)> = packed.chain(others).collect();
         idle.sort_unstable();
         let leaving = (self.most / 8).max(1);
         for (_, key) in &idle[..leaving.min(idle.len())] {
-            self.records.remove(key);
+            self.end(key);
             self.evicted += 1;
         }
     }
 
     /// Looks at every record again after a change of rules (STATE-5): `judge` says what becomes of one, if anything.
     pub fn review(&mut self, judge: impl Fn(&FlowKey, &FlowRecord) -> Option<Verdict>) {
-        for (key, record) in &mut self.records {
-            match judge(key, record) {
+        let packed = self.packed.iter_mut().map(|(key, record)| (FlowKey(Kept::Packed(*key)), record));
+        let others = self.others.iter_mut().map(|(key, record)| (FlowKey(Kept::Whole(*key)), record));
+        for (key, record) in packed.chain(others) {
+            match judge(&key, record) {
                 None => {}
-                Some(Verdict::Allow(_)) => record.revoked = None,
-                Some(Verdict::Deny(reason)) => record.revoked = Some(reason),
+                Some(Verdict::Allow(_)) => record.set_revoked(None),
+                Some(Verdict::Deny(reason)) => record.set_revoked(Some(reason)),
                 Some(Verdict::Mixed(_)) => unreachable!("one interface alone is judged"),
                 Some(Verdict::Undetermined(unknown)) => {
-                    record.revoked = None;
-                    record.doubt = Some(Box::new(unknown));
+                    record.set_revoked(None);
+                    record.set_doubt(Some(Box::new(unknown)));
                 }
             }
         }

@@ -8,6 +8,7 @@ use nsgsim::ingest::capture::{CaptureReader, Damage, LinkType};
 use nsgsim::ingest::error::IngestError;
 use nsgsim::model::reason_code::ReasonCode;
 use nsgsim::model::record::{Content, Record};
+use nsgsim::model::records::Records;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use proptest::prelude::*;
 
@@ -108,10 +109,10 @@ fn reader(bytes: &[u8]) -> Result<CaptureReader, IngestError> {
 
 fn all(bytes: &[u8]) -> (Vec<Record>, Option<Damage>) {
     let mut reader = reader(bytes).unwrap();
-    let mut records = Vec::new();
+    let mut records = Records::default();
     while reader.read_batch(2, &mut records).unwrap() > 0 {}
     assert_eq!(reader.read_batch(2, &mut records).unwrap(), 0, "the end is the end");
-    (records, reader.damage().cloned())
+    (records.iter().collect(), reader.damage().cloned())
 }
 
 fn whole(bytes: &[u8]) -> Vec<Record> {
@@ -143,7 +144,7 @@ fn classic_pcap_is_read_in_both_byte_orders_and_resolutions() {
 fn records_are_numbered_from_one_and_carry_their_file() {
     let bytes = three_records(Order::Little);
     let mut reader = CaptureReader::from_reader("test", 5, Box::new(io::Cursor::new(bytes))).unwrap();
-    let mut records = Vec::new();
+    let mut records = Records::default();
     assert_eq!(reader.read_batch(2, &mut records).unwrap(), 2);
     assert_eq!(reader.bytes_read(), 24 + 2 * 48);
     assert_eq!(reader.read_batch(2, &mut records).unwrap(), 1);
@@ -385,7 +386,7 @@ fn a_stream_that_breaks_off_is_damage_and_no_error() {
     let bytes = three_records(Order::Little);
     let stream = io::Cursor::new(bytes[..24 + 48 + 3].to_vec()).chain(Breaks);
     let mut reader = CaptureReader::from_reader("test", 0, Box::new(stream)).unwrap();
-    let mut records = Vec::new();
+    let mut records = Records::default();
     assert_eq!(reader.read_batch(10, &mut records).unwrap(), 1);
     let damage = reader.damage().unwrap();
     assert_eq!((damage.after_record, damage.offset, damage.unread_bytes), (1, 24 + 48, None));
@@ -490,7 +491,7 @@ proptest! {
         }
         bytes.truncate(keep.index(bytes.len()) + 1);
         if let Ok(mut reader) = reader(&bytes) {
-            let mut records = Vec::new();
+            let mut records = Records::default();
             while reader.read_batch(1, &mut records).unwrap() > 0 {}
             let unread = reader.damage().map_or(0, |damage| damage.unread_bytes.unwrap());
             prop_assert_eq!(reader.bytes_read() + unread, bytes.len() as u64);
@@ -526,7 +527,7 @@ proptest! {
     ) {
         let bytes = [&magic.to_be_bytes()[..], &rest].concat();
         if let Ok(mut reader) = reader(&bytes) {
-            let mut records = Vec::new();
+            let mut records = Records::default();
             while reader.read_batch(9, &mut records).unwrap() > 0 {}
             let unread = reader.damage().map_or(0, |damage| damage.unread_bytes.unwrap());
             prop_assert_eq!(reader.bytes_read() + unread, bytes.len() as u64);

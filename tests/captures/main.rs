@@ -10,6 +10,7 @@ use std::path::Path;
 
 use nsgsim::ingest::capture::CaptureReader;
 use nsgsim::model::record::Record;
+use nsgsim::model::records::Records;
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence};
 
 /// Where the seeds of failed properties are kept, to be tried first from then on.
@@ -20,7 +21,7 @@ fn persistence() -> Option<Box<dyn FailurePersistence>> {
 /// Reads a capture as the seventh file of a run.
 fn read(path: &Path) -> (CaptureReader, Vec<Record>) {
     let mut reader = CaptureReader::open(path, 7).unwrap();
-    let mut records = Vec::new();
+    let mut records = Records::default();
     while reader.read_batch(1000, &mut records).unwrap() > 0 {}
-    (reader, records)
+    (reader, records.iter().collect())
 }

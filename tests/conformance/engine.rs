@@ -11,6 +11,7 @@ use nsgsim::model::flow::{Fragment, Origin, Packet};
 use nsgsim::model::index::{NicIndex, Reference, ServiceAccountIndex, VnetIndex};
 use nsgsim::model::network::Network;
 use nsgsim::model::record::{Content, Location, Record};
+use nsgsim::model::records::Records;
 use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::unknown::Unknown;
@@ -247,7 +248,7 @@ impl Engine for Replayed {
         let options =
             ReplayOptions { simulator: stateless, at: Some(nic), records: true, ..Default::default() };
         let mut replay = Replay::new(Arc::clone(&self.compiled), options);
-        let fed = replay.feed(&[record(1, 0, packet)]);
+        let fed = replay.feed(&Records::from_iter([record(1, 0, packet)]));
         let [(0, processed)] = fed.records.as_slice() else { panic!("one record came in, one goes out") };
         assert_eq!(processed.verdict, judged.answer.verdict, "--at is the interface's view");
         let own = |address| {

@@ -13,6 +13,7 @@ use nsgsim::ingest::capture::CaptureReader;
 use nsgsim::ingest::synth::{SynthOptions, flows};
 use nsgsim::model::network::Network;
 use nsgsim::model::record::{Content, Location, Record};
+use nsgsim::model::records::Records;
 use nsgsim::model::verdict::VerdictKind;
 use nsgsim::replay::tally::Decider;
 
@@ -31,9 +32,9 @@ pub(crate) fn network(name: &str) -> Arc<CompiledNetwork> {
 /// The records of the example's capture.
 pub(crate) fn records() -> Vec<Record> {
     let mut reader = CaptureReader::open(&data("example.pcap"), 0).expect("the example can be opened");
-    let mut records = Vec::new();
+    let mut records = Records::default();
     while reader.read_batch(1000, &mut records).expect("the example can be read") > 0 {}
-    records
+    records.iter().collect()
 }
 
 /// Seeded traffic for a network: more than the example's capture holds.

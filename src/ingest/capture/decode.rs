@@ -68,9 +68,9 @@ pub(super) enum Version {
 #[must_use]
 pub fn decode(link_type: LinkType, captured: &[u8], original_len: u32) -> Content {
     if link_type == LinkType::ETHERNET
-        && let Some(packet) = straight::packet(captured)
+        && let Some(plain) = straight::plain(captured, 0, original_len)
     {
-        return Content::Packet(packet);
+        return Content::Packet(plain.packet());
     }
     decode_by_layers(link_type, captured, original_len)
 }

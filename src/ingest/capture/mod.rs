@@ -22,6 +22,7 @@ use crate::ingest::error::IngestError;
 use crate::ingest::source;
 use crate::model::reason_code::ReasonCode;
 use crate::model::record::{Content, Location, Record};
+use crate::model::records::Records;
 
 pub use decode::LinkType;
 use framing::{Format, Frame, Framing, Lost, MAGIC_BYTES};
@@ -96,14 +97,14 @@ impl CaptureReader {
     /// # Errors
     ///
     /// None at present: a stream that breaks off in mid-file ends the capture as [`CaptureReader::damage`].
-    pub fn read_batch(&mut self, most: usize, into: &mut Vec<Record>) -> Result<usize, IngestError> {
+    pub fn read_batch(&mut self, most: usize, into: &mut Records) -> Result<usize, IngestError> {
         let mut count = 0;
         while count < most {
             let State::Reading(framing) = &mut self.state else { break };
             match framing.next(&mut self.window) {
                 Ok(Some(frame)) => {
                     self.records += 1;
-                    into.push(record(Location { file: self.file, number: self.records }, &frame));
+                    put(Location { file: self.file, number: self.records }, &frame, into);
                     note(&mut self.link_types, frame.link_type);
                     count += 1;
                 }
@@ -153,16 +154,23 @@ impl CaptureReader {
     }
 }
 
-fn record(location: Location, frame: &Frame<'_>) -> Record {
-    let captured_len = frame.captured.map_or(0, <[u8]>::len);
+fn put(location: Location, frame: &Frame<'_>, into: &mut Records) {
+    let Frame { link_type, time_ns, captured, original_len } = *frame;
+    let captured_len = captured.map_or(0, <[u8]>::len);
     // Some writers state a length on the wire that is less than what they captured; the packet had at least that.
-    let wire_bytes = frame.original_len.max(u32::try_from(captured_len).unwrap_or(u32::MAX));
-    let content = match (frame.link_type, frame.captured) {
-        (Some(link_type), Some(captured)) => decode::decode(link_type, captured, frame.original_len),
+    let wire_bytes = original_len.max(u32::try_from(captured_len).unwrap_or(u32::MAX));
+    if let (Some(LinkType::ETHERNET), Some(time_ns), Some(captured)) = (link_type, time_ns, captured)
+        && let Some(plain) = straight::plain(captured, time_ns, wire_bytes)
+    {
+        into.push_plain(location, plain);
+        return;
+    }
+    let content = match (link_type, captured) {
+        (Some(link_type), Some(captured)) => decode::decode(link_type, captured, original_len),
         // The record names an interface that the file has not described, or more bytes than it holds.
         _ => Content::Skipped(ReasonCode::DamagedHeader),
     };
-    Record { location, time_ns: frame.time_ns, wire_bytes, content }
+    into.push(Record { location, time_ns, wire_bytes, content });
 }
 
 fn note(link_types: &mut Vec<(LinkType, u64)>, seen: Option<LinkType>) {

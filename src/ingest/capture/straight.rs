@@ -3,9 +3,9 @@
 //!
 //! PERF: what `decode` reads layer by layer, with a check before each field, one check of the frame's length covers here.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
-use crate::model::flow::{FiveTuple, Packet, Port, TcpFlags};
+use crate::model::records::{Flags, Plain, Transport};
 use crate::model::rule::Protocol;
 
 /// Up to a TCP header's flags: 14 bytes of Ethernet, 20 of IPv4 and 14 of TCP.
@@ -13,9 +13,10 @@ const HEAD: usize = 48;
 const IPV4: usize = 14;
 const TRANSPORT: usize = IPV4 + 20;
 
-/// The packet of a frame; nothing where any of it is out of the ordinary.
+/// The packet of a frame, with the time and the length on the wire that its record states; nothing where any of it is out
+/// of the ordinary.
 #[inline]
-pub(super) fn packet(captured: &[u8]) -> Option<Packet> {
+pub(super) fn plain(captured: &[u8], time_ns: u64, wire_bytes: u32) -> Option<Plain> {
     let head = captured.first_chunk::<HEAD>()?;
     let u16_at = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
     // Neither a fragment nor the first of some, and a header of 20 bytes.
@@ -23,39 +24,34 @@ pub(super) fn packet(captured: &[u8]) -> Option<Packet> {
         return None;
     }
     let behind_header = u16_at(IPV4 + 2).checked_sub(20)?;
-    let protocol = Protocol(head[IPV4 + 9]);
-    let tcp = match protocol {
-        Protocol::TCP => {
+    let transport = Transport::of(Protocol(head[IPV4 + 9]))?;
+    let tcp = match transport {
+        Transport::Tcp => {
             let header_len = u16::from(head[TRANSPORT + 12] >> 4) * 4;
             if header_len < 20 || header_len > behind_header {
                 return None;
             }
-            let bits = head[TRANSPORT + 13];
-            Some(TcpFlags {
-                fin: bits & 0x01 != 0,
-                syn: bits & 0x02 != 0,
-                rst: bits & 0x04 != 0,
-                ack: bits & 0x10 != 0,
-            })
+            Flags::of_header(head[TRANSPORT + 13])
         }
-        Protocol::UDP => {
+        Transport::Udp => {
             // Length 0 stands for a datagram that is too long for the field.
             if behind_header < 8 || (1..8).contains(&u16_at(TRANSPORT + 4)) {
                 return None;
             }
-            None
+            Flags::UNKNOWN
         }
-        _ => return None,
     };
-    let address = |at: usize| IpAddr::V4(Ipv4Addr::new(head[at], head[at + 1], head[at + 2], head[at + 3]));
-    let five_tuple = FiveTuple {
+    let address = |at: usize| Ipv4Addr::new(head[at], head[at + 1], head[at + 2], head[at + 3]);
+    Some(Plain {
+        time_ns,
         source: address(IPV4 + 12),
         destination: address(IPV4 + 16),
-        protocol,
-        source_port: Port::Number(u16_at(TRANSPORT)),
-        destination_port: Port::Number(u16_at(TRANSPORT + 2)),
-    };
-    Some(Packet { tcp, ..Packet::new(five_tuple) })
+        wire_bytes,
+        source_port: u16_at(TRANSPORT),
+        destination_port: u16_at(TRANSPORT + 2),
+        transport,
+        tcp,
+    })
 }
 
 #[cfg(test)]
@@ -64,7 +60,7 @@ mod tests {
 
     use super::super::decode::{LinkType, decode_by_layers};
     use super::super::sample::*;
-    use super::packet;
+    use super::plain;
     use crate::model::record::Content;
 
     /// A frame of which any bytes of its headers are any others, captured to any length.
@@ -86,9 +82,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
         fn what_is_read_in_one_go_is_what_the_layers_say(frame in frame()) {
-            if let Some(packet) = packet(&frame) {
+            if let Some(plain) = plain(&frame, 7, 1514) {
                 let by_layers = decode_by_layers(LinkType::ETHERNET, &frame, 1514);
-                prop_assert_eq!(by_layers, Content::Packet(packet));
+                prop_assert_eq!(by_layers, Content::Packet(plain.packet()));
             }
         }
     }
@@ -96,7 +92,9 @@ mod tests {
     #[test]
     fn an_ordinary_packet_is_read_in_one_go() {
         let frame = ethernet(0x0800, &ipv4(6, &syn()));
-        assert_eq!(packet(&frame), Some(syn_packet()));
-        assert_eq!(packet(&frame[..47]), None);
+        let plain_frame = plain(&frame, 7, 1514).unwrap();
+        assert_eq!(plain_frame.packet(), syn_packet());
+        assert_eq!((plain_frame.time_ns, plain_frame.wire_bytes), (7, 1514));
+        assert_eq!(plain(&frame[..47], 7, 1514), None);
     }
 }

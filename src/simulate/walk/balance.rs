@@ -132,9 +132,9 @@ impl Walk<'_> {
         let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
         let key = FlowKey::new(interface, direction, &course.seen, self.packet.icmp);
         for (_, record) in self.records(key, course.quoted, direction) {
-            let open = match &record.doubt {
+            let open = match record.doubt() {
                 None => true,
-                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
+                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: Box::new(doubt.clone()) })?,
             };
             if open {
                 return Ok(true);

@@ -37,15 +37,15 @@ impl Walk<'_> {
         // A flow whose remote end nobody knows cannot be found again.
         let picked = course.picked;
         for (key, record) in self.records(key, course.quoted, direction).filter(|_| !picked) {
-            let open = match &record.doubt {
+            let open = match record.doubt() {
                 None => true,
-                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: doubt.clone() })?,
+                Some(doubt) => world.ask(|| Unknown::FlowIsOpen { because: Box::new(doubt.clone()) })?,
             };
             if open {
                 course.met.touches.push(Touch { key, how: How::Continues(direction) });
                 let passes = self.compiled.assumptions.state_5 == RevokedReplies::Allowed
                     && direction != record.opened;
-                if let Some(reason) = record.revoked.filter(|_| !passes) {
+                if let Some(reason) = record.revoked().filter(|_| !passes) {
                     let by = match reason {
                         Reason::SecurityRule(hit) => Some((StepAnswer::Rule(hit), hit.direction)),
                         Reason::AdminRule(hit) => {
@@ -192,9 +192,9 @@ fn answer(course: &mut Course, record: &FlowRecord) {
     if record.opened != Direction::Inbound {
         return;
     }
-    course.answers = record.entered;
-    course.to_consumer |= record.entered == Some(Entrance::PrivateLink);
-    if let Some(Entrance::Frontend { address, port, public: false }) = record.entered {
+    course.answers = record.entered();
+    course.to_consumer |= record.entered() == Some(Entrance::PrivateLink);
+    if let Some(Entrance::Frontend { address, port, public: false }) = record.entered() {
         course.sent_from(address, port);
         course.met.translation.snat = Some(Snat::LoadBalancerRule);
         course.met.translation.source = address;

@@ -102,7 +102,7 @@ impl Walk<'_> {
             match touch.how {
                 How::Continues(direction) => {
                     if let Some(record) = &mut after.record {
-                        record.doubt = None;
+                        record.set_doubt(None);
                         if record.pass(direction, self.time_ns, self.packet.tcp) {
                             after.record = None;
                         }
@@ -125,8 +125,7 @@ impl Walk<'_> {
     /// in mid-stream (STATE-8) leaves its mark like any other.
     fn opened(&self, touch: &Touch) -> Option<FlowRecord> {
         let How::Opens { direction, entered, translated_ns } = touch.how else { return None };
-        let mut record = FlowRecord::new(direction, entered, self.time_ns);
-        record.translated_ns = translated_ns;
+        let mut record = FlowRecord::new(direction, entered, translated_ns, self.time_ns);
         (!record.pass(direction, self.time_ns, self.packet.tcp)).then_some(record)
     }
 }
@@ -146,21 +145,21 @@ fn agreed(worlds: Vec<After>, because: &Unknown) -> Option<FlowRecord> {
     // A flow that began anew in one world was over in another that did not see the packet.
     let same = |(other, is_new): &(FlowRecord, bool)| {
         let age = is_new == first_is_new || other.last_ns == first.last_ns;
-        age && other.doubt == first.doubt && other.entered == first.entered
+        age && other.doubt() == first.doubt() && other.entered() == first.entered()
     };
     let alike = others.iter().all(same);
-    let doubt = || found.iter().find_map(|(record, _)| record.doubt.clone());
+    let doubt = || found.iter().find_map(|(record, _)| record.doubt().cloned());
     let doubt = if everywhere && alike {
-        first.doubt.clone()
+        first.doubt().cloned()
     } else {
-        Some(doubt().unwrap_or_else(|| Box::new(because.root().clone())))
+        Some(doubt().unwrap_or_else(|| because.root().clone()))
     };
     let rank = |position: &usize| {
         let record = &found[*position].0;
-        (record.entered.is_some(), record.last_ns)
+        (record.entered().is_some(), record.last_ns)
     };
     let latest = (0..found.len()).rev().max_by_key(rank)?;
     let (mut record, _) = found.swap_remove(latest);
-    record.doubt = doubt;
+    record.set_doubt(doubt.map(Box::new));
     Some(record)
 }

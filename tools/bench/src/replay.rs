@@ -7,7 +7,7 @@ use anyhow::Result;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::ingest::azure;
 use nsgsim::ingest::capture::CaptureReader;
-use nsgsim::model::record::Record;
+use nsgsim::model::records::Records;
 use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::replay::run::{BATCH, Replay, ReplayOptions};
@@ -49,12 +49,12 @@ pub(crate) fn replay(
     let simulator = SimulatorOptions { stateful, ..SimulatorOptions::default() };
     let options = ReplayOptions { simulator, ..ReplayOptions::default() };
     let mut replay = Replay::new(Arc::clone(compiled), options);
-    let mut read = |batch: &mut Vec<Record>| -> Result<()> {
+    let mut read = |batch: &mut Records| -> Result<()> {
         batch.clear();
         reader.read_batch(BATCH, batch)?;
         Ok(())
     };
-    let (mut batch, mut next) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+    let (mut batch, mut next) = (Records::with_capacity(BATCH), Records::with_capacity(BATCH));
     read(&mut batch)?;
     while !batch.is_empty() {
         // The next one is read while this one is judged.

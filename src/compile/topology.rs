@@ -1,0 +1,85 @@
+//! Which addresses the topology tells apart, whatever rules say of them.
+//!
+//! Two addresses of one class have the same ways to and from every other: a capture of a million senders on the internet
+//! has as many classes as the network has hosts and routes, and one more.
+
+use get_size2::GetSize;
+
+use super::address_set::AddressSet;
+use super::cells::{Cell, Cells, Partition};
+use super::network::{MULTICAST, PLATFORM_ADDRESSES};
+use super::places::Places;
+use super::resolve::IPV6_PROBES;
+use super::routes::SubnetRoutes;
+use super::surroundings::{fixed, internet_base};
+use super::ties::Ties;
+use crate::model::network::Network;
+use crate::model::prefix::{Prefix, host};
+
+/// A class of addresses that nothing but rules tells apart.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct TopologyClass(pub u32);
+
+/// What tells addresses apart besides rules.
+pub(super) struct Topology<'c> {
+    pub(super) network: &'c Network,
+    pub(super) routes: &'c [SubnetRoutes],
+    pub(super) places: &'c Places,
+    pub(super) ties: &'c Ties,
+    pub(super) internet: &'c AddressSet,
+    pub(super) behind_gateway: &'c [AddressSet],
+}
+
+/// The class of each cell: no cell lies in two.
+#[derive(Clone, Debug, GetSize)]
+pub struct TopologyClasses {
+    by_cell: Box<[u32]>,
+    count: usize,
+}
+
+impl Topology<'_> {
+    /// All sets of addresses that something else than a rule names.
+    pub(super) fn sets(&self) -> Vec<AddressSet> {
+        let Self { network, routes, places, ties, internet, behind_gateway } = *self;
+        let mut sets: Vec<AddressSet> = vec![internet_base(), internet.clone()];
+        let mut cut = |prefix: Prefix| sets.push(AddressSet::from_prefixes([prefix]));
+        network.vnets.iter().flat_map(|vnet| &vnet.address_space).copied().for_each(&mut cut);
+        let peerings = network.vnets.iter().flat_map(|vnet| &vnet.peerings);
+        peerings
+            .filter_map(|peering| peering.remote_address_space.as_ref())
+            .flatten()
+            .copied()
+            .for_each(&mut cut);
+        network.subnets.iter().flat_map(|subnet| &subnet.prefixes).copied().for_each(&mut cut);
+        routes.iter().flat_map(|table| &table.routes).map(|route| route.prefix).for_each(&mut cut);
+        places.addresses().chain(ties.addresses()).map(host).for_each(&mut cut);
+        let platform = PLATFORM_ADDRESSES.iter().chain(&MULTICAST).chain(&[IPV6_PROBES]);
+        platform.copied().map(fixed).for_each(&mut cut);
+        sets.extend(routes.iter().map(|table| (*table.service_endpoints.known).clone()));
+        sets.extend(behind_gateway.iter().cloned());
+        sets
+    }
+}
+
+impl TopologyClasses {
+    /// The classes of cells that were built with these sets, and others.
+    pub(super) fn new(cells: &Cells, sets: &[AddressSet]) -> Self {
+        let classes = Partition::by(sets);
+        let class = |cell| classes.find(cells.first_address(Cell(cell))).0;
+        let count = u32::try_from(cells.len()).expect("cells are numbered in 32 bits");
+        Self { by_cell: (0..count).map(class).collect(), count: classes.count() }
+    }
+
+    /// The class that holds a cell.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, cell: Cell) -> TopologyClass {
+        TopologyClass(self.by_cell[cell.0 as usize])
+    }
+
+    /// How many classes there are; their numbers run from 0.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
