@@ -132,7 +132,7 @@ fn classify(criterion: &mut Criterion) {
         let packets = packets(&mut rng, &entries, 4_096);
         let cells = cells_of(&entries);
         group.throughput(Throughput::Elements(packets.len() as u64));
-        for form in [Form::Crossed, Form::Split, Form::Vectors] {
+        for form in [Form::Crossed, Form::Split, Form::Stretches, Form::Vectors] {
             let classifier = Classifier::build(&cells, &mut Pools::of_form(form), &entries);
             for packet in &packets {
                 let place = classifier.first_match(&key(&cells, packet)).map(|place| place as usize);

@@ -73,6 +73,9 @@ const MOST_TABLE_BYTES_EACH: usize = 64 << 20;
 /// What the maps from cells to classes of all classifiers may take where each is in one piece.
 const MOST_FLAT_BYTES: usize = 32 << 20;
 
+/// No stretch is cut shorter than this.
+const SHORTEST_STRETCH: usize = 1 << 10;
+
 /// How much work may go into finding out whether one part does: a hundredth of a second.
 const ONE_PART_WORK: usize = 1 << 22;
 
@@ -129,10 +132,19 @@ pub struct Classifier {
 /// How entries are kept.
 #[derive(Clone, Debug, GetSize)]
 enum Matching {
-    /// Laid out in parts, of which the answer that stands ahead counts.
-    Parts(Services, Box<[Part]>),
+    /// One stretch of entries after another.
+    Stretches(Box<[Stretch]>),
     /// Chunks in the order of their entries.
     Vectors(Box<[Chunk]>),
+}
+
+/// Entries that follow each other, laid out in parts, of which the answer that stands ahead counts.
+#[derive(Clone, Debug, GetSize)]
+struct Stretch {
+    /// The place of its first entry in the whole list.
+    first: u32,
+    services: Services,
+    parts: Box<[Part]>,
 }
 
 /// How a classifier keeps its entries. All forms give the same answers.
@@ -144,6 +156,9 @@ pub enum Form {
     /// The same for several parts of the entries, by which of their sides are wide: crossing narrow sources with wide
     /// destinations with wide sources and narrow destinations would multiply them.
     Split,
+    /// The same for one stretch of the entries after another, where that of all takes too much room: the first stretch
+    /// that has an answer has it.
+    Stretches,
     /// A bit for each entry and class: a look-up AND-s the words of five classes.
     Vectors,
 }
@@ -163,12 +178,15 @@ impl Classifier {
     /// or sets of which it is made.
     #[must_use]
     pub fn build(cells: &Cells, pools: &mut Pools, entries: &[Entry]) -> Self {
-        let builder = Builder::new(cells, pools, entries);
-        let matching = match pools.form {
-            Some(Form::Vectors) => None,
-            form => builder.parts(pools, form),
+        let lengths = match pools.form {
+            Some(Form::Vectors) => Vec::new(),
+            Some(Form::Stretches) => vec![entries.len().div_ceil(3).max(1)],
+            Some(Form::Crossed | Form::Split) => vec![entries.len().max(1)],
+            None => stretch_lengths(entries.len()),
         };
-        Self { matching: matching.unwrap_or_else(|| builder.vectors(pools)) }
+        let laid = lengths.into_iter().find_map(|length| stretches(cells, pools, entries, length));
+        let matching = laid.unwrap_or_else(|| Builder::new(cells, pools, entries).vectors(pools));
+        Self { matching }
     }
 
     /// The place of the first entry that the packet fits.
@@ -176,10 +194,12 @@ impl Classifier {
     #[must_use]
     pub fn first_match(&self, key: &Key) -> Option<u32> {
         match &self.matching {
-            Matching::Parts(services, parts) => {
-                let class = services.class(key);
-                let first = parts.iter().map(|part| part.first_match(services, key, class)).min();
-                first.filter(|&place| place != NO_ENTRY)
+            Matching::Stretches(stretches) => {
+                stretches.iter().find_map(|Stretch { first, services, parts }| {
+                    let class = services.class(key);
+                    let found = parts.iter().map(|part| part.first_match(services, key, class)).min();
+                    found.filter(|&place| place != NO_ENTRY).map(|place| first + place)
+                })
             }
             Matching::Vectors(chunks) => {
                 let mut ahead = 0;
@@ -200,7 +220,7 @@ impl Classifier {
     pub fn first_matches(&self, keys: &[Key], found: &mut [u32]) {
         assert_eq!(keys.len(), found.len(), "there is a place for each answer");
         match &self.matching {
-            Matching::Parts(services, parts) => dispatch(FirstMatches { services, parts, keys, found }),
+            Matching::Stretches(stretches) => dispatch(FirstMatches { stretches, keys, found }),
             Matching::Vectors(_) => {
                 for (found, key) in found.iter_mut().zip(keys) {
                     *found = self.first_match(key).unwrap_or(NO_ENTRY);
@@ -213,16 +233,41 @@ impl Classifier {
     #[must_use]
     pub fn form(&self) -> Form {
         match &self.matching {
-            Matching::Parts(_, parts) if parts.len() == 1 => Form::Crossed,
-            Matching::Parts(..) => Form::Split,
+            Matching::Stretches(stretches) => match &**stretches {
+                [] => Form::Crossed,
+                [Stretch { parts, .. }] if parts.len() == 1 => Form::Crossed,
+                [_] => Form::Split,
+                _ => Form::Stretches,
+            },
             Matching::Vectors(_) => Form::Vectors,
         }
     }
 }
 
+/// How long stretches may be, the longest first.
+fn stretch_lengths(count: usize) -> Vec<usize> {
+    let longest = count.clamp(1, part::MOST_ENTRIES);
+    std::iter::successors(Some(longest), |length| Some(length.div_ceil(2)))
+        .take_while(|&length| length == longest || length >= SHORTEST_STRETCH)
+        .collect()
+}
+
+/// Stretches of one length; nothing where one of them cannot be laid out in the room that there is.
+fn stretches(cells: &Cells, pools: &mut Pools, entries: &[Entry], length: usize) -> Option<Matching> {
+    let (mut room, mut first) = (pools.table_bytes, 0);
+    let mut stretches = Vec::new();
+    for entries in entries.chunks(length) {
+        let (services, parts) = Builder::new(cells, pools, entries).parts(pools, room)?;
+        let table_bytes: usize = parts.iter().map(Part::table_bytes).sum();
+        room = room.checked_sub(services.get_heap_size() + table_bytes)?;
+        stretches.push(Stretch { first, services, parts: parts.into() });
+        first += u32::try_from(entries.len()).expect("entries are numbered in 32 bits");
+    }
+    Some(Matching::Stretches(stretches.into()))
+}
+
 struct FirstMatches<'a> {
-    services: &'a Services,
-    parts: &'a [Part],
+    stretches: &'a [Stretch],
     keys: &'a [Key],
     found: &'a mut [u32],
 }
@@ -230,13 +275,45 @@ struct FirstMatches<'a> {
 impl Batch for FirstMatches<'_> {
     #[inline(always)]
     fn run(self, _lanes: impl Lanes) {
-        let Self { services, parts, keys, found } = self;
+        let Self { stretches, keys, found } = self;
         let mut classes = [0; BATCH];
         for (keys, found) in keys.chunks(BATCH).zip(found.chunks_mut(BATCH)) {
-            services.classes(keys, &mut classes);
             found.fill(NO_ENTRY);
+            let Some((Stretch { services, parts, .. }, others)) = stretches.split_first() else { continue };
+            services.classes(keys, &mut classes);
             for part in parts {
                 part.first_matches(services, keys, &classes, found);
+            }
+            if others.is_empty() {
+                continue;
+            }
+            // Further stretches are asked for what those ahead of them do not answer.
+            let mut asking: Vec<(Key, usize)> = (0..)
+                .zip(keys)
+                .filter(|(place, _)| found[*place] == NO_ENTRY)
+                .map(|(place, key)| (*key, place))
+                .collect();
+            let mut asked = Vec::with_capacity(BATCH);
+            for Stretch { first, services, parts } in others {
+                if asking.is_empty() {
+                    break;
+                }
+                asked.clear();
+                asked.extend(asking.iter().map(|(key, _)| *key));
+                services.classes(&asked, &mut classes);
+                let mut answers = [NO_ENTRY; BATCH];
+                let answers = &mut answers[..asked.len()];
+                for part in parts {
+                    part.first_matches(services, &asked, &classes, answers);
+                }
+                let mut answers = answers.iter();
+                asking.retain(|(_, place)| {
+                    let answer = *answers.next().expect("there is one for each");
+                    if answer != NO_ENTRY {
+                        found[*place] = first + answer;
+                    }
+                    answer == NO_ENTRY
+                });
             }
         }
     }
@@ -290,10 +367,12 @@ impl Builder {
         (0..).zip(&self.service_of).map(|(place, _)| place).collect()
     }
 
-    fn parts(&self, pools: &mut Pools, form: Option<Form>) -> Option<Matching> {
+    /// The entries in parts that take no more than there is room.
+    fn parts(&self, pools: &mut Pools, room: usize) -> Option<(Services, Vec<Part>)> {
+        let form = pools.form;
         let asked: Vec<&Service> = self.services.iter().collect();
         let services = Services::build(&mut pools.ports, &asked)?;
-        let room = pools.table_bytes.checked_sub(services.get_heap_size())?;
+        let room = room.checked_sub(services.get_heap_size())?;
         let all = self.all();
         let one = match form {
             Some(Form::Split) => None,
@@ -315,7 +394,7 @@ impl Builder {
                 if cost(&one) <= cost(&several) { one } else { several }
             }
         };
-        Some(Matching::Parts(services, parts.into()))
+        Some((services, parts))
     }
 
     fn part(

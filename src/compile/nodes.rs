@@ -96,10 +96,17 @@ impl Nodes {
     pub(super) fn build(intervals: &Intervals<u32>) -> Self {
         let mut builder = Builder::default();
         let mut begin = 0;
+        let mut without_borders: HashMap<u32, Slots, FixedState> = HashMap::default();
         let root: Vec<Slots> = (0..=u16::MAX)
             .map(|upper| {
                 let first = u32::from(upper) << 16;
                 let starts = &intervals.starts[begin..];
+                if starts.get(1).is_none_or(|&next| next > first | 0xffff) {
+                    // PERF: most entries have no border, and those of one cell have all the same.
+                    let cell = intervals.cells[begin];
+                    let whole = || builder.block(first, &starts[..1], &[cell]);
+                    return *without_borders.entry(cell).or_insert_with(whole);
+                }
                 let inside = starts.partition_point(|&start| start <= first | 0xffff);
                 let before = starts.partition_point(|&start| start <= first) - 1;
                 let block = begin + before..begin + inside;

@@ -144,6 +144,7 @@ fn form(form: Form) -> &'static str {
     match form {
         Form::Crossed => "crossed",
         Form::Split => "split",
+        Form::Stretches => "stretches",
         Form::Vectors => "vectors",
     }
 }

@@ -110,7 +110,7 @@ enum Lane {
         /// What leaves is translated, which is remembered with its flow in many ways.
         translates: bool,
         /// How long what brought the packet in remembers its flow, if it is TCP (STATE-15).
-        entrance_tcp_ns: Option<u64>,
+        entrance_tcp_min: Option<u32>,
     },
     /// No end of it is in the network.
     OutOfScope(ReasonCode),
@@ -136,7 +136,7 @@ pub(super) struct FlowLane<'e> {
     pub(super) filters: &'e [LaneFilter],
     pub(super) ending: Ending,
     pub(super) translates: bool,
-    pub(super) entrance_tcp_ns: Option<u64>,
+    pub(super) entrance_tcp_min: Option<u32>,
 }
 
 /// What becomes of a packet that all lists allow.
@@ -268,11 +268,11 @@ impl Express {
     /// The lane of this number.
     pub(super) fn flow_lane(&self, id: LaneId) -> Option<FlowLane<'_>> {
         match &self.lanes.all[id as usize] {
-            Lane::Asked { filters, ending, translates, entrance_tcp_ns, .. } => Some(FlowLane {
+            Lane::Asked { filters, ending, translates, entrance_tcp_min, .. } => Some(FlowLane {
                 filters,
                 ending: *ending,
                 translates: *translates,
-                entrance_tcp_ns: *entrance_tcp_ns,
+                entrance_tcp_min: *entrance_tcp_min,
             }),
             Lane::OutOfScope(_) | Lane::Slow => None,
         }
@@ -509,7 +509,8 @@ impl Waiting {
         let mut sorted = 0;
         for _ in 0..FEW_POLICIES {
             let Some(&(policy, _)) = waiting.get(sorted) else { return waiting };
-            for place in sorted..waiting.len() {
+            let unsorted = sorted..waiting.len();
+            for place in unsorted {
                 if waiting[place].0 == policy {
                     waiting.swap(sorted, place);
                     sorted += 1;
@@ -565,7 +566,7 @@ impl Lane {
             End::Lost(reason) => Ending::Lost(reason),
         };
         let (mut blocks_smtp, mut translates) = (false, false);
-        let (mut entered, mut entrance_tcp_ns) = (None, None);
+        let (mut entered, mut entrance_tcp_min) = (None, None);
         let mut stages = journey.stages.iter().peekable();
         while let Some(stage) = stages.next() {
             let is_plain = match stage {
@@ -580,8 +581,7 @@ impl Lane {
                 Stage::Route(_) | Stage::Note(_) => true,
                 Stage::CameIn(entrance, timer_min) => {
                     entered = Some(*entrance);
-                    let timer_ns = timer_min.map(|minutes| u64::from(minutes) * 60_000_000_000);
-                    entrance_tcp_ns = entrance_tcp_ns.into_iter().chain(timer_ns).min();
+                    entrance_tcp_min = entrance_tcp_min.into_iter().chain(*timer_min).min();
                     true
                 }
                 // What leaves goes under another source: nothing may ask for that behind it.
@@ -606,9 +606,9 @@ impl Lane {
             filters.iter().flat_map(|filter| &filter.policies).map(|(policy, _)| *policy).collect();
         if !stateful {
             filters.clear();
-            entrance_tcp_ns = None;
+            entrance_tcp_min = None;
         }
-        Self::Asked { policies, ending, blocks_smtp, filters: filters.into(), translates, entrance_tcp_ns }
+        Self::Asked { policies, ending, blocks_smtp, filters: filters.into(), translates, entrance_tcp_min }
     }
 }
 

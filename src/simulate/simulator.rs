@@ -235,7 +235,7 @@ impl Simulator {
             if let Some(record) = record {
                 // What came in by something goes back by it (OUT-5): by a public address it leaves whatever the way out is,
                 // and inside it changes the packet.
-                let returns = match record.entered().filter(|_| direction == Direction::Outbound) {
+                let returns = match record.entered.filter(|_| direction == Direction::Outbound) {
                     None => true,
                     Some(Entrance::Instance(_) | Entrance::Frontend { public: true, .. }) => {
                         lane.ending == Ending::Arrives
@@ -282,8 +282,8 @@ impl Simulator {
                     self.flows.pass(&flow, direction, time_ns, tcp);
                 }
                 Met::Opens => {
-                    let translated_ns = lane.entrance_tcp_ns.filter(|_| is_tcp);
-                    let mut record = FlowRecord::new(direction, filter.entered, translated_ns, time_ns);
+                    let translated_min = lane.entrance_tcp_min.filter(|_| is_tcp);
+                    let mut record = FlowRecord::new(direction, filter.entered, translated_min, time_ns);
                     if record.pass(direction, time_ns, tcp) {
                         self.flows.end(&flow);
                     } else {

@@ -147,85 +147,91 @@ pub enum Entrance {
 
 /// One interface's memory of one flow.
 ///
-/// PERF: 24 bytes, for there are millions; what few flows have stands apart.
+/// PERF: with its key it fits a cache line; what few flows have stands apart.
 #[derive(Clone, Debug)]
 pub struct FlowRecord {
     /// Time of its last packet.
     pub last_ns: u64,
+    /// By what it came in, for a flow that was opened from outside through a translation.
+    pub entered: Option<Entrance>,
     /// Which way its first packet went.
     pub opened: Direction,
     fin_inbound: bool,
     fin_outbound: bool,
-    rest: Option<Box<Rest>>,
+    /// How many minutes what translates the flow remembers it without a packet; [`NOT_TRANSLATED`] where nothing does
+    /// (STATE-15).
+    translated_min: u32,
+    trouble: Option<Box<Trouble>>,
 }
+
+const NOT_TRANSLATED: u32 = u32::MAX;
+
+const MINUTE_NS: u64 = 60_000_000_000;
 
 /// What most flows have nothing of.
 #[derive(Clone, Debug, Default)]
-struct Rest {
-    entered: Option<Entrance>,
-    translated_ns: Option<u64>,
+struct Trouble {
     doubt: Option<Box<Unknown>>,
     revoked: Option<Reason>,
 }
 
 impl FlowRecord {
-    /// A record of a flow whose first packet passes now. It came in by something if it was opened from outside through a
-    /// translation; `translated_ns` is how long what translates it remembers it without a packet, where something does
-    /// (STATE-15).
+    /// A record of a flow whose first packet passes now. `translated_min` is how many minutes what translates it remembers
+    /// it without a packet, where something does (STATE-15).
     #[must_use]
     pub fn new(
         opened: Direction,
         entered: Option<Entrance>,
-        translated_ns: Option<u64>,
+        translated_min: Option<u32>,
         now_ns: u64,
     ) -> Self {
-        let rest = (entered.is_some() || translated_ns.is_some())
-            .then(|| Box::new(Rest { entered, translated_ns, ..Rest::default() }));
-        Self { last_ns: now_ns, opened, fin_inbound: false, fin_outbound: false, rest }
-    }
-
-    /// By what it came in.
-    #[must_use]
-    pub fn entered(&self) -> Option<Entrance> {
-        self.rest.as_ref()?.entered
+        let translated_min = translated_min.unwrap_or(NOT_TRANSLATED);
+        Self {
+            last_ns: now_ns,
+            entered,
+            opened,
+            fin_inbound: false,
+            fin_outbound: false,
+            translated_min,
+            trouble: None,
+        }
     }
 
     /// Whether the flow was let in hangs on this.
     #[must_use]
     pub fn doubt(&self) -> Option<&Unknown> {
-        self.rest.as_ref()?.doubt.as_deref()
+        self.trouble.as_ref()?.doubt.as_deref()
     }
 
     /// A rule change took it back (STATE-5).
     #[must_use]
     pub fn revoked(&self) -> Option<Reason> {
-        self.rest.as_ref()?.revoked
+        self.trouble.as_ref()?.revoked
     }
 
     /// Whether nothing is open about it, nor was it taken back.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.rest.as_ref().is_none_or(|rest| rest.doubt.is_none() && rest.revoked.is_none())
+        self.trouble.as_ref().is_none_or(|trouble| trouble.doubt.is_none() && trouble.revoked.is_none())
     }
 
     /// Whether the flow was let in hangs on this from now on.
     pub fn set_doubt(&mut self, doubt: Option<Box<Unknown>>) {
-        if doubt.is_some() || self.rest.is_some() {
-            self.rest.get_or_insert_default().doubt = doubt;
+        if doubt.is_some() || self.trouble.is_some() {
+            self.trouble.get_or_insert_default().doubt = doubt;
         }
     }
 
     fn set_revoked(&mut self, revoked: Option<Reason>) {
-        if revoked.is_some() || self.rest.is_some() {
-            self.rest.get_or_insert_default().revoked = revoked;
+        if revoked.is_some() || self.trouble.is_some() {
+            self.trouble.get_or_insert_default().revoked = revoked;
         }
     }
 
     /// Whether it is remembered still: exactly the idle time is alive (STATE-6), and a translated flow dies with its
     /// translation (STATE-15).
     fn is_alive(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let translated_ns = self.rest.as_ref().and_then(|rest| rest.translated_ns);
-        let most = translated_ns.map_or(timeout_ns, |translated| translated.min(timeout_ns));
+        let most = timeout_ns.min(u64::from(self.translated_min).saturating_mul(MINUTE_NS));
         now_ns.saturating_sub(self.last_ns) <= most
     }
 
@@ -418,4 +424,45 @@ impl<V: Clone> Fragments<V> {
 
 fn without_ports((ends, tuple, identification): Datagram) -> Datagram {
     (ends, FiveTuple { source_port: Port::None, destination_port: Port::None, ..tuple }, identification)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{FlowKey, FlowRecord, Interface, Kept, WholeKey};
+    use crate::model::flow::Port;
+    use crate::model::index::{NicIndex, PrivateEndpointIndex, ServiceAccountIndex, SubnetIndex};
+    use crate::model::rule::Protocol;
+
+    #[test]
+    fn a_record_and_its_key_fit_a_cache_line() {
+        assert!(size_of::<Option<FlowRecord>>() + 16 <= 64);
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_that_is_packed_comes_out_as_it_was(
+            local: [u8; 4],
+            remote: [u8; 4],
+            ports: [u16; 2],
+            protocol: u8,
+            (kind, number) in (0..4, 0..5_000_000_usize),
+        ) {
+            let interface = match kind {
+                0 => Interface::Nic(NicIndex::new(number)),
+                1 => Interface::Unlisted(SubnetIndex::new(number)),
+                2 => Interface::Endpoint(PrivateEndpointIndex::new(number)),
+                _ => Interface::Service(ServiceAccountIndex::new(number)),
+            };
+            let [local_port, remote_port] = ports.map(Port::Number);
+            let (local, remote) = ((local.into(), local_port), (remote.into(), remote_port));
+            let whole = WholeKey { interface, protocol: Protocol(protocol), local, remote };
+            let packed = whole.packed();
+            prop_assert_eq!(packed.is_some(), number < 1 << 22);
+            if let Some(packed) = packed {
+                prop_assert_eq!(FlowKey(Kept::Packed(packed)).whole(), whole);
+            }
+        }
+    }
 }

@@ -78,7 +78,7 @@ impl Walk<'_> {
         let ended = self.rules(filter, course, world)?;
         if ended.is_none() && !course.picked {
             let entered = course.entered.filter(|_| direction == Direction::Inbound);
-            let how = How::Opens { direction, entered, translated_ns: None };
+            let how = How::Opens { direction, entered, translated_min: None };
             course.met.touches.push(Touch { key, how });
         }
         Ok(ended)
@@ -192,9 +192,9 @@ fn answer(course: &mut Course, record: &FlowRecord) {
     if record.opened != Direction::Inbound {
         return;
     }
-    course.answers = record.entered();
-    course.to_consumer |= record.entered() == Some(Entrance::PrivateLink);
-    if let Some(Entrance::Frontend { address, port, public: false }) = record.entered() {
+    course.answers = record.entered;
+    course.to_consumer |= record.entered == Some(Entrance::PrivateLink);
+    if let Some(Entrance::Frontend { address, port, public: false }) = record.entered {
         course.sent_from(address, port);
         course.met.translation.snat = Some(Snat::LoadBalancerRule);
         course.met.translation.source = address;

@@ -80,7 +80,7 @@ struct Met {
     translation: Translation,
     backends: Vec<BackendAnswer>,
     /// The shortest memory of what translates it on the way, in nanoseconds (STATE-15).
-    translated_ns: Option<u64>,
+    translated_min: Option<u32>,
 }
 
 /// How a packet fared in one world.
@@ -268,8 +268,8 @@ impl Course {
 
     /// Something on the way translates its flow, and forgets it after so many minutes without a packet (STATE-15).
     fn remembered_for(&mut self, minutes: u32) {
-        let ns = u64::from(minutes) * 60_000_000_000;
-        self.met.translated_ns = Some(self.met.translated_ns.map_or(ns, |known| known.min(ns)));
+        let known = self.met.translated_min;
+        self.met.translated_min = Some(known.map_or(minutes, |known| known.min(minutes)));
     }
 
     /// The packet leaves under another source. What it quotes went there.
@@ -308,8 +308,8 @@ impl Leaf {
         let mut met = course.met;
         // What is translated anywhere on the way is forgotten everywhere on it.
         for touch in &mut met.touches {
-            if let How::Opens { translated_ns, .. } = &mut touch.how {
-                *translated_ns = met.translated_ns;
+            if let How::Opens { translated_min, .. } = &mut touch.how {
+                *translated_min = met.translated_min;
             }
         }
         Self { end, met }

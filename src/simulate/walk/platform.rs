@@ -39,7 +39,7 @@ impl Walk<'_> {
             // It is allowed at the interface, so that its answer passes too (STATE-1, STATE-3).
             if direction == Direction::Outbound && start.filtered {
                 let key = FlowKey::new(interface, direction, &tuple, None);
-                let how = How::Opens { direction, entered: None, translated_ns: None };
+                let how = How::Opens { direction, entered: None, translated_min: None };
                 course.met.touches.push(Touch { key, how });
             }
             return Ok(Some(LeafEnd::Arrived(Reason::PlatformRule { service, interface, direction })));

@@ -24,7 +24,7 @@ pub(super) enum How {
         /// By what it came in.
         entered: Option<Entrance>,
         /// How long what translates the flow on the whole way remembers it (STATE-15).
-        translated_ns: Option<u64>,
+        translated_min: Option<u32>,
     },
     /// No record counts for it: it starts anew (STATE-7), or there is none in this world.
     Misses,
@@ -124,8 +124,8 @@ impl Walk<'_> {
     /// The record that the packet opens; nothing if the flow ends with it: a reset or a FIN that the rules let through
     /// in mid-stream (STATE-8) leaves its mark like any other.
     fn opened(&self, touch: &Touch) -> Option<FlowRecord> {
-        let How::Opens { direction, entered, translated_ns } = touch.how else { return None };
-        let mut record = FlowRecord::new(direction, entered, translated_ns, self.time_ns);
+        let How::Opens { direction, entered, translated_min } = touch.how else { return None };
+        let mut record = FlowRecord::new(direction, entered, translated_min, self.time_ns);
         (!record.pass(direction, self.time_ns, self.packet.tcp)).then_some(record)
     }
 }
@@ -145,7 +145,7 @@ fn agreed(worlds: Vec<After>, because: &Unknown) -> Option<FlowRecord> {
     // A flow that began anew in one world was over in another that did not see the packet.
     let same = |(other, is_new): &(FlowRecord, bool)| {
         let age = is_new == first_is_new || other.last_ns == first.last_ns;
-        age && other.doubt() == first.doubt() && other.entered() == first.entered()
+        age && other.doubt() == first.doubt() && other.entered == first.entered
     };
     let alike = others.iter().all(same);
     let doubt = || found.iter().find_map(|(record, _)| record.doubt().cloned());
@@ -156,7 +156,7 @@ fn agreed(worlds: Vec<After>, because: &Unknown) -> Option<FlowRecord> {
     };
     let rank = |position: &usize| {
         let record = &found[*position].0;
-        (record.entered().is_some(), record.last_ns)
+        (record.entered.is_some(), record.last_ns)
     };
     let latest = (0..found.len()).rev().max_by_key(rank)?;
     let (mut record, _) = found.swap_remove(latest);
