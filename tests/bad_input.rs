@@ -205,6 +205,17 @@ fn a_member_named_twice_is_told() {
     assert!(talk.contains("#/0/securityRules/0/priority: DuplicateMember"), "{talk}");
 }
 
+/// A measurement must not run with other instructions than those that were asked for.
+#[test]
+fn instructions_that_the_processor_does_not_have_are_refused_with_those_that_it_has() {
+    let mut command = nsgsim(&["replay", "-s", NETWORK, "data/example.pcap"]);
+    let output = command.env("NSGSIM_INSTRUCTIONS", "mmx").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty());
+    assert!(said.contains("NSGSIM_INSTRUCTIONS: `mmx`") && said.contains("portable"), "{said}");
+}
+
 #[test]
 fn a_folder_without_files_is_refused() {
     let folder = Folder::new();

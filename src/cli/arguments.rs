@@ -127,7 +127,7 @@ pub(super) struct JudgingArgs {
     /// Whether flows stay open, or every packet stands alone
     #[arg(long, default_value = "full")]
     state: StateArg,
-    /// How many flow records are kept at most, shared out evenly over 64 parts of the traffic; at least 4096
+    /// How many flow records are kept at most, shared out evenly over 32 parts of the traffic; at least 4096
     #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = most_flows)]
     max_flows: usize,
     #[command(flatten)]

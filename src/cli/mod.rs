@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use thiserror::Error;
 
+use crate::compile::instructions::Instructions;
 use crate::ingest::error::IngestError;
 
 /// What would Azure do with this traffic, and which rule says so?
@@ -104,6 +105,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
+    if let Err(message) = Instructions::asked_for() {
+        eprintln!("error: {message}");
+        return ExitCode::from(2);
+    }
     let result = match cli.command {
         Command::Explain(args) => explain::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -246,10 +246,12 @@ impl Classifier {
 
 /// How long stretches may be, the longest first.
 fn stretch_lengths(count: usize) -> Vec<usize> {
-    let longest = count.clamp(1, part::MOST_ENTRIES);
-    std::iter::successors(Some(longest), |length| Some(length.div_ceil(2)))
-        .take_while(|&length| length == longest || length >= SHORTEST_STRETCH)
-        .collect()
+    let mut lengths = vec![count.clamp(1, part::MOST_ENTRIES)];
+    while let Some(length) = lengths.last().map(|length| length / 2).filter(|&half| half >= SHORTEST_STRETCH)
+    {
+        lengths.push(length);
+    }
+    lengths
 }
 
 /// Stretches of one length; nothing where one of them cannot be laid out in the room that there is.
@@ -469,4 +471,18 @@ fn wide(length: u32, sides: &[CellRanges]) -> Vec<bool> {
         inside * WIDE_SHARE >= borders.len()
     };
     sides.iter().map(is_wide).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stretch_lengths;
+
+    #[test]
+    fn stretches_are_halved_down_to_a_thousand() {
+        assert_eq!(stretch_lengths(0), [1]);
+        assert_eq!(stretch_lengths(1), [1]);
+        assert_eq!(stretch_lengths(2_047), [2_047]);
+        assert_eq!(stretch_lengths(10_000), [10_000, 5_000, 2_500, 1_250]);
+        assert_eq!(stretch_lengths(100_000), [16_384, 8_192, 4_096, 2_048, 1_024]);
+    }
 }

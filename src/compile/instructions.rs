@@ -100,17 +100,21 @@ impl Instructions {
     #[must_use]
     pub fn chosen() -> Self {
         static CHOSEN: OnceLock<Instructions> = OnceLock::new();
-        *CHOSEN.get_or_init(|| {
-            let available = Self::available();
-            match std::env::var(INSTRUCTIONS_VARIABLE) {
-                Err(_) => available[0],
-                Ok(name) => {
-                    let named = available.into_iter().find(|known| known.name() == name);
-                    named.unwrap_or_else(|| {
-                        panic!("{INSTRUCTIONS_VARIABLE}: `{name}` is not among the instructions of this processor")
-                    })
-                }
-            }
+        *CHOSEN.get_or_init(|| Self::asked_for().unwrap_or_else(|message| panic!("{message}")))
+    }
+
+    /// What [`INSTRUCTIONS_VARIABLE`] names, otherwise the best that there is.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the variable names what this processor does not have, or nothing known; says what it has.
+    pub fn asked_for() -> Result<Self, String> {
+        let available = Self::available();
+        let Some(name) = std::env::var_os(INSTRUCTIONS_VARIABLE) else { return Ok(available[0]) };
+        available.iter().copied().find(|known| name == known.name()).ok_or_else(|| {
+            let names: Vec<&str> = available.iter().map(|known| known.name()).collect();
+            let (name, names) = (name.display(), names.join(", "));
+            format!("{INSTRUCTIONS_VARIABLE}: `{name}`: expected one of those of this processor: {names}")
         })
     }
 

@@ -7,8 +7,10 @@ use std::hint::black_box;
 use std::io::{BufWriter, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use nsgsim::compile::network::CompiledNetwork;
 use pcap_file::pcap::PcapReader;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +22,7 @@ use crate::headers::{self, Header, Zipf};
 use crate::linear;
 use crate::measure::{Effort, Spread, side_by_side};
 use crate::native::{self, Dpdk, PcapCounts, Wire};
-use crate::nsg::{self, Facing, Tags};
+use crate::nsg::{self, Facing, Layout, Tags};
 use crate::replay;
 use crate::rules::{NONE, Rule};
 use crate::table::{self, Table};
@@ -78,13 +80,15 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
     let folder = tempfile::tempdir()?;
     let tags = Tags::read(plan.data)?;
     let rules = nsg::rules(plan.seed, plan.rules, Facing::Inbound, Some(&tags));
-    let network = folder.path().join("network");
-    std::fs::create_dir(&network)?;
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     let narrowed = nsg::at_hosts(&mut rng, &rules);
     let hosts = nsg::hosts(&narrowed);
-    nsg::export(&rules, &hosts, &network)?;
-    let compiled = replay::network(&network, tags.catalog)?;
+    let compiled = |layout: Layout| {
+        let network = tempfile::tempdir_in(folder.path())?;
+        nsg::export(&rules, &hosts, layout, network.path())?;
+        replay::network(network.path(), Arc::clone(&tags.catalog))
+    };
+    let (one_network, hub_and_spoke) = (compiled(Layout::OneNetwork)?, compiled(Layout::HubAndSpoke)?);
     let set = nsg::rule_set("nsg", &rules);
 
     let flows = flows(&mut rng, &narrowed, &hosts, plan.headers);
@@ -107,9 +111,16 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
     let expected = expected(&set.rules, &flows, &times_met);
     let counted = parse(&map, &peer, set.rules.len());
     ensure!(counted == expected, "the parser with DPDK counts other packets by rule than the linear scan");
-    let runs = [(&one, false), (&one, true), (&all, false), (&all, true)];
-    for (pool, stateful) in runs {
-        let replayed = replay::replay(&compiled, &capture, pool, stateful, set.rules.len())?;
+    // In the hub and the spoke all lists are the same: the first that denies has the rule that the one list has.
+    let runs = [
+        (&one_network, &one, false),
+        (&one_network, &one, true),
+        (&hub_and_spoke, &one, false),
+        (&one_network, &all, false),
+        (&one_network, &all, true),
+    ];
+    for (network, pool, stateful) in runs {
+        let replayed = replay::replay(network, &capture, pool, stateful, set.rules.len())?;
         ensure!(replayed.records == plan.packets, "nsgsim reads {} packets", replayed.records);
         for (rule, (ours, expected)) in replayed.by_rule.iter().zip(&expected[1..]).enumerate() {
             ensure!(
@@ -126,8 +137,8 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
     );
     ensure!(raw_packets(&capture)? == plan.packets, "pcap-file finds another number");
 
-    let run = |pool: &ThreadPool, stateful: bool| {
-        let replayed = replay::replay(&compiled, &capture, pool, stateful, set.rules.len());
+    let run = |(network, pool, stateful): (&Arc<CompiledNetwork>, &ThreadPool, bool)| {
+        let replayed = replay::replay(network, &capture, pool, stateful, set.rules.len());
         black_box(replayed.expect("it was read before")).records
     };
     let rates = side_by_side(
@@ -143,10 +154,11 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
                 usize::try_from(counts.records).expect("packets are counted in memory")
             },
             &mut || raw_packets(&capture).expect("it was read before"),
-            &mut || run(&one, false),
-            &mut || run(&one, true),
-            &mut || run(&all, false),
-            &mut || run(&all, true),
+            &mut || run(runs[0]),
+            &mut || run(runs[1]),
+            &mut || run(runs[2]),
+            &mut || run(runs[3]),
+            &mut || run(runs[4]),
         ],
     );
     let dpdk_name = format!("own parser + DPDK ACL ({})", peer.method);
@@ -157,6 +169,7 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
         ("pcap-file", "records", 1),
         ("nsgsim replay", "verdicts of packets by themselves, counted", 1),
         ("nsgsim replay", "verdicts with state, counted", 1),
+        ("nsgsim replay", "the same by themselves, through hub and spoke", 1),
         ("nsgsim replay", "verdicts of packets by themselves, counted", cores.len()),
         ("nsgsim replay", "verdicts with state, counted", cores.len()),
     ];

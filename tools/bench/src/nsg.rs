@@ -141,83 +141,159 @@ fn is_local(net: &Ipv4Net) -> bool {
     net.prefix_len() >= 8 && net.network().octets()[0] == 10
 }
 
-/// Writes the rules as an export: an inbound list of an NSG, on the one subnet of a VNet 10.0.0.0/8, in which every host
-/// is an interface. Two rules in three allow.
+/// The network that an export describes. Every host is an interface.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Layout {
+    /// One VNet, 10.0.0.0/8, with one subnet; its NSG has the rules as inbound list.
+    OneNetwork,
+    /// A hub, 10.0.0.0/9, and a spoke, 10.128.0.0/9, peered. Both subnets have an NSG, and so have the interfaces of each;
+    /// all four have the rules both as inbound and as outbound list.
+    HubAndSpoke,
+}
+
+/// One of the VNets.
+struct Net {
+    name: &'static str,
+    prefix: &'static str,
+    peered_with: Option<(&'static str, &'static str)>,
+}
+
+impl Layout {
+    fn nets(self) -> Vec<Net> {
+        let (hub, spoke) = (("hub", "10.0.0.0/9"), ("spoke", "10.128.0.0/9"));
+        match self {
+            Self::OneNetwork => vec![Net { name: "peers", prefix: "10.0.0.0/8", peered_with: None }],
+            Self::HubAndSpoke => vec![
+                Net { name: hub.0, prefix: hub.1, peered_with: Some(spoke) },
+                Net { name: spoke.0, prefix: spoke.1, peered_with: Some(hub) },
+            ],
+        }
+    }
+
+    fn directions(self) -> &'static [&'static str] {
+        match self {
+            Self::OneNetwork => &["Inbound"],
+            Self::HubAndSpoke => &["Inbound", "Outbound"],
+        }
+    }
+}
+
+/// The priority of the first rule of each list; the others follow.
+pub(crate) const FIRST_PRIORITY: usize = 100;
+
+fn id(kind: &str, name: &str) -> String {
+    const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-peers";
+    format!("{GROUP}/providers/Microsoft.Network/{kind}/{name}")
+}
+
+/// Writes an export of a network with these rules. Two rules in three allow.
 ///
 /// # Errors
 ///
 /// Fails if a file cannot be written.
-pub(crate) fn export(rules: &[NsgRule], hosts: &BTreeSet<Ipv4Addr>, folder: &Path) -> Result<()> {
-    const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg-peers";
-    let id = |kind: &str, name: &str| format!("{GROUP}/providers/Microsoft.Network/{kind}/{name}");
-    let (nsg, vnet) = (id("networkSecurityGroups", "nsg-peers"), id("virtualNetworks", "vnet-peers"));
-    let subnet = format!("{vnet}/subnets/snet-peers");
-    let security_rules: Vec<Value> = rules
-        .iter()
-        .enumerate()
-        .map(|(index, rule)| {
-            let addresses = |nets: &[Ipv4Net], tag: &Option<String>| match tag {
-                Some(tag) => vec![tag.clone()],
-                // Beside others Azure takes no prefix of everything, and alone it is written so.
-                None if nets == [Ipv4Net::default()] => vec!["*".to_owned()],
-                None => nets.iter().map(Ipv4Net::to_string).collect(),
-            };
-            let mut written = json!({
-                "name": format!("rule-{index}"),
-                "priority": 100 + index,
-                "direction": "Inbound",
-                "access": if index % 3 == 2 { "Deny" } else { "Allow" },
-                "protocol": match rule.rule.protocol { Some(6) => "Tcp", Some(_) => "Udp", None => "*" },
-            });
-            let ports = |ranges: &[PortRange]| ranges.iter().map(PortRange::to_string).collect();
-            put(&mut written, "sourceAddressPrefix", "es", addresses(&rule.rule.sources, &rule.source_tag));
-            let destinations = addresses(&rule.rule.destinations, &rule.destination_tag);
-            put(&mut written, "destinationAddressPrefix", "es", destinations);
-            put(&mut written, "sourcePortRange", "s", ports(&rule.rule.source_ports));
-            put(&mut written, "destinationPortRange", "s", ports(&rule.rule.destination_ports));
-            written
-        })
-        .collect();
-    let nics: Vec<Value> = hosts
-        .iter()
-        .map(|host| {
-            let nic = id("networkInterfaces", &format!("nic-{host}"));
-            json!({
-                "id": nic,
-                "name": format!("nic-{host}"),
-                "ipConfigurations": [{
-                    "id": format!("{nic}/ipConfigurations/ipconfig"),
-                    "name": "ipconfig",
-                    "primary": true,
-                    "privateIPAddress": host,
-                    "subnet": { "id": subnet },
-                }],
-            })
-        })
-        .collect();
-    let documents = [
-        ("nic.json", json!(nics)),
-        ("nsg.json", json!([{ "id": nsg, "name": "nsg-peers", "securityRules": security_rules }])),
-        (
-            "vnet.json",
-            json!([{
-                "id": vnet,
-                "name": "vnet-peers",
-                "addressSpace": { "addressPrefixes": ["10.0.0.0/8"] },
-                "subnets": [{
-                    "id": subnet,
-                    "name": "snet-peers",
-                    "addressPrefix": "10.0.0.0/8",
-                    "networkSecurityGroup": { "id": nsg },
-                }],
-            }]),
-        ),
-    ];
-    for (name, document) in documents {
+pub(crate) fn export(
+    rules: &[NsgRule],
+    hosts: &BTreeSet<Ipv4Addr>,
+    layout: Layout,
+    folder: &Path,
+) -> Result<()> {
+    let lists = layout.directions().iter().flat_map(|direction| list(rules, direction));
+    let security_rules: Vec<Value> = lists.collect();
+    let with_rules = |name: String| json!({ "id": id("networkSecurityGroups", &name), "name": name, "securityRules": security_rules });
+    let (mut nics, mut nsgs, mut vnets) = (Vec::new(), Vec::new(), Vec::new());
+    for Net { name, prefix, peered_with } in layout.nets() {
+        let vnet = id("virtualNetworks", &format!("vnet-{name}"));
+        let subnet = format!("{vnet}/subnets/snet");
+        let nsg_of = |what: &str| id("networkSecurityGroups", &format!("nsg-{name}-{what}"));
+        nsgs.push(with_rules(format!("nsg-{name}-subnet")));
+        let nic_nsg = (layout == Layout::HubAndSpoke).then(|| nsg_of("nics"));
+        nsgs.extend(nic_nsg.is_some().then(|| with_rules(format!("nsg-{name}-nics"))));
+        let space: Ipv4Net = prefix.parse()?;
+        nics.extend(
+            hosts.iter().filter(|host| space.contains(*host)).map(|host| nic(*host, &subnet, &nic_nsg)),
+        );
+        let peerings: Vec<Value> =
+            peered_with.map(|(other, space)| peering(&vnet, other, space)).into_iter().collect();
+        vnets.push(json!({
+            "id": vnet,
+            "name": format!("vnet-{name}"),
+            "addressSpace": { "addressPrefixes": [prefix] },
+            "subnets": [{
+                "id": subnet,
+                "name": "snet",
+                "addressPrefix": prefix,
+                "networkSecurityGroup": { "id": nsg_of("subnet") },
+            }],
+            "virtualNetworkPeerings": peerings,
+        }));
+    }
+    for (name, documents) in [("nic.json", nics), ("nsg.json", nsgs), ("vnet.json", vnets)] {
         let path = folder.join(name);
-        std::fs::write(&path, document.to_string()).with_context(|| path.display().to_string())?;
+        std::fs::write(&path, json!(documents).to_string()).with_context(|| path.display().to_string())?;
     }
     Ok(())
+}
+
+/// The rules as a list of one direction.
+fn list(rules: &[NsgRule], direction: &str) -> Vec<Value> {
+    let addresses = |nets: &[Ipv4Net], tag: &Option<String>| match tag {
+        Some(tag) => vec![tag.clone()],
+        // Beside others Azure takes no prefix of everything, and alone it is written so.
+        None if nets == [Ipv4Net::default()] => vec!["*".to_owned()],
+        None => nets.iter().map(Ipv4Net::to_string).collect(),
+    };
+    let ports = |ranges: &[PortRange]| ranges.iter().map(PortRange::to_string).collect();
+    let rule = |(index, rule): (usize, &NsgRule)| {
+        let mut written = json!({
+            "name": format!("{}-{index}", direction.to_lowercase()),
+            "priority": FIRST_PRIORITY + index,
+            "direction": direction,
+            "access": if index % 3 == 2 { "Deny" } else { "Allow" },
+            "protocol": match rule.rule.protocol { Some(6) => "Tcp", Some(_) => "Udp", None => "*" },
+        });
+        put(&mut written, "sourceAddressPrefix", "es", addresses(&rule.rule.sources, &rule.source_tag));
+        let destinations = addresses(&rule.rule.destinations, &rule.destination_tag);
+        put(&mut written, "destinationAddressPrefix", "es", destinations);
+        put(&mut written, "sourcePortRange", "s", ports(&rule.rule.source_ports));
+        put(&mut written, "destinationPortRange", "s", ports(&rule.rule.destination_ports));
+        written
+    };
+    rules.iter().enumerate().map(rule).collect()
+}
+
+fn nic(host: Ipv4Addr, subnet: &str, nsg: &Option<String>) -> Value {
+    let name = format!("nic-{host}");
+    let nic = id("networkInterfaces", &name);
+    let mut written = json!({
+        "id": nic,
+        "name": name,
+        "ipConfigurations": [{
+            "id": format!("{nic}/ipConfigurations/ipconfig"),
+            "name": "ipconfig",
+            "primary": true,
+            "privateIPAddress": host,
+            "subnet": { "id": subnet },
+        }],
+    });
+    if let Some(nsg) = nsg {
+        written["networkSecurityGroup"] = json!({ "id": nsg });
+    }
+    written
+}
+
+fn peering(vnet: &str, other: &str, space: &str) -> Value {
+    json!({
+        "id": format!("{vnet}/virtualNetworkPeerings/to-{other}"),
+        "name": format!("to-{other}"),
+        "remoteVirtualNetwork": { "id": id("virtualNetworks", &format!("vnet-{other}")) },
+        "remoteAddressSpace": { "addressPrefixes": [space] },
+        "allowVirtualNetworkAccess": true,
+        "allowForwardedTraffic": false,
+        "allowGatewayTransit": false,
+        "useRemoteGateways": false,
+        "peeringState": "Connected",
+        "peeringSyncLevel": "FullyInSync",
+    })
 }
 
 /// Azure writes one value under the singular name and several under the plural one.

@@ -8,18 +8,19 @@ use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::ingest::azure;
 use nsgsim::ingest::capture::CaptureReader;
 use nsgsim::model::records::Records;
-use nsgsim::model::rule::Direction;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::replay::run::{BATCH, Replay, ReplayOptions};
 use nsgsim::replay::tally::Decider;
 use nsgsim::simulate::SimulatorOptions;
 use rayon::ThreadPool;
 
+use crate::nsg;
+
 /// What a replay came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Replayed {
     pub(crate) records: usize,
-    /// By custom rule of the one inbound list: packets.
+    /// By custom rule, whichever list it stands in: packets.
     pub(crate) by_rule: Vec<u64>,
 }
 
@@ -33,7 +34,7 @@ pub(crate) fn network(folder: &Path, tags: Arc<TagCatalog>) -> Result<Arc<Compil
     Ok(Arc::new(CompiledNetwork::new(Arc::new(loaded.network), tags, CompileOptions::default())))
 }
 
-/// Replays a capture on the threads of a pool, a new run each time: with flows that stay open, or every packet by itself.
+/// Replays a capture through lists of so many custom rules each, all the same, on the threads of a pool, a new run each time: with flows that stay open, or every packet by itself.
 ///
 /// # Errors
 ///
@@ -65,10 +66,11 @@ pub(crate) fn replay(
     let (totals, _) = replay.finish();
     let mut by_rule = vec![0; rules];
     for ((decider, _), hits) in &totals.tally.deciders {
-        if let Decider::Rule { direction: Direction::Inbound, rule, .. } = *decider
-            && let Some(counted) = by_rule.get_mut(rule as usize)
-        {
-            *counted += hits.packets;
+        if let Decider::Rule { nsg, rule, .. } = *decider {
+            let rule = &compiled.network.nsgs[nsg.get()].rules[rule as usize];
+            if !rule.is_default {
+                by_rule[rule.priority.0 as usize - nsg::FIRST_PRIORITY] += hits.packets;
+            }
         }
     }
     Ok(Replayed { records: usize::try_from(totals.ledger.read)?, by_rule })
