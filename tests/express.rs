@@ -90,8 +90,9 @@ fn totals(
 }
 
 fn lanes_come_to_the_same(tape: &mut Tape, network: Network) -> Result<(), TestCaseError> {
-    let compile = |network: Network| {
-        Arc::new(CompiledNetwork::new(Arc::new(network), Arc::new(r#gen::tags()), CompileOptions::default()))
+    let compile = |network: &Network, linear_only: bool| {
+        let options = CompileOptions { linear_only, ..CompileOptions::default() };
+        Arc::new(CompiledNetwork::new(Arc::new(network.clone()), Arc::new(r#gen::tags()), options))
     };
     let records = records(tape, &network, 30);
     let mut changed = network.clone();
@@ -100,16 +101,17 @@ fn lanes_come_to_the_same(tape: &mut Tape, network: Network) -> Result<(), TestC
         changed.nsgs[position].rules.insert(0, r#gen::rule(tape, 9));
     }
     let nic = (!network.nics.is_empty()).then(|| NicIndex::new(tape.below(network.nics.len())));
-    let (compiled, changed) = (compile(network), compile(changed));
+    let [(compiled, changed), (plain, plain_changed)] =
+        [false, true].map(|linear_only| (compile(&network, linear_only), compile(&changed, linear_only)));
     for at in [None, nic] {
         for stateful in [false, true] {
             let simulator = SimulatorOptions { stateful, ..SimulatorOptions::default() };
             let counting = ReplayOptions { simulator, at, ..ReplayOptions::default() };
             let keeping = ReplayOptions { records: true, ..counting };
-            // The linear engine has no tables to ask, and so no lanes.
+            // Without tables there are no lanes, and each packet's journey is laid for it alone.
             let linear = SimulatorOptions { engine: Engine::Linear, ..simulator };
             let by_stages = ReplayOptions { simulator: linear, ..keeping };
-            let expected = totals(&compiled, &changed, &records, by_stages);
+            let expected = totals(&plain, &plain_changed, &records, by_stages);
             let (counted, _) = totals(&compiled, &changed, &records, counting);
             prop_assert_eq!(
                 (&counted, &totals(&compiled, &changed, &records, keeping)),

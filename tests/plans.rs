@@ -1,4 +1,4 @@
-//! Journeys are kept for packets between the same address classes: an answer is the same whether its journey was laid
+//! Journeys are kept for packets between the same topology classes: an answer is the same whether its journey was laid
 //! for it or for a packet before it, and a journey asks for no more than its packets may need.
 
 mod build;
@@ -9,8 +9,9 @@ use std::sync::Arc;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::model::flow::Origin;
 use nsgsim::model::index::{NicIndex, Reference};
-use nsgsim::model::network::{Network, ServiceEndpoint};
+use nsgsim::model::network::{Network, Peering, PeeringState, ServiceEndpoint};
 use nsgsim::model::routing::NextHop;
+use nsgsim::model::services::PrivateEndpoint;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::unknown::Unknown;
 use nsgsim::model::verdict::{Answer, NextHopKind, Note, Verdict, VerdictKind};
@@ -39,7 +40,7 @@ fn judge(simulator: &mut Simulator, destination: &str) -> Answer {
 fn answers(network: Network, tags: TagCatalog, linear_only: bool, destinations: [&str; 2]) -> [Answer; 2] {
     let options = CompileOptions { linear_only, ..CompileOptions::default() };
     let compiled = Arc::new(CompiledNetwork::new(Arc::new(network), Arc::new(tags), options));
-    let [one, other] = destinations.map(|destination| compiled.cell(ip(destination)));
+    let [one, other] = destinations.map(|destination| compiled.class(ip(destination)));
     assert_eq!(one, other, "the addresses are of one class");
     let fresh =
         || Simulator::new(Arc::clone(&compiled), SimulatorOptions { stateful: false, ..Default::default() });
@@ -49,6 +50,64 @@ fn answers(network: Network, tags: TagCatalog, linear_only: bool, destinations: 
         assert_eq!(answer, judge(&mut fresh(), destination), "to {destination}");
         answer
     })
+}
+
+/// What is judged after another packet is judged as if alone, though no rule tells their addresses apart.
+#[track_caller]
+fn is_judged_as_if_alone(network: Network, first: (&str, &str), second: (&str, &str)) -> VerdictKind {
+    let compiled =
+        Arc::new(CompiledNetwork::new(Arc::new(network), Arc::default(), CompileOptions::default()));
+    let options = SimulatorOptions { stateful: false, ..Default::default() };
+    let fresh = || Simulator::new(Arc::clone(&compiled), options);
+    let judged = |simulator: &mut Simulator, (from, to): (&str, &str)| {
+        let packet = tcp(&format!("{from}:1000"), &format!("{to}:80"));
+        simulator.judge(&packet, 0).expect("it starts in the network").answer
+    };
+    let mut simulator = fresh();
+    assert_eq!(judged(&mut simulator, first), judged(&mut fresh(), first));
+    let answer = judged(&mut simulator, second);
+    assert_eq!(answer, judged(&mut fresh(), second), "after {first:?}");
+    answer.verdict.kind()
+}
+
+#[test]
+fn eval_9_a_packet_to_itself_says_nothing_of_packets_to_others() {
+    let (itself, other) = (("10.0.0.50", "10.0.0.50"), ("10.0.0.50", "10.0.0.51"));
+    assert_ne!(is_judged_as_if_alone(one_network(), itself, other), VerdictKind::Allow);
+}
+
+/// Link-local addresses are of no network (TOP-6), so that a peering of unknown ranges leaves only the other open.
+#[test]
+fn peer_7_what_no_network_can_have_says_nothing_of_what_one_may() {
+    let mut network = one_network();
+    network.subnets[0].nsg = None;
+    network.vnets[0].peerings.push(Peering {
+        name: "to-elsewhere".to_owned(),
+        remote: Reference::Missing(id("virtualNetworks", "elsewhere")),
+        state: PeeringState::Connected,
+        remote_address_space: None,
+        allow_virtual_network_access: true,
+        allow_forwarded_traffic: true,
+        allow_gateway_transit: false,
+        use_remote_gateways: false,
+    });
+    let (link_local, private) = (("10.0.0.4", "169.254.1.1"), ("10.0.0.4", "10.50.0.4"));
+    let kind = is_judged_as_if_alone(network, link_local, private);
+    assert_eq!(kind, VerdictKind::Undetermined);
+}
+
+#[test]
+fn sim_7_an_endpoint_without_a_known_subnet_says_nothing_of_its_neighbours() {
+    let mut network = one_network();
+    network.private_endpoints.push(PrivateEndpoint {
+        id: id("privateEndpoints", "endpoint"),
+        subnet: None,
+        addresses: vec![ip("10.0.0.50")],
+        connections: Vec::new(),
+        asgs: Vec::new(),
+    });
+    let (endpoint, neighbour) = (("10.0.0.4", "10.0.0.50"), ("10.0.0.4", "10.0.0.51"));
+    assert_eq!(is_judged_as_if_alone(network, endpoint, neighbour), VerdictKind::Deny);
 }
 
 #[test]

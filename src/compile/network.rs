@@ -288,7 +288,7 @@ fn tables(
         policies.iter().chain(&*admin_policies).map(|policy| policy.entries().collect()).collect();
     let named = topology.sets();
     let sets = entries.iter().flatten().flat_map(|(_, _, entry)| [&*entry.source, &*entry.destination]);
-    let cells = Cells::build(sets.chain(&named));
+    let cells = Cells::build(sets.chain(named.iter().map(AsRef::as_ref)));
     let classes = TopologyClasses::new(&cells, &named);
 
     let mut pools = Pools::for_classifiers(entries.len());

@@ -27,7 +27,7 @@ pub(super) struct Part {
     destination: Arc<PagedMap>,
     pairs: Pairs,
     outcome: Outcome,
-    /// The place of each entry in the whole list; behind the last stands [`super::classifier::NO_ENTRY`].
+    /// The place of each entry in its stretch of the list; behind the last stands [`super::classifier::NO_ENTRY`].
     places: Box<[u32]>,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Ingredients<'e> {
     pub(super) destinations: (Arc<PagedMap>, Vectors),
     /// The number of the service that each entry asks for.
     pub(super) service_of: Vec<u16>,
-    /// The place of each entry in the whole list, ascending.
+    /// The place of each entry in its stretch of the list, ascending.
     pub(super) places: &'e [u32],
 }
 

@@ -1,5 +1,6 @@
 //! The effective routes of a subnet, and which of them a packet takes (ROUTE).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -174,6 +175,19 @@ impl SubnetRoutes {
     /// The prefixes of the service endpoints' routes, each as often as tags list it (SE-2).
     pub fn service_prefixes(&self) -> impl Iterator<Item = Prefix> {
         self.service_prefixes.iter().map(|(prefix, _)| *prefix)
+    }
+
+    /// Where a longer route of a user beats that of a service endpoint: its prefixes, those of one length together
+    /// (ROUTE-8). Elsewhere none beats another.
+    pub(super) fn prefixes_that_a_user_route_may_beat(&self) -> Vec<AddressSet> {
+        if self.longer_user_route == LongerUserRoute::EndpointWins {
+            return Vec::new();
+        }
+        let mut by_length: BTreeMap<u8, Vec<Prefix>> = BTreeMap::new();
+        for prefix in self.service_prefixes() {
+            by_length.entry(prefix.prefix_len()).or_default().push(prefix);
+        }
+        by_length.into_values().map(AddressSet::from_prefixes).collect()
     }
 
     /// Whether another user-defined route of the same prefix goes before this one (ROUTE-9).

@@ -110,6 +110,11 @@ static SPACE: LazyLock<Arc<AddressSet>> = LazyLock::new(|| {
     Arc::new(AddressSet::all().difference(&AddressSet::from_prefixes(FORBIDDEN.map(fixed))))
 });
 
+/// What a network may have (TOP-6).
+pub(super) fn space_of_networks() -> &'static AddressSet {
+    &SPACE
+}
+
 /// Whether a network may have the address (TOP-6).
 #[must_use]
 pub fn may_be_in_a_network(address: IpAddr) -> bool {

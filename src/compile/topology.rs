@@ -1,7 +1,9 @@
 //! Which addresses the topology tells apart, whatever rules say of them.
 //!
-//! Two addresses of one class have the same ways to and from every other: a capture of a million senders on the internet
-//! has as many classes as the network has hosts and routes, and one more.
+//! Two addresses of one class have the same ways to and from every other address. A capture of a million senders on the
+//! internet has about as many classes as the network has hosts and routes.
+
+use std::borrow::Cow;
 
 use get_size2::GetSize;
 
@@ -11,7 +13,7 @@ use super::network::{MULTICAST, PLATFORM_ADDRESSES};
 use super::places::Places;
 use super::resolve::IPV6_PROBES;
 use super::routes::SubnetRoutes;
-use super::surroundings::{fixed, internet_base};
+use super::surroundings::{fixed, internet_base, space_of_networks};
 use super::ties::Ties;
 use crate::model::network::Network;
 use crate::model::prefix::{Prefix, host};
@@ -39,10 +41,10 @@ pub struct TopologyClasses {
 
 impl Topology<'_> {
     /// All sets of addresses that something else than a rule names.
-    pub(super) fn sets(&self) -> Vec<AddressSet> {
+    pub(super) fn sets(&self) -> Vec<Cow<'_, AddressSet>> {
         let Self { network, routes, places, ties, internet, behind_gateway } = *self;
-        let mut sets: Vec<AddressSet> = vec![internet_base(), internet.clone()];
-        let mut cut = |prefix: Prefix| sets.push(AddressSet::from_prefixes([prefix]));
+        let mut sets = vec![Cow::Owned(internet_base())];
+        let mut cut = |prefix: Prefix| sets.push(Cow::Owned(AddressSet::from_prefixes([prefix])));
         network.vnets.iter().flat_map(|vnet| &vnet.address_space).copied().for_each(&mut cut);
         let peerings = network.vnets.iter().flat_map(|vnet| &vnet.peerings);
         peerings
@@ -53,18 +55,32 @@ impl Topology<'_> {
         network.subnets.iter().flat_map(|subnet| &subnet.prefixes).copied().for_each(&mut cut);
         routes.iter().flat_map(|table| &table.routes).map(|route| route.prefix).for_each(&mut cut);
         places.addresses().chain(ties.addresses()).map(host).for_each(&mut cut);
+        // An endpoint of which nobody knows where it is has no place.
+        network
+            .private_endpoints
+            .iter()
+            .flat_map(|endpoint| &endpoint.addresses)
+            .copied()
+            .map(host)
+            .for_each(&mut cut);
         let platform = PLATFORM_ADDRESSES.iter().chain(&MULTICAST).chain(&[IPV6_PROBES]);
         platform.copied().map(fixed).for_each(&mut cut);
-        sets.extend(routes.iter().map(|table| (*table.service_endpoints.known).clone()));
-        sets.extend(behind_gateway.iter().cloned());
+        sets.extend(
+            routes.iter().flat_map(SubnetRoutes::prefixes_that_a_user_route_may_beat).map(Cow::Owned),
+        );
+        let endpoints = routes.iter().map(|table| &table.service_endpoints);
+        let known = endpoints.clone().map(|field| &*field.known);
+        let scopes = endpoints.flat_map(|field| field.doubts.iter().map(|doubt| &*doubt.scope));
+        let named = known.chain(scopes).chain(behind_gateway).chain([internet, space_of_networks()]);
+        sets.extend(named.map(Cow::Borrowed));
         sets
     }
 }
 
 impl TopologyClasses {
     /// The classes of cells that were built with these sets, and others.
-    pub(super) fn new(cells: &Cells, sets: &[AddressSet]) -> Self {
-        let classes = Partition::by(sets);
+    pub(super) fn new(cells: &Cells, sets: &[Cow<'_, AddressSet>]) -> Self {
+        let classes = Partition::by(sets.iter().map(AsRef::as_ref));
         let class = |cell| classes.find(cells.first_address(Cell(cell))).0;
         let count = u32::try_from(cells.len()).expect("cells are numbered in 32 bits");
         Self { by_cell: (0..count).map(class).collect(), count: classes.count() }

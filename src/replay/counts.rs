@@ -2,7 +2,7 @@
 //!
 //! A [`Tally`] is in order, which costs; these become one when all is counted.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::tally::{Decider, DeniedGroup, Hits, MOST_GROUPS, Tally};
 use crate::compile::instructions::fetch;
 use crate::compile::network::CompiledNetwork;
-use crate::model::flow::{FiveTuple, Packet};
+use crate::model::flow::{FiveTuple, Packet, Port};
 use crate::model::record::{Content, Record};
 use crate::model::records::{Plain, Records, Slot};
 use crate::model::rule::{Access, Protocol};
@@ -36,9 +36,9 @@ pub(super) struct Counts {
     flow_state: Option<DeciderId>,
     /// By verdict, then by what decided.
     hits: [Vec<Hits>; KINDS.len()],
-    denied: HashMap<DeniedGroup, Hits, FixedState>,
-    /// The groups of plain packets, by [`group_of`].
-    denied_plain: FlowMap<Hits>,
+    /// Groups of TCP and UDP over IPv4, by [`packed_group`].
+    denied: FlowMap<Hits>,
+    denied_others: HashMap<DeniedGroup, Hits, FixedState>,
     denied_beyond: Hits,
 }
 
@@ -131,35 +131,50 @@ impl Counts {
         hit: Hit,
     ) {
         self.hits[place(kind)][decider as usize].add(hit.wire_bytes, hit.time_ns, opens_flow);
-        if kind == VerdictKind::Deny {
-            let group = DeniedGroup::new(tuple, self.of(decider));
-            let is_full = self.is_full();
-            let hits = match self.denied.get_mut(&group) {
-                Some(hits) => hits,
-                None if is_full => &mut self.denied_beyond,
-                None => self.denied.entry(group).or_default(),
-            };
-            hits.add(hit.wire_bytes, hit.time_ns, opens_flow);
+        if kind != VerdictKind::Deny {
+            return;
+        }
+        match *tuple {
+            FiveTuple {
+                source: IpAddr::V4(source),
+                destination: IpAddr::V4(destination),
+                protocol,
+                destination_port: Port::Number(port),
+                ..
+            } => self.deny(packed_group((source, destination), (protocol, port), decider), hit, opens_flow),
+            _ => {
+                let group = DeniedGroup::new(tuple, self.of(decider));
+                let is_full = self.is_full();
+                let hits = match self.denied_others.get_mut(&group) {
+                    Some(hits) => hits,
+                    None if is_full => &mut self.denied_beyond,
+                    None => self.denied_others.entry(group).or_default(),
+                };
+                hits.add(hit.wire_bytes, hit.time_ns, opens_flow);
+            }
+        }
+    }
+
+    fn deny(&mut self, group: FlowMapKey, hit: Hit, opens_flow: bool) {
+        let is_full = self.is_full();
+        match self.denied.get_mut(&group) {
+            Some(hits) => hits.add(hit.wire_bytes, hit.time_ns, opens_flow),
+            None if is_full => self.denied_beyond.add(hit.wire_bytes, hit.time_ns, opens_flow),
+            None => {
+                let mut hits = Hits::default();
+                hits.add(hit.wire_bytes, hit.time_ns, opens_flow);
+                self.denied.insert(group, hits);
+            }
         }
     }
 
     /// As [`Counts::add`], for a plain packet.
     #[inline]
     pub(super) fn add_plain(&mut self, packet: &Plain, Decided { decider, kind, opens_flow }: Decided) {
-        let (wire_bytes, time_ns) = (packet.wire_bytes, Some(packet.time_ns));
-        self.hits[place(kind)][decider as usize].add(wire_bytes, time_ns, opens_flow);
+        let hit = Hit { wire_bytes: packet.wire_bytes, time_ns: Some(packet.time_ns) };
+        self.hits[place(kind)][decider as usize].add(hit.wire_bytes, hit.time_ns, opens_flow);
         if kind == VerdictKind::Deny {
-            let group = group_of(packet, decider);
-            let is_full = self.is_full();
-            match self.denied_plain.get_mut(&group) {
-                Some(hits) => hits.add(wire_bytes, time_ns, opens_flow),
-                None if is_full => self.denied_beyond.add(wire_bytes, time_ns, opens_flow),
-                None => {
-                    let mut hits = Hits::default();
-                    hits.add(wire_bytes, time_ns, opens_flow);
-                    self.denied_plain.insert(group, hits);
-                }
-            }
+            self.deny(group_of(packet, decider), hit, opens_flow);
         }
     }
 
@@ -168,7 +183,7 @@ impl Counts {
     pub(super) fn fetch(&self, packet: &Plain, Decided { decider, kind, .. }: Decided) {
         fetch(&self.hits[place(kind)][decider as usize]);
         if kind == VerdictKind::Deny {
-            self.denied_plain.fetch(&group_of(packet, decider));
+            self.denied.fetch(&group_of(packet, decider));
         }
     }
 
@@ -230,7 +245,7 @@ impl Counts {
     }
 
     fn is_full(&self) -> bool {
-        self.denied.len() + self.denied_plain.len() >= MOST_GROUPS
+        self.denied.len() + self.denied_others.len() >= MOST_GROUPS
     }
 
     /// Everything that was counted.
@@ -242,10 +257,8 @@ impl Counts {
                 tally.deciders.entry((*decider, kind)).or_default().merge(&hits);
             }
         }
-        tally.denied = self.denied.into_iter().collect();
-        for (group, hits) in self.denied_plain.iter() {
-            tally.denied.entry(plain_group(&self.deciders, *group)).or_default().merge(hits);
-        }
+        let packed = self.denied.iter().map(|(group, hits)| (unpacked_group(&self.deciders, *group), *hits));
+        tally.denied = packed.chain(self.denied_others).collect();
         tally
     }
 }
@@ -361,17 +374,27 @@ impl Hit {
     }
 }
 
-/// The group of a plain packet that was denied, in one number.
+/// The group of a plain packet that was denied.
 #[inline]
 fn group_of(packet: &Plain, decider: DeciderId) -> FlowMapKey {
-    let addresses = u64::from(u32::from(packet.source)) << 32 | u64::from(u32::from(packet.destination));
-    let protocol = Protocol::from(packet.transport);
-    let service = u64::from(packet.destination_port) << 8 | u64::from(protocol.0);
+    let service = (packet.transport.into(), packet.destination_port);
+    packed_group((packet.source, packet.destination), service, decider)
+}
+
+/// A group of denied packets in 16 bytes.
+#[inline]
+fn packed_group(
+    (source, destination): (Ipv4Addr, Ipv4Addr),
+    (protocol, port): (Protocol, u16),
+    decider: DeciderId,
+) -> FlowMapKey {
+    let addresses = u64::from(u32::from(source)) << 32 | u64::from(u32::from(destination));
+    let service = u64::from(port) << 8 | u64::from(protocol.0);
     [addresses, service << 32 | u64::from(decider)]
 }
 
-/// The group of this number.
-fn plain_group(deciders: &[Decider], [addresses, rest]: FlowMapKey) -> DeniedGroup {
+/// The group that was packed.
+fn unpacked_group(deciders: &[Decider], [addresses, rest]: FlowMapKey) -> DeniedGroup {
     // What does not fit is the other part's.
     let address = |bits: u64| Ipv4Addr::from(bits as u32).into();
     DeniedGroup {

@@ -18,9 +18,11 @@ use crate::model::records::Records;
 use crate::model::verdict::Answer;
 use crate::simulate::{Ends, Express, SimulatorOptions};
 
-/// How many slices of a batch are judged at the same time where packets stand alone. Few, so that what each counts stays
-/// in the caches; no more than there are shards.
-const SLICES: usize = 4;
+/// How many slices of a batch are judged at the same time where packets stand alone.
+///
+/// LIMIT: more threads than these have nothing to do. One thread reads about as fast as six of them judge, and what each
+/// slice counts has to stay in the caches.
+const SLICES: usize = 8;
 
 /// Records in one batch: enough that sharing them out pays, little enough that they stay in the caches from where they are
 /// read to where they are judged.

@@ -29,7 +29,7 @@ use crate::model::records::{Plain, Transport};
 use crate::model::rule::{Access, Direction, Protocol};
 use crate::model::verdict::{Interface, Layer, Reason};
 
-/// What decides about packets between address classes, as far as rules alone do.
+/// What decides about packets between topology classes, as far as rules alone do.
 pub struct Express {
     compiled: Arc<CompiledNetwork>,
     options: SimulatorOptions,
@@ -52,7 +52,10 @@ type Pair = (TopologyClass, TopologyClass);
 /// How many pairs of classes a table has room for: 16 MiB.
 const MOST_IN_TABLE: usize = 1 << 22;
 
-/// With so many lanes all are laid anew.
+/// With more pairs of classes than this where there is no table, all are laid anew.
+const MOST_PAIRS: usize = 1 << 20;
+
+/// With more lanes than this all are laid anew.
 const MOST_LANES: usize = 1 << 17;
 
 /// One interface alone (IP flow verify's view), with the lanes of both directions.
@@ -199,10 +202,14 @@ impl Express {
         Some(Self { compiled: Arc::clone(compiled), options, at, lanes, laid })
     }
 
-    /// Forgets all lanes where they are many, those of one interface alone excepted. Numbers that were handed out before
-    /// are void.
+    /// Forgets all lanes where they are many or lie between many pairs of classes, those of one interface alone excepted.
+    /// Numbers that were handed out before are void.
     pub fn forget_if_many(&mut self) {
-        if self.lanes.all.len() > MOST_LANES && self.at.is_none() {
+        let pairs = match &self.laid {
+            Laid::Table { .. } => 0,
+            Laid::Pairs(pairs) => pairs.len(),
+        };
+        if self.at.is_none() && (self.lanes.all.len() > MOST_LANES || pairs > MOST_PAIRS) {
             self.lanes = Lanes::default();
             self.laid = Laid::for_classes(self.compiled.classes.count());
         }
@@ -406,7 +413,7 @@ impl Express {
                         && (is_special(packet.source_port) || is_special(packet.destination_port));
                     *lane = match is_special {
                         true => PacketLane::None,
-                        false => self.lane(key, || (packet.source.into(), packet.destination.into())),
+                        false => self.lane(key, (packet.source.into(), packet.destination.into())),
                     };
                 }
             }
@@ -416,7 +423,7 @@ impl Express {
                     let tuple = &packet.five_tuple;
                     *key = self.compiled.key(tuple);
                     *lane = match is_plain(packet) {
-                        true => self.lane(key, || (tuple.source, tuple.destination)),
+                        true => self.lane(key, (tuple.source, tuple.destination)),
                         false => PacketLane::None,
                     };
                 }
@@ -425,13 +432,16 @@ impl Express {
     }
 
     #[inline]
-    fn lane(&self, key: &Key, ends: impl FnOnce() -> (IpAddr, IpAddr)) -> PacketLane {
+    fn lane(&self, key: &Key, (source, destination): (IpAddr, IpAddr)) -> PacketLane {
         let Some(at) = &self.at else {
+            // Whether a packet goes to its own sender (EVAL-9) no class says.
+            if source == destination {
+                return PacketLane::None;
+            }
             let classes = &self.compiled.classes;
             let found = self.laid.get((classes.of(key.source), classes.of(key.destination)));
             return found.map_or(PacketLane::Unlaid, PacketLane::Lane);
         };
-        let (source, destination) = ends();
         match (at.addresses.contains(&source), at.addresses.contains(&destination)) {
             (true, true) => PacketLane::Lane(at.itself),
             (true, false) => PacketLane::Lane(at.outbound),

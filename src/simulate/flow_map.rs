@@ -1,4 +1,4 @@
-//! A hash table of flows whose slots can be fetched ahead.
+//! A hash table of flows, and of what else packets are counted under, whose slots can be fetched ahead.
 //!
 //! PERF: a table of a million flows lies in no cache, and what a look-up costs is the wait for its memory. Each slot is one
 //! cache line, and which one a key begins at is known without a look at the table: so the lines of many packets are

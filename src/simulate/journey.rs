@@ -106,7 +106,7 @@ impl Stage {
         }
     }
 
-    /// Whether it is about one address, so that packets of the same address classes cannot share it.
+    /// Whether it is about one address, so that packets of the same topology classes cannot share it.
     fn names_an_address(&self) -> bool {
         match self {
             // The route of a service endpoint is one of the many prefixes of its tag.
@@ -325,7 +325,7 @@ impl Journey {
         Ok(None)
     }
 
-    /// Whether something in it is about one address, so that packets of the same address classes cannot share it.
+    /// Whether something in it is about one address, so that packets of the same topology classes cannot share it.
     #[must_use]
     pub fn names_an_address(&self) -> bool {
         self.stages.iter().any(Stage::names_an_address)

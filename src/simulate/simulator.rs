@@ -73,7 +73,7 @@ pub struct Passed {
     pub continued: bool,
 }
 
-/// All ways that packets between two address classes can take.
+/// All ways that packets between two topology classes can take.
 enum Plan {
     Ways(Vec<(Placing, Journey)>),
     OutOfScope(OutOfScope),
@@ -338,7 +338,9 @@ impl Simulator {
 
     fn plan(&mut self, source: IpAddr, destination: IpAddr) -> Arc<Plan> {
         let classes = (self.compiled.class(source), self.compiled.class(destination));
-        if let Some(plan) = self.plans.get(&classes) {
+        // Whether a packet goes to its own sender (EVAL-9) no class says.
+        let is_own = source == destination;
+        if let Some(plan) = self.plans.get(&classes).filter(|_| !is_own) {
             return Arc::clone(plan);
         }
         let compiled = &self.compiled;
@@ -357,7 +359,7 @@ impl Simulator {
         };
         let plan = Arc::new(plan);
         // A plan that names an address of the packet is not another packet's of the same classes.
-        if plan.is_shared() && !self.compiled.linear_only {
+        if plan.is_shared() && !is_own && !self.compiled.linear_only {
             if self.plans.len() >= self.options.most_plans {
                 self.plans.clear();
             }
@@ -416,7 +418,7 @@ impl Simulator {
 }
 
 impl Plan {
-    /// Whether nothing in it is about one address alone: then packets of the same address classes share it.
+    /// Whether nothing in it is about one address alone: then packets of the same topology classes share it.
     fn is_shared(&self) -> bool {
         match self {
             Self::OutOfScope(_) => true,

@@ -166,7 +166,7 @@ fn put(location: Location, frame: &Frame<'_>, into: &mut Records) {
         return;
     }
     let content = match (link_type, captured) {
-        (Some(link_type), Some(captured)) => decode::decode(link_type, captured, original_len),
+        (Some(link_type), Some(captured)) => decode::decode_by_layers(link_type, captured, original_len),
         // The record names an interface that the file has not described, or more bytes than it holds.
         _ => Content::Skipped(ReasonCode::DamagedHeader),
     };

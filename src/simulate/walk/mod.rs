@@ -79,7 +79,7 @@ struct Met {
     notes: Vec<Note>,
     translation: Translation,
     backends: Vec<BackendAnswer>,
-    /// The shortest memory of what translates it on the way, in nanoseconds (STATE-15).
+    /// The shortest memory of what translates it on the way, in minutes (STATE-15).
     translated_min: Option<u32>,
 }
 

@@ -169,7 +169,7 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
         ("pcap-file", "records", 1),
         ("nsgsim replay", "verdicts of packets by themselves, counted", 1),
         ("nsgsim replay", "verdicts with state, counted", 1),
-        ("nsgsim replay", "the same by themselves, through hub and spoke", 1),
+        ("nsgsim replay", "the same through hub and spoke, by themselves", 1),
         ("nsgsim replay", "verdicts of packets by themselves, counted", cores.len()),
         ("nsgsim replay", "verdicts with state, counted", cores.len()),
     ];
