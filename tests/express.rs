@@ -89,12 +89,12 @@ fn totals(
     (replay.finish().0, became)
 }
 
-fn lanes_come_to_the_same(tape: &mut Tape, network: Network) -> Result<(), TestCaseError> {
+fn lanes_come_to_the_same(tape: &mut Tape, network: &Network) -> Result<(), TestCaseError> {
     let compile = |network: &Network, linear_only: bool| {
         let options = CompileOptions { linear_only, ..CompileOptions::default() };
         Arc::new(CompiledNetwork::new(Arc::new(network.clone()), Arc::new(r#gen::tags()), options))
     };
-    let records = records(tape, &network, 30);
+    let records = records(tape, network, 30);
     let mut changed = network.clone();
     if !changed.nsgs.is_empty() {
         let position = tape.below(changed.nsgs.len());
@@ -102,7 +102,7 @@ fn lanes_come_to_the_same(tape: &mut Tape, network: Network) -> Result<(), TestC
     }
     let nic = (!network.nics.is_empty()).then(|| NicIndex::new(tape.below(network.nics.len())));
     let [(compiled, changed), (plain, plain_changed)] =
-        [false, true].map(|linear_only| (compile(&network, linear_only), compile(&changed, linear_only)));
+        [false, true].map(|linear_only| (compile(network, linear_only), compile(&changed, linear_only)));
     for at in [None, nic] {
         for stateful in [false, true] {
             let simulator = SimulatorOptions { stateful, ..SimulatorOptions::default() };
@@ -138,13 +138,13 @@ proptest! {
     #[test]
     fn counting_alone_comes_to_the_same(mut tape in r#gen::tape()) {
         let network = r#gen::network(&mut tape);
-        lanes_come_to_the_same(&mut tape, network)?;
+        lanes_come_to_the_same(&mut tape, &network)?;
     }
 
     #[test]
     fn counting_alone_comes_to_the_same_where_rules_contest(mut tape in r#gen::tape()) {
         let network = contested::network(&mut tape);
-        lanes_come_to_the_same(&mut tape, network)?;
+        lanes_come_to_the_same(&mut tape, &network)?;
     }
 }
 
