@@ -15,9 +15,9 @@ use super::peerings::{self, Learned};
 use super::places::Places;
 use super::policy::{Policy, RuleOwner};
 use super::ports::PortSet;
-use super::resolve::{LICENSING, METADATA, Resolver};
+use super::resolve::Resolver;
 use super::routes::SubnetRoutes;
-use super::surroundings::{self, PLATFORM, Surroundings, internet_list};
+use super::surroundings::{self, Surroundings, internet_list};
 use super::ties::Ties;
 use super::topology::{Topology, TopologyClass, TopologyClasses};
 use crate::model::assumptions::{Assumptions, EndpointAdminRules, IdleTime};
@@ -28,12 +28,6 @@ use crate::model::network::{Network, Subnet};
 use crate::model::rule::Direction;
 use crate::model::tag::TagCatalog;
 use crate::model::verdict::{Interface, Layer};
-
-/// Addresses that the platform keeps for itself, in the order of their clauses (PLAT-1 to PLAT-4).
-pub const PLATFORM_ADDRESSES: [&str; 5] = [PLATFORM, METADATA, LICENSING[0], LICENSING[1], LICENSING[2]];
-
-/// Destinations that virtual networks never carry (PLAT-9).
-pub const MULTICAST: [&str; 3] = ["224.0.0.0/4", "255.255.255.255/32", "ff00::/8"];
 
 /// A filter of an interface.
 #[derive(Clone, Debug, Eq, PartialEq)]

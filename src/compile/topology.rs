@@ -9,14 +9,19 @@ use get_size2::GetSize;
 
 use super::address_set::AddressSet;
 use super::cells::{Cell, Cells, Partition};
-use super::network::{MULTICAST, PLATFORM_ADDRESSES};
 use super::places::Places;
-use super::resolve::IPV6_PROBES;
+use super::resolve::{IPV6_PROBES, LICENSING, METADATA};
 use super::routes::SubnetRoutes;
-use super::surroundings::{fixed, internet_base, space_of_networks};
+use super::surroundings::{PLATFORM, fixed, internet_base, space_of_networks};
 use super::ties::Ties;
 use crate::model::network::Network;
 use crate::model::prefix::{Prefix, host};
+
+/// Addresses that the platform keeps for itself, in the order of their clauses (PLAT-1 to PLAT-4).
+pub const PLATFORM_ADDRESSES: [&str; 5] = [PLATFORM, METADATA, LICENSING[0], LICENSING[1], LICENSING[2]];
+
+/// Destinations that virtual networks never carry (PLAT-9).
+const MULTICAST: [&str; 3] = ["224.0.0.0/4", "255.255.255.255/32", "ff00::/8"];
 
 /// A class of addresses that nothing but rules tells apart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
