@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
+use nsgsim::model::assumptions::{Assumptions, LongerUserRoute};
 use nsgsim::model::flow::Origin;
 use nsgsim::model::index::{NicIndex, Reference};
 use nsgsim::model::network::{Network, Peering, PeeringState, ServiceEndpoint};
@@ -55,8 +56,13 @@ fn answers(network: Network, tags: TagCatalog, linear_only: bool, destinations: 
 /// What is judged after another packet is judged as if alone, though no rule tells their addresses apart.
 #[track_caller]
 fn is_judged_as_if_alone(network: Network, first: (&str, &str), second: (&str, &str)) -> VerdictKind {
-    let compiled =
-        Arc::new(CompiledNetwork::new(Arc::new(network), Arc::default(), CompileOptions::default()));
+    let compiled = CompiledNetwork::new(Arc::new(network), Arc::default(), CompileOptions::default());
+    is_judged_alone_in(compiled, first, second)
+}
+
+#[track_caller]
+fn is_judged_alone_in(compiled: CompiledNetwork, first: (&str, &str), second: (&str, &str)) -> VerdictKind {
+    let compiled = Arc::new(compiled);
     let options = SimulatorOptions { stateful: false, ..Default::default() };
     let fresh = || Simulator::new(Arc::clone(&compiled), options);
     let judged = |simulator: &mut Simulator, (from, to): (&str, &str)| {
@@ -91,9 +97,25 @@ fn peer_7_what_no_network_can_have_says_nothing_of_what_one_may() {
         allow_gateway_transit: false,
         use_remote_gateways: false,
     });
-    let (link_local, private) = (("10.0.0.4", "169.254.1.1"), ("10.0.0.4", "10.50.0.4"));
-    let kind = is_judged_as_if_alone(network, link_local, private);
+    let (link_local, other) = (("10.0.0.4", "169.254.1.1"), ("10.0.0.4", "25.0.0.4"));
+    let kind = is_judged_as_if_alone(network, link_local, other);
     assert_eq!(kind, VerdictKind::Undetermined);
+}
+
+/// A user's route beats the service endpoint's where it is longer than its prefix there, if that is assumed.
+#[test]
+fn route_8_each_prefix_of_a_service_endpoint_says_nothing_of_the_others() {
+    let mut network = one_network();
+    network.subnets[0].service_endpoints =
+        vec![ServiceEndpoint { service: "Microsoft.Storage".to_owned(), locations: Vec::new() }];
+    let table = network.route_table("rt", vec![route("none", "20.60.0.0/20", NextHop::None)]);
+    network.subnets[0].route_table = Some(Reference::Here(table));
+    let tags = catalog(&[("Storage", &["20.60.0.0/16", "20.60.1.0/24"])]);
+    let assumptions = Assumptions { route_8: LongerUserRoute::UserWins, ..Assumptions::default() };
+    let options = CompileOptions { assumptions, ..CompileOptions::default() };
+    let compiled = CompiledNetwork::new(Arc::new(network), Arc::new(tags), options);
+    let (by_the_user, by_the_endpoint) = (("10.0.0.4", "20.60.2.1"), ("10.0.0.4", "20.60.1.1"));
+    assert_eq!(is_judged_alone_in(compiled, by_the_user, by_the_endpoint), VerdictKind::Allow);
 }
 
 #[test]
