@@ -9,8 +9,8 @@ use std::sync::Arc;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::model::assumptions::{Assumptions, LongerUserRoute};
 use nsgsim::model::flow::Origin;
-use nsgsim::model::index::{NicIndex, Reference};
-use nsgsim::model::network::{Network, Peering, PeeringState, ServiceEndpoint};
+use nsgsim::model::index::{NicIndex, Reference, VnetIndex};
+use nsgsim::model::network::{Network, ServiceEndpoint};
 use nsgsim::model::routing::NextHop;
 use nsgsim::model::services::PrivateEndpoint;
 use nsgsim::model::tag::TagCatalog;
@@ -86,17 +86,10 @@ fn eval_9_a_packet_to_itself_says_nothing_of_packets_to_others() {
 #[test]
 fn peer_7_what_no_network_can_have_says_nothing_of_what_one_may() {
     let mut network = one_network();
-    network.subnets[0].nsg = None;
-    network.vnets[0].peerings.push(Peering {
-        name: "to-elsewhere".to_owned(),
-        remote: Reference::Missing(id("virtualNetworks", "elsewhere")),
-        state: PeeringState::Connected,
-        remote_address_space: None,
-        allow_virtual_network_access: true,
-        allow_forwarded_traffic: true,
-        allow_gateway_transit: false,
-        use_remote_gateways: false,
-    });
+    let elsewhere = network.vnet("elsewhere", &[]);
+    network.peer(VnetIndex::new(0), elsewhere);
+    let elsewhere = network.vnets.pop().expect("it was put in last");
+    network.vnets[0].peerings[0].remote = Reference::Missing(elsewhere.id);
     let (link_local, other) = (("10.0.0.4", "169.254.1.1"), ("10.0.0.4", "25.0.0.4"));
     let kind = is_judged_as_if_alone(network, link_local, other);
     assert_eq!(kind, VerdictKind::Undetermined);
