@@ -168,9 +168,22 @@ impl Counts {
         }
     }
 
-    /// As [`Counts::add`], for a plain packet.
+    /// As [`Counts::add`], for plain packets in their order.
+    pub(super) fn add_plain(
+        &mut self,
+        counted: &mut Vec<(&Plain, Decided)>,
+        tally: &mut Tally,
+        ledger: &mut Ledger,
+    ) {
+        for (packet, decided) in counted.drain(..) {
+            tally.see(Some(packet.time_ns));
+            ledger.evaluated();
+            self.add_one(packet, decided);
+        }
+    }
+
     #[inline]
-    pub(super) fn add_plain(&mut self, packet: &Plain, Decided { decider, kind, opens_flow }: Decided) {
+    fn add_one(&mut self, packet: &Plain, Decided { decider, kind, opens_flow }: Decided) {
         let hit = Hit { wire_bytes: packet.wire_bytes, time_ns: Some(packet.time_ns) };
         self.hits[place(kind)][decider as usize].add(hit.wire_bytes, hit.time_ns, opens_flow);
         if kind == VerdictKind::Deny {
@@ -294,11 +307,7 @@ impl Alone<'_> {
                 self.settle(answer, position);
             }
         }
-        for (packet, decided) in counted {
-            self.tally.see(Some(packet.time_ns));
-            self.ledger.evaluated();
-            self.counts.add_plain(packet, decided);
-        }
+        self.counts.add_plain(&mut counted, self.tally, self.ledger);
         waiting.clear();
     }
 

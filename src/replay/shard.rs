@@ -105,23 +105,14 @@ impl Shard {
                     counted.push((packet, decided));
                     continue;
                 }
-                self.count_plain(&mut counted);
+                self.counts.add_plain(&mut counted, &mut self.tally, &mut self.ledger);
                 let record = records.get(position);
                 let processed = self.process_on(express, *lane, &record, sharing.now_ns(slot));
                 kept.extend(processed.filter(|_| keep).map(|processed| (position, processed)));
             }
-            self.count_plain(&mut counted);
+            self.counts.add_plain(&mut counted, &mut self.tally, &mut self.ledger);
         }
         kept
-    }
-
-    /// Counts plain packets in their order.
-    fn count_plain(&mut self, decided: &mut Vec<(&Plain, Decided)>) {
-        for (packet, decided) in decided.drain(..) {
-            self.tally.see(Some(packet.time_ns));
-            self.ledger.evaluated();
-            self.counts.add_plain(packet, decided);
-        }
     }
 
     /// Has what is remembered of some packets' flows brought into the caches before the first of them is judged.

@@ -25,7 +25,7 @@ use crate::compile::topology::TopologyClass;
 use crate::model::flow::{Fragment, Packet, Port};
 use crate::model::index::NicIndex;
 use crate::model::reason_code::ReasonCode;
-use crate::model::records::{Plain, Transport};
+use crate::model::records::Plain;
 use crate::model::rule::{Access, Direction, Protocol};
 use crate::model::verdict::{Interface, Layer, Reason};
 
@@ -409,11 +409,9 @@ impl Express {
                 let each = keys.iter_mut().zip(packets).zip(found).zip(lanes);
                 for (((key, packet), destination), lane) in each {
                     key.destination = *destination;
-                    let is_special = packet.transport == Transport::Udp
-                        && (is_special(packet.source_port) || is_special(packet.destination_port));
-                    *lane = match is_special {
-                        true => PacketLane::None,
-                        false => self.lane(key, (packet.source.into(), packet.destination.into())),
+                    *lane = match is_plain(key.protocol, packet.source_port, packet.destination_port) {
+                        true => self.lane(key, (packet.source.into(), packet.destination.into())),
+                        false => PacketLane::None,
                     };
                 }
             }
@@ -422,7 +420,7 @@ impl Express {
                 for ((packet, key), lane) in packets.iter().zip(keys).zip(lanes) {
                     let tuple = &packet.five_tuple;
                     *key = self.compiled.key(tuple);
-                    *lane = match is_plain(packet) {
+                    *lane = match is_whole_and_plain(packet) {
                         true => self.lane(key, (tuple.source, tuple.destination)),
                         false => PacketLane::None,
                     };
@@ -532,25 +530,27 @@ impl Waiting {
     }
 }
 
-/// A whole TCP or UDP packet with its ports that no service of the platform is exempt for, nor networks refuse to carry
-/// (PLAT-5, PLAT-9).
-fn is_plain(packet: &Packet) -> bool {
+/// A whole packet with its ports that is [plain](is_plain).
+fn is_whole_and_plain(packet: &Packet) -> bool {
     let tuple = &packet.five_tuple;
-    let (Port::Number(source), Port::Number(destination)) = (tuple.source_port, tuple.destination_port)
-    else {
-        return false;
-    };
-    packet.fragment == Fragment::Whole
-        && match tuple.protocol {
-            Protocol::TCP => true,
-            Protocol::UDP => !is_special(source) && !is_special(destination),
-            _ => false,
+    match (packet.fragment, tuple.source_port, tuple.destination_port) {
+        (Fragment::Whole, Port::Number(source), Port::Number(destination)) => {
+            is_plain(tuple.protocol, source, destination)
         }
+        _ => false,
+    }
 }
 
-/// The ports of DHCP, and the one of the host's own (PLAT-5).
-fn is_special(port: u16) -> bool {
-    matches!(port, 67 | 68 | 65330)
+/// TCP or UDP that no service of the platform is exempt for, nor networks refuse to carry (PLAT-5, PLAT-9).
+#[inline]
+fn is_plain(protocol: Protocol, source_port: u16, destination_port: u16) -> bool {
+    // Those of DHCP, and the one of the host's own.
+    let is_special = |port: u16| matches!(port, 67 | 68 | 65330);
+    match protocol {
+        Protocol::TCP => true,
+        Protocol::UDP => !is_special(source_port) && !is_special(destination_port),
+        _ => false,
+    }
 }
 
 fn is_mail(key: &Key) -> bool {
