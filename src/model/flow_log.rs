@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::flow::{FiveTuple, Port};
 use super::record::Location;
+use super::recorded::{Part, RecordedFlow, RecordedRule, RecordedVerdict, SeenAt};
 use super::rule::{Access, Direction, Protocol};
 
 /// One tuple of a flow log, of whichever version (LOG-3, LOG-4, LOG-7).
@@ -63,6 +64,36 @@ impl LoggedFlow {
             protocol: self.protocol,
             source_port: port(self.source_port),
             destination_port: port(self.destination_port),
+        }
+    }
+
+    /// Which part of the flow it tells of: version 1 tells of beginnings alone, and a denied flow has no more than one part
+    /// (LOG-10).
+    #[must_use]
+    pub fn part(&self) -> Part {
+        match (self.decision, self.state) {
+            (Access::Deny, _) | (_, None | Some(FlowState::Denied)) => Part::Whole,
+            (Access::Allow, Some(FlowState::Begin)) => Part::Begin,
+            (Access::Allow, Some(FlowState::Continue)) => Part::Continue,
+            (Access::Allow, Some(FlowState::End)) => Part::End,
+        }
+    }
+}
+
+impl From<LoggedFlow> for RecordedFlow {
+    fn from(logged: LoggedFlow) -> Self {
+        Self {
+            location: logged.location,
+            time_ns: Some(logged.time_ms * 1_000_000),
+            five_tuple: logged.five_tuple(),
+            seen_at: Some(SeenAt { mac: logged.mac, direction: logged.direction }),
+            part: logged.part(),
+            verdict: Some(RecordedVerdict {
+                access: logged.decision,
+                rule: Some(RecordedRule { acl: Some(logged.acl), name: logged.rule, kind: logged.rule_kind }),
+            }),
+            sent: logged.sent,
+            returned: logged.returned,
         }
     }
 }

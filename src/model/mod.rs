@@ -17,6 +17,7 @@ pub mod observed;
 pub mod prefix;
 pub mod reason_code;
 pub mod record;
+pub mod recorded;
 pub mod records;
 pub mod routing;
 pub mod rule;
