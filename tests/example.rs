@@ -28,7 +28,7 @@ fn every_record_goes_where_the_hand_made_ledger_has_it() {
     let verdicts = [VerdictKind::Allow, VerdictKind::Deny].map(|kind| (kind.to_string(), packets(kind)));
     let ours = BTreeMap::from([
         ("read".to_owned(), (totals.ledger.read, BTreeMap::new())),
-        ("evaluated".to_owned(), (totals.ledger.evaluated, BTreeMap::from(verdicts))),
+        ("evaluated".to_owned(), (totals.ledger.evaluated.total(), BTreeMap::from(verdicts))),
         ("undetermined".to_owned(), (totals.ledger.undetermined.total(), parts(&totals.ledger.undetermined))),
         ("out of scope".to_owned(), (totals.ledger.out_of_scope.total(), parts(&totals.ledger.out_of_scope))),
         ("skipped".to_owned(), (totals.ledger.skipped.total(), parts(&totals.ledger.skipped))),

@@ -13,6 +13,7 @@ pub mod changes;
 pub mod check;
 mod cover;
 pub mod findings;
+pub mod logging;
 pub mod required;
 pub mod routes;
 pub mod slowdown;

@@ -12,12 +12,14 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::compile::network::CompiledNetwork;
 use crate::model::flow::FiveTuple;
-use crate::model::record::{Location, Record};
+use crate::model::record::Location;
 use crate::model::records::Records;
-use crate::model::verdict::VerdictKind;
+use crate::model::rule::Direction;
+use crate::model::verdict::{Interface, VerdictKind};
+use crate::replay::recorded::Entry;
 use crate::replay::run::{Replay, ReplayOptions, Totals};
 use crate::replay::shard::Processed;
-use crate::replay::tally::{Decider, Hits};
+use crate::replay::tally::{Decider, Hit, Hits};
 
 /// Up to how many addresses of a flip are counted exactly.
 pub const MOST_ADDRESSES: usize = 10_000;
@@ -58,6 +60,8 @@ pub struct Flip {
     pub destinations: Distinct,
     /// The first packet that flips, with its source as it was before translation.
     pub example: FiveTuple,
+    /// The interface that logged it, and which way it began there, where it was logged.
+    pub at: Option<(Interface, Direction)>,
     /// Where it stands.
     pub location: Location,
 }
@@ -110,15 +114,38 @@ impl WhatIf {
 
     /// Judges a batch of records, which follow those of the batches before it, under both networks.
     pub fn feed(&mut self, records: &Records) {
-        let (base, candidate) =
-            rayon::join(|| self.base.feed(records).records, || self.candidate.feed(records).records);
+        let judged = rayon::join(|| self.base.feed(records).records, || self.candidate.feed(records).records);
+        self.compare_each(judged, |position| {
+            let record = records.get(position);
+            (record.location, (&record).into())
+        });
+    }
+
+    /// As [`WhatIf::feed`], for recorded flows.
+    pub fn feed_recorded(&mut self, entries: &[Entry]) {
+        let judged = rayon::join(
+            || self.base.feed_recorded(entries).records,
+            || self.candidate.feed_recorded(entries).records,
+        );
+        self.compare_each(judged, |position| match &entries[position] {
+            Entry::Flow(flow) => (flow.location, flow.into()),
+            Entry::Unread { .. } => unreachable!("what could not be read was not judged"),
+        });
+    }
+
+    /// Compares what became of records, each by its position in the batch.
+    fn compare_each(
+        &mut self,
+        (base, candidate): (Vec<(usize, Processed)>, Vec<(usize, Processed)>),
+        record: impl Fn(usize) -> (Location, Hit),
+    ) {
         let mut candidate = candidate.into_iter().peekable();
         for (position, base) in base {
             while candidate.next_if(|(other, _)| *other < position).is_some() {
                 self.outcome.candidate_only += 1;
             }
             match candidate.next_if(|(other, _)| *other == position) {
-                Some((_, candidate)) => self.compare(&records.get(position), &base, &candidate),
+                Some((_, candidate)) => self.compare(record(position), &base, &candidate),
                 None => self.outcome.base_only += 1,
             }
         }
@@ -131,7 +158,7 @@ impl WhatIf {
         Comparison { base: self.base.finish().0, candidate: self.candidate.finish().0, counts: self.outcome }
     }
 
-    fn compare(&mut self, record: &Record, base: &Processed, candidate: &Processed) {
+    fn compare(&mut self, (location, hit): (Location, Hit), base: &Processed, candidate: &Processed) {
         self.outcome.both += 1;
         let mut fate = None;
         for (fates, processed) in self.fates.iter_mut().zip([base, candidate]) {
@@ -141,7 +168,7 @@ impl WhatIf {
         }
         if let Some(change) = fate {
             let flip = self.outcome.flips.get_mut(&change).expect("a fate is noted with its flip");
-            flip.hits.add(record.wire_bytes, record.time_ns, false);
+            flip.hits.add(hit, false);
             return;
         }
         let side =
@@ -155,9 +182,10 @@ impl WhatIf {
             sources: Distinct::default(),
             destinations: Distinct::default(),
             example: base.packet,
-            location: record.location,
+            at: base.at,
+            location,
         });
-        flip.hits.add(record.wire_bytes, record.time_ns, base.opens_flow || candidate.opens_flow);
+        flip.hits.add(hit, base.opens_flow || candidate.opens_flow);
         flip.sources.add(base.packet.source);
         flip.destinations.add(base.packet.destination);
         for (fates, processed) in self.fates.iter_mut().zip([base, candidate]) {

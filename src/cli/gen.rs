@@ -1,20 +1,34 @@
-//! `nsgsim gen`: seeded traffic for a network, as a capture; or a seeded network, as exports.
+//! `nsgsim gen`: seeded traffic for a network, as a capture or as flow logs; or a seeded network, as exports.
 
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::arguments::{ReadingArgs, zipf};
 use super::output::OutputFile;
 use super::{CliError, Status, inputs, output};
-use crate::ingest::synth::{self, Estate, EstateError, EstateOptions, Part, SynthOptions};
+use crate::analyze::logging::{Logging, Sighting};
+use crate::compile::network::CompiledNetwork;
+use crate::ingest::synth::{
+    self, Estate, EstateError, EstateOptions, LogVersion, LogWriter, Part, Scripts, SynthError, SynthOptions,
+    SynthPacket,
+};
+use crate::model::flow_log::{FlowState, LoggedFlow, Volume};
+use crate::model::network::Network;
+use crate::model::record::Location;
+use crate::model::rule::Access;
 use crate::model::tag::TagCatalog;
-use crate::report::time::counted;
+use crate::report::time::{counted, grouped};
 
 /// When the first flow begins: 2026-01-01T00:00:00Z. Fixed, so that the same arguments give the same bytes.
 const START_NS: u64 = 1_767_225_600_000_000_000;
 
-/// Seeded traffic for a network, as a pcap, or a seeded network, as exports: the same arguments give the same bytes
+/// Seeded traffic for a network, as a pcap or a flow log, or a seeded network, as exports: the same arguments give the same bytes
 ///
 /// With -s, flows go between the network's own addresses and what its rules name, to the edges of rules and their
 /// neighbours. With --network or --nsg, a network is made as `az network ... list` would tell of it, valid and within
@@ -45,6 +59,12 @@ pub(super) struct Args {
     /// conversation of its own
     #[arg(long, value_name = "zipf:A", value_parser = zipf)]
     skew: Option<f64>,
+    /// As what traffic is written: packets, or what Azure's flow logs would say of them
+    #[arg(long = "as", value_name = "FORMAT", default_value = "pcap")]
+    format: FormatArg,
+    /// In a flow log, record the opposite verdict of this share of flows, from 0 to 1
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share)]
+    falsify: f64,
     #[command(flatten)]
     reading: ReadingArgs,
     /// Write to FILE instead of standard output; the file appears only when it is whole. A network also goes to a
@@ -56,10 +76,23 @@ pub(super) struct Args {
     quiet: bool,
 }
 
+/// The formats of traffic.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum FormatArg {
+    /// A capture, with nanoseconds
+    Pcap,
+    /// A VNet flow log, version 4: one JSON file with a record for each minute and interface
+    VnetFlowLog,
+    /// The NSG flow logs of all NSGs, version 2, in one JSON file
+    NsgFlowLog,
+}
+
 /// What says how a network is read, or which traffic is made for it: without meaning where one is made.
-const TRAFFIC_ONLY: [&str; 9] = [
+const TRAFFIC_ONLY: [&str; 11] = [
     "flows",
     "skew",
+    "format",
+    "falsify",
     "facts",
     "strict",
     "partial_inventory",
@@ -78,6 +111,13 @@ fn sizes(text: &str) -> Result<[u32; 4], String> {
     numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(wrong)
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    let number: Option<f64> = text.parse().ok();
+    number
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     // An NSG alone is a network of one of each.
     match args.estate.or(args.nsg.map(|rules| [1, 1, 1, rules])) {
@@ -87,28 +127,150 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
 }
 
 fn traffic(args: &Args) -> Result<Status, CliError> {
-    if args.output.is_none() && io::stdout().is_terminal() {
+    let version = match args.format {
+        FormatArg::Pcap => None,
+        FormatArg::VnetFlowLog => Some(LogVersion::Vnet),
+        FormatArg::NsgFlowLog => Some(LogVersion::Nsg),
+    };
+    if version.is_none() && args.falsify > 0.0 {
+        return Err(CliError::usage(
+            "--falsify: a capture records no verdicts: expected --as with a flow log",
+        ));
+    }
+    if version.is_none() && args.output.is_none() && io::stdout().is_terminal() {
         return Err(CliError::usage("a capture is no text for a terminal: give -o FILE, or redirect"));
     }
     let tags = inputs::tags(&args.reading.tags, args.quiet)?;
     let loaded = inputs::network(&args.exports, &args.reading, &tags, args.quiet)?;
     let options = SynthOptions { flows: args.flows, seed: args.seed, skew: args.skew, start_ns: START_NS };
-    let packets = synth::flows(&loaded.compiled.network, &tags, &options)
-        .map_err(|error| CliError::usage(error.to_string()))?;
-    let written = match &args.output {
-        Some(path) => {
-            let mut file = OutputFile::create(path)?;
-            let written =
-                synth::write_pcap(packets, &mut file).map_err(|source| output::failed(path, source))?;
-            file.finish()?;
-            written
+    let network = &loaded.compiled.network;
+    let words = match version {
+        None => {
+            let packets = synth::flows(network, &tags, &options).map_err(unmade)?;
+            let written = to_output(args, |out| synth::write_pcap(packets, out))?;
+            counted(written, "packet")
         }
-        None => synth::write_pcap(packets, io::stdout().lock()).map_err(to_stdout)?,
+        Some(version) => {
+            let scripts = synth::scripts(network, &tags, &options).map_err(unmade)?;
+            let mut logs = Logs::new(&loaded.compiled, version, args);
+            let written = to_output(args, |out| logs.write(scripts, out))?;
+            let falsified = (args.falsify > 0.0).then(|| format!(", {} falsified,", grouped(logs.falsified)));
+            format!("{}{}", counted(written, "tuple"), falsified.unwrap_or_default())
+        }
     };
     if !args.quiet {
-        eprintln!("{} of {}", counted(written, "packet"), counted(args.flows, "flow"));
+        eprintln!("{words} of {}", counted(args.flows, "flow"));
     }
     Ok(Status::Clean)
+}
+
+fn unmade(error: SynthError) -> CliError {
+    CliError::usage(error.to_string())
+}
+
+/// Writes to the file that was named or to standard output.
+fn to_output(args: &Args, write: impl FnOnce(&mut dyn Write) -> io::Result<u64>) -> Result<u64, CliError> {
+    match &args.output {
+        Some(path) => {
+            let mut file = OutputFile::create(path)?;
+            let written = write(&mut file).map_err(|source| output::failed(path, source))?;
+            file.finish()?;
+            Ok(written)
+        }
+        None => write(&mut io::stdout().lock()).map_err(to_stdout),
+    }
+}
+
+/// What flow logs say of flows.
+struct Logs<'a> {
+    network: &'a Network,
+    logging: Logging,
+    version: LogVersion,
+    /// Chance of its own: the same flows are made whatever share is falsified.
+    random: ChaCha8Rng,
+    falsify: f64,
+    falsified: u64,
+}
+
+impl<'a> Logs<'a> {
+    fn new(compiled: &'a Arc<CompiledNetwork>, version: LogVersion, args: &Args) -> Self {
+        Self {
+            network: &compiled.network,
+            logging: Logging::new(Arc::clone(compiled)),
+            version,
+            random: ChaCha8Rng::seed_from_u64(args.seed.wrapping_add(1)),
+            falsify: args.falsify,
+            falsified: 0,
+        }
+    }
+
+    fn write(&mut self, scripts: Scripts, out: &mut dyn Write) -> io::Result<u64> {
+        let mut writer = LogWriter::new(self.version, out)?;
+        for script in scripts {
+            let Some(first) = script.first() else { continue };
+            writer.write_before(first.time_ns / 1_000_000)?;
+            for sighting in self.logging.sightings(&first.packet, first.time_ns) {
+                let lies = self.falsify > 0.0 && self.random.random_bool(self.falsify);
+                let access = match (sighting.access, lies) {
+                    (Access::Allow, false) | (Access::Deny, true) => Access::Allow,
+                    (Access::Deny, false) | (Access::Allow, true) => Access::Deny,
+                };
+                let mut written = false;
+                for flow in self.tuples(&sighting, access, &script) {
+                    written |= writer.add(&flow);
+                }
+                self.falsified += u64::from(lies && written);
+            }
+        }
+        writer.finish()
+    }
+
+    /// The tuples that an interface logs of a flow: its beginning and its end, or that it was denied.
+    fn tuples(&self, sighting: &Sighting, access: Access, script: &[SynthPacket]) -> Vec<LoggedFlow> {
+        let Sighting { mac, direction, tuple, rule, nsg, .. } = sighting;
+        let acl = match (self.version, nsg) {
+            (LogVersion::Nsg, Some(nsg)) => self.network.nsgs[nsg.get()].id.as_str().into(),
+            _ => rule.acl.clone().unwrap_or_default(),
+        };
+        let time_ms = |packet: &SynthPacket| packet.time_ns / 1_000_000;
+        let (first, last) = (&script[0], script.last().unwrap_or(&script[0]));
+        let begin = LoggedFlow {
+            location: Location { file: 0, number: 0 },
+            tuple: 0,
+            time_ms: time_ms(first),
+            mac: *mac,
+            acl,
+            rule: Arc::clone(&rule.name),
+            rule_kind: rule.kind,
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: tuple.protocol,
+            source_port: tuple.source_port.number().unwrap_or_default(),
+            destination_port: tuple.destination_port.number().unwrap_or_default(),
+            direction: *direction,
+            decision: access,
+            state: Some(FlowState::Begin),
+            encryption: None,
+            sent: Volume::default(),
+            returned: Volume::default(),
+        };
+        if access == Access::Deny {
+            return vec![begin];
+        }
+        let way = |there: bool| {
+            let of = script.iter().filter(|one| (one.packet.five_tuple == first.packet.five_tuple) == there);
+            let bytes = of.clone().map(SynthPacket::ip_bytes).sum();
+            Volume { packets: Some(of.count() as u64), bytes: Some(bytes) }
+        };
+        let end = LoggedFlow {
+            time_ms: time_ms(last),
+            state: Some(FlowState::End),
+            sent: way(true),
+            returned: way(false),
+            ..begin.clone()
+        };
+        vec![begin, end]
+    }
 }
 
 fn network(args: &Args, [vnets, nics, nsgs, rules]: [usize; 4]) -> Result<Status, CliError> {

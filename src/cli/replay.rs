@@ -8,9 +8,10 @@ use clap::ValueEnum;
 
 use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs};
 use super::output::{self, OutputFile};
-use super::traffic::Traffic;
+use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs};
 use crate::model::records::Records;
+use crate::replay::recorded::Entry;
 use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
 use crate::report::replay::{By, ReplayReport};
@@ -99,12 +100,16 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let files = traffic.files.clone();
     let rows = Rows { network, files: &files };
     traffic.each(&pool, |batch| {
-        let progress = replay.feed(batch);
+        let progress = match batch {
+            Batch::Packets(records) => replay.feed(records),
+            Batch::Entries(entries) => replay.feed_recorded(entries),
+        };
         sinks.take(&rows, batch, &progress)
     })?;
     let (totals, flows) = replay.finish();
-    sinks.take(&rows, &Records::default(), &Progress { flows, records: Vec::new() })?;
-    traffic.finish(quiet);
+    let last = Progress { flows, records: Vec::new() };
+    sinks.take(&rows, &Batch::Packets(Records::default()), &last)?;
+    traffic.finish();
 
     let report = ReplayReport {
         network,
@@ -184,7 +189,7 @@ impl Sinks {
         self.decisions.is_some() && self.per_record
     }
 
-    fn take(&mut self, rows: &Rows<'_>, batch: &Records, progress: &Progress) -> Result<(), CliError> {
+    fn take(&mut self, rows: &Rows<'_>, batch: &Batch, progress: &Progress) -> Result<(), CliError> {
         let failed = |source| output::failed(&self.path, source);
         if let Some(writer) = &mut self.listed {
             for flow in &progress.flows {
@@ -194,7 +199,14 @@ impl Sinks {
         if let Some(writer) = &mut self.decisions {
             if self.per_record {
                 for (position, processed) in &progress.records {
-                    writer.write(&rows.record(&batch.get(*position), processed)).map_err(failed)?;
+                    let row = match batch {
+                        Batch::Packets(records) => rows.record((&records.get(*position)).into(), processed),
+                        Batch::Entries(entries) => match &entries[*position] {
+                            Entry::Flow(flow) => rows.record(flow.into(), processed),
+                            Entry::Unread { .. } => unreachable!("what could not be read was not judged"),
+                        },
+                    };
+                    writer.write(&row).map_err(failed)?;
                 }
             } else {
                 for flow in &progress.flows {

@@ -1,4 +1,4 @@
-//! Captures as a run takes them: found, put in time order, read in batches.
+//! Captures and flow logs as a run takes them: found, put in time order, read in batches.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,39 +7,66 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
 
 use super::CliError;
-use crate::ingest::capture::CaptureReader;
+use crate::ingest::capture::flow_log::{RecordTexts, Skipped};
+use crate::ingest::capture::input::{Input, Portion};
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
+use crate::model::record::Location;
+use crate::model::recorded::RecordedFlow;
 use crate::model::records::Records;
+use crate::replay::recorded::Entry;
 use crate::replay::run::BATCH;
 use crate::report::inputs::Inputs;
-use crate::report::ledger::{DamageJson, Provenance, Timing};
+use crate::report::ledger::{DamageJson, MOST_UNREAD, Provenance, Timing, UnreadJson};
+use crate::report::time::counted;
 
-/// The captures of a run.
+/// How many entries that could not be read are told of on standard error.
+const UNREAD_SHOWN: usize = 20;
+
+/// The captures and flow logs of a run.
 pub(super) struct Traffic {
     /// Paths in the order in which they are read.
     paths: Vec<PathBuf>,
     /// Their names, by position.
     pub(super) files: Vec<String>,
-    /// Files of folders that are no captures.
+    /// Files of folders that are neither.
     ignored: Vec<String>,
     /// Files whose framing was lost.
     damage: Vec<DamageJson>,
+    /// The first entries that could not be read.
+    unread: Vec<UnreadJson>,
+    /// How many more there were.
+    unread_beyond: u64,
     next: usize,
-    open: Option<CaptureReader>,
+    open: Option<Input>,
     progress: ProgressBar,
     records: u64,
+    quiet: bool,
     started: Instant,
 }
 
+/// What is worked on at a time.
+pub(super) enum Batch {
+    /// Packets of captures.
+    Packets(Records),
+    /// Tuples of flow logs.
+    Entries(Vec<Entry>),
+}
+
+/// A batch as it is read.
+enum Raw {
+    Packets(Records),
+    Texts(RecordTexts),
+}
+
 impl Traffic {
-    /// Finds the captures behind the paths and puts them in the order of their first packets.
+    /// Finds the captures and flow logs behind the paths and puts them in the order of their first records.
     pub(super) fn find(paths: &[PathBuf], quiet: bool) -> Result<Self, CliError> {
         let started = Instant::now();
         let mut found: Vec<(Option<u64>, PathBuf)> = Vec::new();
         let mut ignored = Vec::new();
         for path in paths {
-            // What a folder holds beside captures is named and left alone; a file that was asked for must be one.
+            // What else a folder holds is named and left alone; a file that was asked for must be one.
             let in_folder = path.is_dir();
             for file in source::files(std::slice::from_ref(path))? {
                 match first_time(&file) {
@@ -49,12 +76,12 @@ impl Traffic {
                 }
             }
         }
-        // LIMIT: captures that overlap in time are read one after the other, not merged.
+        // LIMIT: inputs that overlap in time are read one after the other, not merged.
         found.sort_by_key(|(time, _)| *time);
         let paths: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
         if !quiet {
             for file in &ignored {
-                eprintln!("warning: {file}: no capture, left alone");
+                eprintln!("warning: {file}: neither a capture nor a flow log, left alone");
             }
         }
         let files = paths.iter().map(|path| source::shown(path)).collect();
@@ -66,29 +93,38 @@ impl Traffic {
             files,
             ignored,
             damage: Vec::new(),
+            unread: Vec::new(),
+            unread_beyond: 0,
             next: 0,
             open: None,
             progress,
             records: 0,
+            quiet,
             started,
         })
     }
 
-    /// Puts the next records in place of those of a batch; none at the end of the last capture.
-    fn read(&mut self, batch: &mut Records) -> Result<(), CliError> {
-        batch.clear();
-        while batch.len() < BATCH {
-            let Some(reader) = &mut self.open else {
+    /// The next batch, in the room of one that was worked on; nothing at the end of the last input.
+    fn read(&mut self, mut packets: Records) -> Result<Option<Raw>, CliError> {
+        packets.clear();
+        while packets.len() < BATCH {
+            let Some(input) = &mut self.open else {
                 let Some(path) = self.paths.get(self.next) else { break };
-                let file = u32::try_from(self.next).map_err(|_| CliError::usage("too many captures"))?;
-                self.open = Some(CaptureReader::open(path, file)?);
+                let file = u32::try_from(self.next).map_err(|_| CliError::usage("too many inputs"))?;
+                self.open = Some(Input::open(path, file)?);
                 self.next += 1;
                 continue;
             };
-            if reader.read_batch(BATCH - batch.len(), batch)? > 0 {
-                continue;
+            // Packets before a log are worked on before it.
+            if matches!(input, Input::Log(_)) && !packets.is_empty() {
+                break;
             }
-            if let Some(damage) = reader.damage() {
+            match input.next(BATCH - packets.len(), &mut packets)? {
+                Portion::Packets => continue,
+                Portion::Texts(texts) => return Ok(Some(Raw::Texts(texts))),
+                Portion::End => {}
+            }
+            if let Some(damage) = input.damage() {
                 self.damage.push(DamageJson {
                     file: self.files[self.next - 1].clone(),
                     after_record: damage.after_record,
@@ -99,33 +135,61 @@ impl Traffic {
             }
             self.open = None;
         }
-        self.records += batch.len() as u64;
-        let rate = self.records as f64 / self.progress.elapsed().as_secs_f64().max(1e-9);
-        self.progress.set_message(format!(
-            "{} of {} captures, {} records, {rate:.0} records/s",
-            self.next,
-            self.paths.len(),
-            self.records
-        ));
-        self.progress.tick();
-        Ok(())
+        Ok((!packets.is_empty()).then_some(Raw::Packets(packets)))
     }
 
     /// Hands on batch after batch; the next one is read while one is worked on.
     pub(super) fn each(
         &mut self,
         pool: &ThreadPool,
-        mut work: impl FnMut(&Records) -> Result<(), CliError> + Send,
+        mut work: impl FnMut(&Batch) -> Result<(), CliError> + Send,
     ) -> Result<(), CliError> {
-        let (mut batch, mut next) = (Records::with_capacity(BATCH), Records::with_capacity(BATCH));
-        self.read(&mut batch)?;
-        while !batch.is_empty() {
-            let (done, read) = pool.install(|| rayon::join(|| work(&batch), || self.read(&mut next)));
-            done?;
-            read?;
-            std::mem::swap(&mut batch, &mut next);
+        let mut room = Records::with_capacity(BATCH);
+        let mut numbered = (u32::MAX, 0);
+        let mut raw = self.read(Records::with_capacity(BATCH))?;
+        while let Some(taken) = raw {
+            let (done, read) = pool.install(|| {
+                let work = || {
+                    let (batch, skipped) = taken.parse(&mut numbered);
+                    work(&batch).map(|()| (batch, skipped))
+                };
+                rayon::join(work, || self.read(std::mem::take(&mut room)))
+            });
+            let (batch, skipped) = done?;
+            self.note(&batch, skipped);
+            if let Batch::Packets(records) = batch {
+                room = records;
+            }
+            raw = read?;
         }
         Ok(())
+    }
+
+    /// Notes what was worked on.
+    fn note(&mut self, batch: &Batch, skipped: Vec<Skipped>) {
+        self.records += match batch {
+            Batch::Packets(records) => records.len() as u64,
+            Batch::Entries(entries) => entries.iter().map(Entry::count).sum(),
+        };
+        for one in skipped {
+            if self.unread.len() == MOST_UNREAD {
+                self.unread_beyond += 1;
+                continue;
+            }
+            if !self.quiet && self.unread.len() < UNREAD_SHOWN {
+                self.progress.suspend(|| eprintln!("warning: {}: {}", one.place, one.message));
+            }
+            let Skipped { place, message, tuples, .. } = one;
+            self.unread.push(UnreadJson { place, message, entries: tuples });
+        }
+        let rate = self.records as f64 / self.progress.elapsed().as_secs_f64().max(1e-9);
+        self.progress.set_message(format!(
+            "{} of {} inputs, {} records, {rate:.0} records/s",
+            self.next,
+            self.paths.len(),
+            self.records
+        ));
+        self.progress.tick();
     }
 
     /// What was read so far, and how long it took.
@@ -135,6 +199,8 @@ impl Traffic {
         Provenance {
             files: self.files.clone(),
             damage: self.damage.clone(),
+            unread: self.unread.clone(),
+            unread_beyond: self.unread_beyond,
             ignored: self.ignored.clone(),
             timing: (!no_timing).then_some(timing),
             inputs,
@@ -142,10 +208,15 @@ impl Traffic {
     }
 
     /// Ends the talk and says what was damaged.
-    pub(super) fn finish(&self, quiet: bool) {
+    pub(super) fn finish(&self) {
         self.progress.finish_and_clear();
-        if quiet {
+        if self.quiet {
             return;
+        }
+        let told = self.unread.len().min(UNREAD_SHOWN);
+        let untold = (self.unread.len() - told) as u64 + self.unread_beyond;
+        if untold > 0 {
+            eprintln!("warning: and {} that cannot be read", counted(untold, "more place"));
         }
         for damage in &self.damage {
             eprintln!(
@@ -156,13 +227,44 @@ impl Traffic {
     }
 }
 
-/// The time of a capture's first record that has one. Standard input cannot be read twice: it keeps its place.
+impl Raw {
+    /// What it holds. Tuples are numbered through each file: `numbered` is the file of the batches before, and how many
+    /// tuples it has had so far.
+    fn parse(self, numbered: &mut (u32, u64)) -> (Batch, Vec<Skipped>) {
+        let texts = match self {
+            Self::Packets(records) => return (Batch::Packets(records), Vec::new()),
+            Self::Texts(texts) => texts,
+        };
+        if numbered.0 != texts.file() {
+            *numbered = (texts.file(), 0);
+        }
+        let mut skipped = Vec::new();
+        let mut number = |entries: u64| {
+            let location = Location { file: numbered.0, number: numbered.1 + 1 };
+            numbered.1 += entries;
+            location
+        };
+        let entries = texts
+            .parse()
+            .into_iter()
+            .map(|item| match item {
+                Ok(logged) => Entry::Flow(RecordedFlow { location: number(1), ..logged.into() }),
+                Err(one) => {
+                    // Of a record that is too damaged to count its tuples one is known to be missing.
+                    let count = one.tuples.unwrap_or(1).max(1);
+                    skipped.push(one);
+                    Entry::Unread { location: number(count), count }
+                }
+            })
+            .collect();
+        (Batch::Entries(entries), skipped)
+    }
+}
+
+/// The time of an input's first record that has one. Standard input cannot be read twice: it keeps its place.
 fn first_time(path: &Path) -> Result<Option<u64>, IngestError> {
     if source::is_stdin(path) {
         return Ok(None);
     }
-    let mut reader = CaptureReader::open(path, 0)?;
-    let mut first = Records::default();
-    reader.read_batch(1, &mut first)?;
-    Ok(first.iter().next().and_then(|record| record.time_ns))
+    Input::open(path, 0)?.first_time_ns()
 }

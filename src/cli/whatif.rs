@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, TableOrJson};
-use super::traffic::Traffic;
+use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs, output};
 use crate::analyze::changes::changed_rules;
 use crate::analyze::whatif::{Counts, WhatIf};
@@ -65,11 +65,14 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let mut traffic = Traffic::find(&args.judging.inputs, quiet)?;
     let pool = args.judging.threads.pool()?;
     traffic.each(&pool, |batch| {
-        whatif.feed(batch);
+        match batch {
+            Batch::Packets(records) => whatif.feed(records),
+            Batch::Entries(entries) => whatif.feed_recorded(entries),
+        }
         Ok(())
     })?;
     let comparison = whatif.finish();
-    traffic.finish(quiet);
+    traffic.finish();
 
     let made_from = base.inputs.clone().with_candidate(candidate.inputs.clone());
     let report = WhatIfReport {
@@ -141,6 +144,7 @@ mod tests {
                 source_port: Port::Number(50000),
                 destination_port: Port::Number(443),
             },
+            at: None,
             location: Location { file: 0, number: 1 },
         };
         let change = Change { base: side(base), candidate: side(candidate) };

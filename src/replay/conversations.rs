@@ -4,14 +4,28 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::counts::DeciderId;
+use super::tally::Hit;
 use crate::model::flow::{FiveTuple, Port, TcpFlags};
-use crate::model::record::Location;
+use crate::model::record::{Location, Record};
+use crate::model::recorded::{RecordedFlow, RecordedVerdict};
 use crate::model::verdict::{Verdict, VerdictKind};
 use crate::simulate::flow_map::{FlowMap, FlowMapKey};
 use std::net::IpAddr;
 
 /// A pause after which packets that no record joins count as a new flow: the default idle time (STATE-6).
 const PAUSE_NS: u64 = 240_000_000_000;
+
+impl<'r> From<&'r Record> for Seen<'r> {
+    fn from(record: &'r Record) -> Self {
+        Self { location: record.location, hit: record.into(), recorded: None }
+    }
+}
+
+impl<'r> From<&'r RecordedFlow> for Seen<'r> {
+    fn from(flow: &'r RecordedFlow) -> Self {
+        Self { location: flow.location, hit: flow.into(), recorded: flow.verdict.as_ref() }
+    }
+}
 
 /// Packets of one five-tuple, both directions if it was let in, that belong together.
 #[derive(Clone, Debug)]
@@ -31,6 +45,8 @@ pub struct Conversation {
     pub packets: u64,
     /// Bytes on the wire.
     pub bytes: u64,
+    /// What its record said became of it, where it was recorded and not captured.
+    pub recorded: Option<RecordedVerdict>,
 }
 
 /// What is remembered of a conversation to tell which packets are its own.
@@ -61,16 +77,20 @@ pub(super) struct Conversations {
     pub(super) ended: Vec<Conversation>,
 }
 
-/// What rows show of a packet.
+/// What rows show of a packet, or of a recorded flow.
 #[derive(Clone, Copy)]
-pub(super) struct Seen {
-    pub(super) location: Location,
-    pub(super) wire_bytes: u32,
+pub struct Seen<'r> {
+    /// Where it stands.
+    pub location: Location,
+    /// What is counted of it.
+    pub hit: Hit,
+    /// What its record said became of it.
+    pub recorded: Option<&'r RecordedVerdict>,
 }
 
 /// A packet that is to join a conversation.
 pub(super) struct Joining<'r> {
-    pub(super) seen: Seen,
+    pub(super) seen: Seen<'r>,
     /// Its five-tuple, as [`Conversation::tuple`] has it.
     pub(super) tuple: FiveTuple,
     /// The same with the private addresses behind public ones: both directions of a flow that was seen outside are one
@@ -220,14 +240,15 @@ impl Joining<'_> {
             last_ns: self.now_ns,
             packets: 0,
             bytes: 0,
+            recorded: self.seen.recorded.cloned(),
         }
     }
 }
 
 impl Conversation {
     fn add(&mut self, joining: &Joining<'_>) {
-        self.packets += 1;
-        self.bytes += u64::from(joining.seen.wire_bytes);
+        self.packets += joining.seen.hit.packets;
+        self.bytes += joining.seen.hit.bytes;
         self.last_ns = self.last_ns.max(joining.now_ns);
     }
 }

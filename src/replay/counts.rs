@@ -8,11 +8,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::ledger::Ledger;
-use super::tally::{Decider, DeniedGroup, Hits, MOST_GROUPS, Tally};
+use super::tally::{Decider, DeniedGroup, Hit, Hits, MOST_GROUPS, Tally};
 use crate::compile::instructions::fetch;
 use crate::compile::network::CompiledNetwork;
 use crate::model::flow::{FiveTuple, Packet, Port};
-use crate::model::record::{Content, Record};
+use crate::model::record::Content;
 use crate::model::records::{Plain, Records, Slot};
 use crate::model::rule::{Access, Protocol};
 use crate::model::verdict::{Reason, Verdict, VerdictKind};
@@ -130,7 +130,7 @@ impl Counts {
         Decided { decider, kind, opens_flow }: Decided,
         hit: Hit,
     ) {
-        self.hits[place(kind)][decider as usize].add(hit.wire_bytes, hit.time_ns, opens_flow);
+        self.hits[place(kind)][decider as usize].add(hit, opens_flow);
         if kind != VerdictKind::Deny {
             return;
         }
@@ -150,7 +150,7 @@ impl Counts {
                     None if is_full => &mut self.denied_beyond,
                     None => self.denied_others.entry(group).or_default(),
                 };
-                hits.add(hit.wire_bytes, hit.time_ns, opens_flow);
+                hits.add(hit, opens_flow);
             }
         }
     }
@@ -158,11 +158,11 @@ impl Counts {
     fn deny(&mut self, group: FlowMapKey, hit: Hit, opens_flow: bool) {
         let is_full = self.is_full();
         match self.denied.get_mut(&group) {
-            Some(hits) => hits.add(hit.wire_bytes, hit.time_ns, opens_flow),
-            None if is_full => self.denied_beyond.add(hit.wire_bytes, hit.time_ns, opens_flow),
+            Some(hits) => hits.add(hit, opens_flow),
+            None if is_full => self.denied_beyond.add(hit, opens_flow),
             None => {
                 let mut hits = Hits::default();
-                hits.add(hit.wire_bytes, hit.time_ns, opens_flow);
+                hits.add(hit, opens_flow);
                 self.denied.insert(group, hits);
             }
         }
@@ -177,15 +177,15 @@ impl Counts {
     ) {
         for (packet, decided) in counted.drain(..) {
             tally.see(Some(packet.time_ns));
-            ledger.evaluated();
+            ledger.evaluated(decided.kind);
             self.add_one(packet, decided);
         }
     }
 
     #[inline]
     fn add_one(&mut self, packet: &Plain, Decided { decider, kind, opens_flow }: Decided) {
-        let hit = Hit { wire_bytes: packet.wire_bytes, time_ns: Some(packet.time_ns) };
-        self.hits[place(kind)][decider as usize].add(hit.wire_bytes, hit.time_ns, opens_flow);
+        let hit = Hit { packets: 1, bytes: packet.wire_bytes.into(), time_ns: Some(packet.time_ns) };
+        self.hits[place(kind)][decider as usize].add(hit, opens_flow);
         if kind == VerdictKind::Deny {
             self.deny(group_of(packet, decider), hit, opens_flow);
         }
@@ -265,7 +265,8 @@ impl Counts {
     pub(super) fn tally(self) -> Tally {
         let mut tally = Tally { denied_beyond: self.denied_beyond, ..Tally::default() };
         for (kind, hits) in KINDS.into_iter().zip(self.hits) {
-            for (decider, hits) in self.deciders.iter().zip(hits).filter(|(_, hits)| hits.packets > 0) {
+            for (decider, hits) in self.deciders.iter().zip(hits).filter(|(_, hits)| *hits != Hits::default())
+            {
                 tally.verdicts.entry(kind).or_default().merge(&hits);
                 tally.deciders.entry((*decider, kind)).or_default().merge(&hits);
             }
@@ -345,10 +346,10 @@ impl Alone<'_> {
         };
         let record = self.records.get(position);
         self.tally.see(record.time_ns);
-        self.ledger.evaluated();
+        self.ledger.evaluated(kind);
         if let Content::Packet(packet) = &record.content {
             let decided = Decided { decider, kind, opens_flow: true };
-            self.counts.add(&packet.five_tuple, decided, Hit::of(&record));
+            self.counts.add(&packet.five_tuple, decided, Hit::from(&record));
         }
     }
 }
@@ -368,19 +369,6 @@ pub(super) struct Decided {
     pub(super) decider: DeciderId,
     pub(super) kind: VerdictKind,
     pub(super) opens_flow: bool,
-}
-
-/// What is counted of a packet.
-#[derive(Clone, Copy)]
-pub(super) struct Hit {
-    wire_bytes: u32,
-    time_ns: Option<u64>,
-}
-
-impl Hit {
-    pub(super) fn of(record: &Record) -> Self {
-        Self { wire_bytes: record.wire_bytes, time_ns: record.time_ns }
-    }
 }
 
 /// The group of a plain packet that was denied.

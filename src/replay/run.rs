@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::agreement::Agreement;
 use super::conversations::Conversation;
 use super::counts::Left;
 use super::ledger::Ledger;
@@ -16,6 +17,7 @@ use crate::model::index::NicIndex;
 use crate::model::record::Record;
 use crate::model::records::Records;
 use crate::model::verdict::Answer;
+use crate::simulate::logged::MacAddresses;
 use crate::simulate::{Ends, Express, SimulatorOptions};
 
 /// How many slices of a batch are judged at the same time where packets stand alone.
@@ -43,14 +45,16 @@ pub struct ReplayOptions {
 
 /// A replay under way.
 pub struct Replay {
-    compiled: Arc<CompiledNetwork>,
-    shards: Vec<Shard>,
+    pub(super) compiled: Arc<CompiledNetwork>,
+    pub(super) shards: Vec<Shard>,
     /// What decides about plain packets.
     express: Option<Express>,
     sharing: Sharing,
-    options: ReplayOptions,
-    clock_ns: u64,
-    handed_in: u64,
+    pub(super) options: ReplayOptions,
+    /// Which interface has which MAC address, once a log was met.
+    pub(super) macs: Option<MacAddresses>,
+    pub(super) clock_ns: u64,
+    pub(super) handed_in: u64,
 }
 
 /// What a batch led to.
@@ -69,6 +73,8 @@ pub struct Totals {
     pub ledger: Ledger,
     /// What was counted.
     pub tally: Tally,
+    /// How what was recorded agrees with what is simulated.
+    pub agreement: Agreement,
 }
 
 impl Replay {
@@ -81,7 +87,16 @@ impl Replay {
         let shard = || Shard::new(Arc::clone(&compiled), simulator, options.at, options.flows);
         let shards = (0..SHARDS).map(|_| shard()).collect();
         let express = express(&compiled, &options);
-        Self { compiled, shards, express, sharing: Sharing::default(), options, clock_ns: 0, handed_in: 0 }
+        Self {
+            compiled,
+            shards,
+            express,
+            sharing: Sharing::default(),
+            options,
+            macs: None,
+            clock_ns: 0,
+            handed_in: 0,
+        }
     }
 
     /// Judges a batch of records, which follow those of the batches before it.
@@ -162,25 +177,27 @@ impl Replay {
     pub fn change(&mut self, compiled: &Arc<CompiledNetwork>) {
         self.compiled = Arc::clone(compiled);
         self.express = express(compiled, &self.options);
+        self.macs = None;
         self.shards.par_iter_mut().for_each(|shard| shard.change(Arc::clone(compiled)));
     }
 
     /// Ends the replay and adds everything up. The last flows to end come with it.
     pub fn finish(mut self) -> (Totals, Vec<Conversation>) {
         let (mut ledger, mut tally) = (Ledger::default(), Tally::default());
+        let mut agreement = Agreement::default();
         for shard in &mut self.shards {
             shard.finish();
             ledger.merge(&shard.ledger);
             tally.merge(&shard.tally);
+            agreement.merge(&shard.agreement);
         }
         ledger.assert_adds_up(self.handed_in);
         let flows = self.ended();
-        (Totals { ledger, tally }, flows)
+        (Totals { ledger, tally, agreement }, flows)
     }
 
-    fn ended(&mut self) -> Vec<Conversation> {
-        let mut flows: Vec<_> =
-            self.shards.iter_mut().flat_map(|shard| shard.conversations.ended.drain(..)).collect();
+    pub(super) fn ended(&mut self) -> Vec<Conversation> {
+        let mut flows: Vec<_> = self.shards.iter_mut().flat_map(Shard::ended).collect();
         flows.sort_unstable_by_key(|flow| flow.location);
         flows
     }

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use super::conversations::{Conversations, Joining, Seen};
-use super::counts::{Counts, Decided, DeciderId, Hit, Left};
+use super::agreement::Agreement;
+use super::conversations::{Conversation, Conversations, Joining, Seen};
+use super::counts::{Counts, Decided, DeciderId, Left};
 use super::ledger::Ledger;
+use super::logged_flows::LoggedFlows;
 use super::sharing::{Shared, Sharing};
-use super::tally::{Decider, Tally};
+use super::tally::{Decider, Hit, Tally};
 use crate::compile::network::CompiledNetwork;
 use crate::model::flow::{FiveTuple, Icmp, Packet, Port, TcpFlags};
 use crate::model::index::NicIndex;
 use crate::model::record::{Content, Location, Record};
 use crate::model::records::{Plain, Records, Slot};
-use crate::model::verdict::{Answer, Verdict};
+use crate::model::rule::Direction;
+use crate::model::verdict::{Answer, Interface, Verdict};
 use crate::simulate::express::{LaneId, PacketLane};
 use crate::simulate::{Ends, Express, Judged, OutOfScope, Passed, Simulator, SimulatorOptions};
 
@@ -31,21 +34,27 @@ pub struct Processed {
     pub first: Location,
     /// It was let through by the records of an open flow alone.
     pub continued: bool,
+    /// The interface that logged it, and which way its flow began there, where it was logged.
+    pub at: Option<(Interface, Direction)>,
 }
 
 /// A share of the flows.
 pub struct Shard {
-    simulator: Simulator,
+    pub(super) simulator: Simulator,
     at: Option<NicIndex>,
     /// Flows that are open, and those that ended.
     pub(super) conversations: Conversations,
     /// Packets stand alone: each is a flow of its own.
     stateful: bool,
-    counts: Counts,
+    /// Flows of logs that are open, and those that ended.
+    pub(super) logged: LoggedFlows,
+    pub(super) counts: Counts,
     /// Where records went.
     pub ledger: Ledger,
     /// What was counted.
     pub tally: Tally,
+    /// How what was recorded agrees with what was simulated.
+    pub agreement: Agreement,
 }
 
 impl Shard {
@@ -62,9 +71,11 @@ impl Shard {
             at,
             conversations: Conversations::new(options.most_flows, keep_ended),
             stateful: options.stateful,
+            logged: LoggedFlows::new(options.most_flows, keep_ended),
             counts: Counts::default(),
             ledger: Ledger::default(),
             tally: Tally::default(),
+            agreement: Agreement::default(),
         }
     }
 
@@ -137,7 +148,8 @@ impl Shard {
     ) -> Option<Decided> {
         let (tuple, tcp, now_ns) = (packet.five_tuple(), packet.tcp.known(), packet.time_ns);
         let Passed { verdict, rule, continued } = self.simulator.pass(express, lane, &tuple, tcp, now_ns)?;
-        let seen = Seen { location: location(), wire_bytes: packet.wire_bytes };
+        let hit = Hit { packets: 1, bytes: packet.wire_bytes.into(), time_ns: Some(now_ns) };
+        let seen = Seen { location: location(), hit, recorded: None };
         let decider = match rule {
             Some((policy, place)) => self.counts.rule(self.simulator.compiled(), policy, place),
             None => self.counts.decider(&verdict),
@@ -166,7 +178,7 @@ impl Shard {
                 match express.and_then(pass) {
                     Some(Passed { verdict, continued, .. }) => {
                         self.tally.see(record.time_ns);
-                        Some(self.count(record, packet, (verdict, continued), now_ns))
+                        Some(self.count(record.into(), packet, (verdict, continued), now_ns))
                     }
                     None => self.process(record, now_ns),
                 }
@@ -195,7 +207,7 @@ impl Shard {
         };
         match judged {
             Ok(Judged { answer, continued, packet }) => {
-                Some(self.count(record, &packet, (answer.verdict, continued), now_ns))
+                Some(self.count(record.into(), &packet, (answer.verdict, continued), now_ns))
             }
             Err(OutOfScope(reason)) => {
                 self.ledger.out_of_scope(reason, record.location);
@@ -208,7 +220,7 @@ impl Shard {
     pub fn process_from(&mut self, ends: Ends, record: &Record, packet: &Packet, now_ns: u64) -> Answer {
         self.tally.see(record.time_ns);
         let Judged { answer, continued, packet } = self.simulator.judge_from(ends, packet, now_ns);
-        self.count(record, &packet, (answer.verdict.clone(), continued), now_ns);
+        self.count(record.into(), &packet, (answer.verdict.clone(), continued), now_ns);
         answer
     }
 
@@ -219,33 +231,44 @@ impl Shard {
     }
 
     /// Counts a packet, with its source as it was before translation, its verdict and whether records alone let it through.
-    fn count(
+    pub(super) fn count(
         &mut self,
-        record: &Record,
+        seen: Seen<'_>,
         packet: &Packet,
         (verdict, continued): (Verdict, bool),
         now_ns: u64,
     ) -> Processed {
-        let seen = Seen { location: record.location, wire_bytes: record.wire_bytes };
         let of = (conversation_key(packet), packet.tcp);
         let decider = self.counts.decider(&verdict);
         let (first, opens_flow, decider) = self.join(seen, of, (&verdict, decider), continued, now_ns);
-        match &verdict {
-            Verdict::Undetermined(unknown) => self.ledger.undetermined(unknown.code(), record.location),
-            Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => self.ledger.evaluated(),
-        }
-        let hit = Hit::of(record);
-        let decided = Decided { decider, kind: verdict.kind(), opens_flow };
-        self.counts.add(&packet.five_tuple, decided, hit);
+        self.enter(&seen, &packet.five_tuple, &verdict, decider, opens_flow);
         let decider = self.counts.of(decider);
-        Processed { packet: packet.five_tuple, verdict, decider, opens_flow, first, continued }
+        Processed { packet: packet.five_tuple, verdict, decider, opens_flow, first, continued, at: None }
+    }
+
+    /// Enters a verdict into the ledger and the counts.
+    pub(super) fn enter(
+        &mut self,
+        seen: &Seen<'_>,
+        tuple: &FiveTuple,
+        verdict: &Verdict,
+        decider: DeciderId,
+        opens_flow: bool,
+    ) {
+        match verdict {
+            Verdict::Undetermined(unknown) => self.ledger.undetermined(unknown.code(), seen.location),
+            Verdict::Allow(_) | Verdict::Deny(_) | Verdict::Mixed(_) => {
+                self.ledger.evaluated(verdict.kind());
+            }
+        }
+        self.counts.add(tuple, Decided { decider, kind: verdict.kind(), opens_flow }, seen.hit);
     }
 
     /// The conversation that a packet belongs to: where its first packet stands, whether this is the first, and what decided
     /// about the first.
     fn join(
         &mut self,
-        seen: Seen,
+        seen: Seen<'_>,
         (tuple, tcp): (FiveTuple, Option<TcpFlags>),
         (verdict, decider): (&Verdict, DeciderId),
         continued: bool,
@@ -264,10 +287,16 @@ impl Shard {
         }
     }
 
+    /// The flows that ended since it was asked last.
+    pub(super) fn ended(&mut self) -> impl Iterator<Item = Conversation> {
+        self.conversations.ended.drain(..).chain(self.logged.ended.drain(..))
+    }
+
     /// Ends everything that is open. No record may come after it.
     pub fn finish(&mut self) {
         self.conversations.finish();
-        self.ledger.evicted_flows = self.simulator.evicted();
+        self.logged.finish();
+        self.ledger.evicted_flows = self.simulator.evicted() + self.logged.evicted;
         self.tally.merge(&std::mem::take(&mut self.counts).tally());
     }
 }
@@ -275,7 +304,7 @@ impl Shard {
 /// How many packets' flows are brought into the caches together.
 const FETCHED_TOGETHER: usize = 32;
 
-fn conversation_key(packet: &Packet) -> FiveTuple {
+pub(super) fn conversation_key(packet: &Packet) -> FiveTuple {
     match packet.icmp {
         Some(Icmp::Echo { identifier, .. }) => FiveTuple {
             source_port: Port::Number(identifier),

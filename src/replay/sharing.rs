@@ -202,7 +202,7 @@ pub(super) fn shard_of(compiled: &CompiledNetwork, packet: &Packet) -> u8 {
     shard_between(compiled, tuple.source, tuple.destination)
 }
 
-fn shard_between(compiled: &CompiledNetwork, source: IpAddr, destination: IpAddr) -> u8 {
+pub(super) fn shard_between(compiled: &CompiledNetwork, source: IpAddr, destination: IpAddr) -> u8 {
     let tied = |address: IpAddr| compiled.ties.representative(address);
     let (one, other) = (tied(source), tied(destination));
     let (low, high) = (one.min(other), one.max(other));

@@ -8,6 +8,8 @@ use crate::model::index::{
     ServiceAccountIndex,
 };
 use crate::model::reason_code::ReasonCode;
+use crate::model::record::Record;
+use crate::model::recorded::RecordedFlow;
 use crate::model::rule::{Direction, Protocol};
 use crate::model::services::AdminRulePosition;
 use crate::model::verdict::{
@@ -123,13 +125,38 @@ pub struct Hits {
     pub span: Option<(u64, u64)>,
 }
 
+/// What one record adds to counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit {
+    /// Packets: one, or as many as a record of a flow counted.
+    pub packets: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// When it was, in nanoseconds since 1970-01-01, where the record says so.
+    pub time_ns: Option<u64>,
+}
+
+impl From<&Record> for Hit {
+    #[inline]
+    fn from(record: &Record) -> Self {
+        Self { packets: 1, bytes: record.wire_bytes.into(), time_ns: record.time_ns }
+    }
+}
+
+impl From<&RecordedFlow> for Hit {
+    fn from(flow: &RecordedFlow) -> Self {
+        Self { packets: flow.packets(), bytes: flow.bytes(), time_ns: flow.time_ns }
+    }
+}
+
 impl Hits {
-    /// Counts one packet.
-    pub fn add(&mut self, wire_bytes: u32, time_ns: Option<u64>, opens_flow: bool) {
-        self.packets += 1;
-        self.bytes += u64::from(wire_bytes);
+    /// Counts one record.
+    #[inline]
+    pub fn add(&mut self, hit: Hit, opens_flow: bool) {
+        self.packets += hit.packets;
+        self.bytes += hit.bytes;
         self.flows += u64::from(opens_flow);
-        if let Some(time_ns) = time_ns {
+        if let Some(time_ns) = hit.time_ns {
             widen(&mut self.span, (time_ns, time_ns));
         }
     }

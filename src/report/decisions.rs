@@ -8,10 +8,12 @@ use super::names::{Names, ReasonJson};
 use super::time::rfc3339;
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::network::Network;
-use crate::model::record::{Location, Record};
-use crate::model::rule::Direction;
+use crate::model::record::Location;
+use crate::model::recorded::RecordedVerdict;
+use crate::model::rule::{Access, Direction};
 use crate::model::verdict::{Layer, Verdict, VerdictKind};
-use crate::replay::conversations::Conversation;
+use crate::replay::agreement::Class;
+use crate::replay::conversations::{Conversation, Seen};
 use crate::replay::shard::Processed;
 
 /// The formats of rows.
@@ -24,7 +26,7 @@ pub enum RowFormat {
 }
 
 /// The members of a row, in their order.
-const HEADER: [&str; 19] = [
+const HEADER: [&str; 23] = [
     "time",
     "source",
     "source_port",
@@ -44,6 +46,10 @@ const HEADER: [&str; 19] = [
     "bytes",
     "file",
     "record",
+    "recorded",
+    "recorded_acl",
+    "recorded_rule",
+    "agrees",
 ];
 
 /// One row. Empty members are members that have no meaning for it.
@@ -68,6 +74,10 @@ pub struct Row<'a> {
     bytes: u64,
     file: &'a str,
     record: u64,
+    recorded: Option<Access>,
+    recorded_acl: Option<String>,
+    recorded_rule: Option<String>,
+    agrees: Option<bool>,
 }
 
 /// Makes rows.
@@ -83,15 +93,17 @@ impl<'a> Rows<'a> {
     #[must_use]
     pub fn flow(&self, flow: &Conversation) -> Row<'a> {
         let time = Some(rfc3339(flow.first_ns));
-        self.row(&flow.tuple, &flow.verdict, flow.location, time, (flow.packets, flow.bytes))
+        let amount = (flow.packets, flow.bytes);
+        self.row(&flow.tuple, &flow.verdict, flow.location, time, amount).with(flow.recorded.as_ref())
     }
 
     /// A record's row.
     #[must_use]
-    pub fn record(&self, record: &Record, processed: &Processed) -> Row<'a> {
-        let time = record.time_ns.map(rfc3339);
-        let amount = (1, u64::from(record.wire_bytes));
-        self.row(&processed.packet, &processed.verdict, record.location, time, amount)
+    pub fn record(&self, seen: Seen<'_>, processed: &Processed) -> Row<'a> {
+        let Seen { location, hit, recorded } = seen;
+        let time = hit.time_ns.map(rfc3339);
+        let amount = (hit.packets, hit.bytes);
+        self.row(&processed.packet, &processed.verdict, location, time, amount).with(recorded)
     }
 
     fn row(
@@ -132,7 +144,28 @@ impl<'a> Rows<'a> {
             bytes,
             file: self.files.get(location.file as usize).map_or("", String::as_str),
             record: location.number,
+            recorded: None,
+            recorded_acl: None,
+            recorded_rule: None,
+            agrees: None,
         }
+    }
+}
+
+impl Row<'_> {
+    /// The row with what was recorded beside what is simulated.
+    fn with(mut self, recorded: Option<&RecordedVerdict>) -> Self {
+        let Some(recorded) = recorded else { return self };
+        self.recorded = Some(recorded.access);
+        if let Some(rule) = &recorded.rule {
+            self.recorded_acl = rule.acl.as_deref().map(str::to_owned);
+            self.recorded_rule = Some(rule.name.to_string());
+        }
+        self.agrees = match Class::of(recorded.access, self.verdict) {
+            Class::Open => None,
+            class => Some(!class.disagrees()),
+        };
+        self
     }
 }
 

@@ -28,6 +28,20 @@ pub struct DamageJson {
     pub message: String,
 }
 
+/// How many entries that could not be read are told of one by one.
+pub const MOST_UNREAD: usize = 100;
+
+/// A tuple or row that could not be read, or several together.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnreadJson {
+    /// Where it stands: file and JSON pointer, or file and row.
+    pub place: String,
+    /// What stands there, and what was expected.
+    pub message: String,
+    /// How many tuples or rows it holds; nothing where it is too damaged to count them.
+    pub entries: Option<u64>,
+}
+
 /// How long it took.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Timing {
@@ -44,7 +58,13 @@ pub struct Provenance {
     pub files: Vec<String>,
     /// Files whose framing was lost.
     pub damage: Vec<DamageJson>,
-    /// Files of a folder that are no captures.
+    /// The first [`MOST_UNREAD`] entries that could not be read.
+    #[serde(rename = "unread_entries")]
+    pub unread: Vec<UnreadJson>,
+    /// How many more there were.
+    #[serde(rename = "unread_entries_beyond")]
+    pub unread_beyond: u64,
+    /// Files of a folder that are neither captures nor flow logs.
     #[serde(rename = "ignored_files")]
     pub ignored: Vec<String>,
     /// How long it took; nothing to leave it out.
@@ -137,7 +157,7 @@ impl Provenance {
     pub(super) fn ledger(&self, ledger: &Ledger) -> LedgerJson {
         LedgerJson {
             read: ledger.read,
-            evaluated: ledger.evaluated,
+            evaluated: ledger.evaluated.total(),
             out_of_scope: self.bucket(&ledger.out_of_scope),
             undetermined: self.bucket(&ledger.undetermined),
             skipped: self.bucket(&ledger.skipped),

@@ -2,6 +2,7 @@
 //!
 //! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines.
 
+mod agreement;
 pub mod bench;
 pub mod check;
 pub mod decisions;

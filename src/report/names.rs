@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::model::flow::{FiveTuple, Port};
+use crate::model::flow_log::RuleKind;
 use crate::model::index::Reference;
 use crate::model::network::Network;
 use crate::model::rule::{Access, AddressTerm, Direction, PortTerm, ProtocolMatch, Rule};
@@ -351,6 +352,26 @@ impl<'n> Names<'n> {
         }
     }
 
+    /// The arguments by which `explain` takes a packet; with an interface, by which it asks that one's filters alone.
+    #[must_use]
+    pub fn explain(self, tuple: &FiveTuple, at: Option<(Interface, Direction)>) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        if let Some((interface, direction)) = at {
+            // An interface that the inventory does not list has no name to ask by.
+            if let Some(nic) = interface.nic() {
+                add("--mode", "ip-flow".to_owned());
+                add("--at", self.network.nic_name(nic).to_owned());
+                let direction = if direction == Direction::Inbound { "in" } else { "out" };
+                add("--direction", direction.to_owned());
+            }
+        }
+        add("--from", socket(tuple.source, tuple.source_port));
+        add("--to", socket(tuple.destination, tuple.destination_port));
+        add("--proto", tuple.protocol.to_string());
+        arguments
+    }
+
     /// A rule by its name and owner: `DenyWeb of nsg-db`.
     fn rule_place(self, place: RulePlace) -> String {
         let (rule, owner) = match place {
@@ -541,5 +562,17 @@ pub fn access(access: Access) -> &'static str {
     match access {
         Access::Allow => "allow",
         Access::Deny => "deny",
+    }
+}
+
+/// The sort of a rule that a record names.
+#[must_use]
+pub fn rule_kind(kind: RuleKind) -> &'static str {
+    match kind {
+        RuleKind::User => "user",
+        RuleKind::Default => "default",
+        RuleKind::Admin => "admin",
+        RuleKind::Platform => "platform",
+        RuleKind::Unspecified => "unspecified",
     }
 }

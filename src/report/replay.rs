@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::agreement::{AgreementJson, AgreementReport};
 use super::ledger::{HitsJson, LedgerJson, Provenance, SpanJson, VerdictsJson};
 use super::names::{Names, socket};
 use super::style::{Style, lines, plain, section};
@@ -52,6 +53,8 @@ struct ReplayJson<'a> {
     nsgs: Vec<NsgJson>,
     denied: Vec<DeniedJson>,
     denied_beyond: HitsJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agreement: Option<AgreementJson>,
     span: SpanJson,
     #[serde(flatten)]
     provenance: &'a Provenance,
@@ -105,10 +108,6 @@ impl<'a> ReplayReport<'a> {
         Names { network: self.network }
     }
 
-    fn hits(&self, kind: VerdictKind) -> Hits {
-        self.totals.tally.verdicts.get(&kind).copied().unwrap_or_default()
-    }
-
     /// Deciding rules in the order of their NSGs and priorities, and then what else decided.
     fn rules(&self) -> (Vec<RuleJson>, Vec<RuleJson>) {
         let names = self.names();
@@ -159,7 +158,7 @@ impl<'a> ReplayReport<'a> {
     fn denied(&self) -> Vec<DeniedJson> {
         let names = self.names();
         let mut groups: Vec<_> = self.totals.tally.denied.iter().collect();
-        groups.sort_by_key(|(group, hits)| (std::cmp::Reverse(hits.packets), **group));
+        groups.sort_by_key(|(group, hits)| (std::cmp::Reverse((hits.packets, hits.flows)), **group));
         groups
             .into_iter()
             .map(|(group, hits)| DeniedJson {
@@ -172,6 +171,12 @@ impl<'a> ReplayReport<'a> {
                 span: hits.span.into(),
             })
             .collect()
+    }
+
+    /// How what was recorded agrees, where something was.
+    fn agreement(&self) -> Option<AgreementReport<'_>> {
+        let agreement = Some(&self.totals.agreement).filter(|agreement| !agreement.is_empty())?;
+        Some(AgreementReport { network: self.network, agreement, provenance: &self.provenance })
     }
 
     /// The report as `nsgsim/replay/1`.
@@ -192,6 +197,7 @@ impl<'a> ReplayReport<'a> {
             nsgs: if self.by == By::Nsg { self.nsgs() } else { Vec::new() },
             denied: self.denied(),
             denied_beyond: (&tally.denied_beyond).into(),
+            agreement: self.agreement().map(|agreement| agreement.json()),
             span: tally.span.into(),
             provenance: &self.provenance,
         };
@@ -211,6 +217,9 @@ impl<'a> ReplayReport<'a> {
             By::Nsg => self.nsgs_table(&mut text, style),
         }
         self.denied_table(&mut text, style);
+        if let Some(agreement) = self.agreement() {
+            agreement.table(&mut text, style);
+        }
         self.ledger_table(&mut text, style);
         text
     }
@@ -263,7 +272,7 @@ impl<'a> ReplayReport<'a> {
         let header = ["packets", "flows", "source", "destination", "protocol", "decided by"];
         let mut table = plain(&header, &[0, 1]);
         let mut sorted = groups;
-        sorted.sort_by_key(|(group, hits)| (std::cmp::Reverse(hits.packets), **group));
+        sorted.sort_by_key(|(group, hits)| (std::cmp::Reverse((hits.packets, hits.flows)), **group));
         for (group, hits) in sorted.iter().take(DENIED_SHOWN) {
             let port = group.destination_port.map_or(Port::None, Port::Number);
             table.add_row([
@@ -294,12 +303,17 @@ impl<'a> ReplayReport<'a> {
             writeln!(text, "  {:indent$}{name:<pad$}{:>width$}{tail}", "", grouped(count)).expect(write);
         };
         line("read", ledger.read, 0, "");
-        line("evaluated", ledger.evaluated, 0, "");
-        for kind in [VerdictKind::Allow, VerdictKind::Deny, VerdictKind::Mixed] {
-            if kind == VerdictKind::Mixed && self.hits(kind).packets == 0 {
-                continue;
+        let evaluated = &ledger.evaluated;
+        line("evaluated", evaluated.total(), 0, "");
+        let kinds = [
+            (VerdictKind::Allow, evaluated.allow),
+            (VerdictKind::Deny, evaluated.deny),
+            (VerdictKind::Mixed, evaluated.mixed),
+        ];
+        for (kind, count) in kinds {
+            if kind != VerdictKind::Mixed || count > 0 {
+                line(&kind.to_string(), count, 2, "");
             }
-            line(&kind.to_string(), self.hits(kind).packets, 2, "");
         }
         let buckets = [
             ("out of scope", &ledger.out_of_scope),

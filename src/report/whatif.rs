@@ -12,6 +12,7 @@ use super::time::{counted, grouped};
 use crate::analyze::changes::ChangedRule;
 use crate::analyze::whatif::{Change, Comparison, Distinct, Flip, Side};
 use crate::model::network::Network;
+use crate::model::rule::Direction;
 use crate::model::verdict::VerdictKind;
 use crate::replay::run::Totals;
 use crate::replay::tally::Decider;
@@ -81,6 +82,11 @@ struct ExampleJson {
     from: String,
     to: String,
     proto: String,
+    /// For a flow that an interface logged: which one saw it, and which way it began there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<Direction>,
     #[serde(flatten)]
     place: PlaceJson,
 }
@@ -191,6 +197,8 @@ impl WhatIfReport<'_> {
             from: socket(tuple.source, tuple.source_port),
             to: socket(tuple.destination, tuple.destination_port),
             proto: tuple.protocol.to_string(),
+            at: flip.at.map(|(interface, _)| Names { network: self.base }.interface(interface)),
+            direction: flip.at.map(|(_, direction)| direction),
             place: self.provenance.place(flip.location),
         }
     }
@@ -244,13 +252,10 @@ impl WhatIfReport<'_> {
             if let (Some(first), Some(last)) = (first, last) {
                 writeln!(text, "    from {first} to {last}").expect(write);
             }
-            let ExampleJson { from, to, proto, place } = self.example(flip);
-            writeln!(
-                text,
-                "    --from {from} --to {to} --proto {proto}  {}",
-                style.faint(&format!("{} record {}", place.file, place.record))
-            )
-            .expect(write);
+            let example = Names { network: self.base }.explain(&flip.example, flip.at).join(" ");
+            let place = self.provenance.place(flip.location);
+            let place = style.faint(&format!("{} record {}", place.file, place.record));
+            writeln!(text, "    {example}  {place}").expect(write);
         }
     }
 
@@ -279,11 +284,11 @@ impl WhatIfReport<'_> {
             table.add_row([name.to_owned(), grouped(count(base)), grouped(count(candidate))]);
         };
         row("read", |totals| totals.ledger.read);
-        row("evaluated", |totals| totals.ledger.evaluated);
-        row("  allow", |totals| packets(totals, VerdictKind::Allow));
-        row("  deny", |totals| packets(totals, VerdictKind::Deny));
-        if [base, candidate].into_iter().any(|side| packets(side, VerdictKind::Mixed) > 0) {
-            row("  mixed", |totals| packets(totals, VerdictKind::Mixed));
+        row("evaluated", |totals| totals.ledger.evaluated.total());
+        row("  allow", |totals| totals.ledger.evaluated.allow);
+        row("  deny", |totals| totals.ledger.evaluated.deny);
+        if [base, candidate].into_iter().any(|side| side.ledger.evaluated.mixed > 0) {
+            row("  mixed", |totals| totals.ledger.evaluated.mixed);
         }
         row("out of scope", |totals| totals.ledger.out_of_scope.total());
         row("undetermined", |totals| totals.ledger.undetermined.total());
@@ -330,8 +335,4 @@ impl From<&Distinct> for DistinctJson {
 fn addresses(distinct: &Distinct, one: &str) -> String {
     let counted = counted(distinct.count() as u64, one);
     if distinct.is_more() { format!("more than {counted}") } else { counted }
-}
-
-fn packets(totals: &Totals, kind: VerdictKind) -> u64 {
-    totals.tally.verdicts.get(&kind).map_or(0, |hits| hits.packets)
 }

@@ -94,6 +94,11 @@ pub fn placings(
     Ok(in_networks.chain(strays).collect())
 }
 
+/// Interfaces of the network that have the address, or else subnets that hold it.
+pub(super) fn owners(compiled: &CompiledNetwork, address: IpAddr) -> Vec<Origin> {
+    Finder { compiled, only: None }.inside(address)
+}
+
 /// Where IPv6 probes come from (TAG-7).
 const IPV6_PROBE: &str = "fe80::1234:5678:9abc";
 

@@ -531,7 +531,7 @@ impl Waiting {
 }
 
 /// A whole packet with its ports that is [plain](is_plain).
-fn is_whole_and_plain(packet: &Packet) -> bool {
+pub(super) fn is_whole_and_plain(packet: &Packet) -> bool {
     let tuple = &packet.five_tuple;
     match (packet.fragment, tuple.source_port, tuple.destination_port) {
         (Fragment::Whole, Port::Number(source), Port::Number(destination)) => {
@@ -623,13 +623,13 @@ impl Lane {
 }
 
 /// Inbound, the platform exempts nothing but the ports of DHCP, which are not [plain](is_plain).
-fn is_ordinary(start: &Start) -> bool {
+pub(super) fn is_ordinary(start: &Start) -> bool {
     start.spoofed_by.is_none() && (!start.platform || start.direction == Direction::Inbound)
 }
 
 impl LaneFilter {
     /// What a filter asks, if that is rules of NSGs alone.
-    fn of(compiled: &CompiledNetwork, filter: &Filter, entered: Option<Entrance>) -> Option<Self> {
+    pub(super) fn of(compiled: &CompiledNetwork, filter: &Filter, entered: Option<Entrance>) -> Option<Self> {
         let Filter { interface, direction, ref gate } = *filter;
         let layers = compiled.layers(interface, direction);
         if !compiled.admin(interface, direction).is_empty() || (layers.is_empty() && *gate != Gate::Open) {

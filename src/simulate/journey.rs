@@ -290,6 +290,17 @@ impl Journey {
         journey
     }
 
+    /// What an interface's packets meet there, the platform's exemptions included (LOG-10).
+    #[must_use]
+    pub(super) fn logged_at(
+        compiled: &CompiledNetwork,
+        interface: Interface,
+        direction: Direction,
+        destination: IpAddr,
+    ) -> Self {
+        Builder::at_interface(compiled, interface, direction, destination)
+    }
+
     /// A journey that meets nothing and arrives.
     #[must_use]
     pub fn of_nothing() -> Self {

@@ -7,6 +7,7 @@ pub mod ends;
 pub mod express;
 pub mod flow_map;
 pub mod journey;
+pub mod logged;
 pub mod matters;
 mod plan;
 mod replies;

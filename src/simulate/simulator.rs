@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use super::ends::{Ends, OutOfScope, Placing, placings};
 use super::express::{Ending, Express, LaneFilter, LaneId};
 use super::journey::Journey;
+use super::logged::LoggedWays;
 use super::replies;
 use super::state::{Entrance, FlowKey, FlowRecord, FlowTable, Fragments};
 use super::walk::{Outcome, Trace, Walk};
@@ -86,6 +87,7 @@ pub struct Simulator {
     flows: FlowTable,
     fragments: Fragments<Verdict>,
     plans: HashMap<(TopologyClass, TopologyClass), Arc<Plan>, foldhash::fast::FixedState>,
+    pub(super) logged_ways: LoggedWays,
 }
 
 impl Simulator {
@@ -98,6 +100,7 @@ impl Simulator {
             flows: FlowTable::new(options.most_flows),
             fragments: Fragments::new(options.most_flows.min(1 << 16)),
             plans: HashMap::with_hasher(foldhash::fast::FixedState::default()),
+            logged_ways: LoggedWays::default(),
         }
     }
 
@@ -106,6 +109,11 @@ impl Simulator {
     pub(super) fn fork(&self, compiled: Arc<CompiledNetwork>) -> Self {
         let (flows, fragments) = (self.flows.clone(), self.fragments.clone());
         Self { flows, fragments, ..Self::new(compiled, self.options) }
+    }
+
+    /// The engine that it judges with.
+    pub(super) fn engine(&self) -> Engine {
+        self.options.engine
     }
 
     /// The network that it judges by.
@@ -318,6 +326,7 @@ impl Simulator {
     pub fn change(&mut self, compiled: Arc<CompiledNetwork>) {
         let before = std::mem::replace(&mut self.compiled, compiled);
         self.plans.clear();
+        self.logged_ways.clear();
         let after = Arc::clone(&self.compiled);
         let engine = self.options.engine;
         self.flows.review(|key, record| {
@@ -331,7 +340,7 @@ impl Simulator {
         });
     }
 
-    fn walk<'a>(&'a self, packet: &'a Packet, time_ns: u64, stateful: bool) -> Walk<'a> {
+    pub(super) fn walk<'a>(&'a self, packet: &'a Packet, time_ns: u64, stateful: bool) -> Walk<'a> {
         let flows = stateful.then_some(&self.flows);
         Walk::new(&self.compiled, self.options.engine, flows, packet, time_ns)
     }

@@ -9,6 +9,7 @@ mod blocks;
 pub mod decode;
 pub mod flow_log;
 mod framing;
+pub mod input;
 mod ip;
 #[cfg(test)]
 mod sample;

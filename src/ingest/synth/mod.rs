@@ -7,6 +7,7 @@
 mod ends;
 mod estate;
 mod export;
+mod log;
 mod pcap;
 mod rules;
 mod script;
@@ -18,13 +19,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
-use crate::model::flow::Packet;
+use crate::model::flow::{FiveTuple, Packet};
 use crate::model::network::Network;
+use crate::model::rule::Protocol;
 use crate::model::tag::TagCatalog;
 use crate::model::zipf::{Zipf, ZipfError};
 use ends::{Conversation, Ends};
 pub use estate::{Estate, EstateError, EstateOptions};
 pub use export::Part;
+pub use log::{LogVersion, LogWriter};
 pub use pcap::write_pcap;
 
 /// What traffic to make. The same options and inputs give the same packets.
@@ -50,6 +53,21 @@ pub struct SynthPacket {
     pub packet: Packet,
     /// Bytes behind the transport header; behind the IP header for protocols other than TCP, UDP and ICMP.
     pub payload_bytes: u16,
+}
+
+impl SynthPacket {
+    /// Its length in bytes from its IP header on.
+    #[must_use]
+    pub fn ip_bytes(&self) -> u64 {
+        let FiveTuple { source, protocol, .. } = self.packet.five_tuple;
+        let ip = if source.is_ipv4() { 20 } else { 40 };
+        let transport = match protocol {
+            Protocol::TCP => 20,
+            Protocol::UDP | Protocol::ICMP | Protocol::ICMPV6 => 8,
+            _ => 0,
+        };
+        ip + transport + u64::from(self.payload_bytes)
+    }
 }
 
 /// Why no traffic can be made.
@@ -81,22 +99,23 @@ pub fn flows<'a>(
     tags: &'a TagCatalog,
     options: &SynthOptions,
 ) -> Result<impl Iterator<Item = SynthPacket> + 'a, SynthError> {
+    let scripts = scripts(network, tags, options)?;
+    Ok(Flows { scripts, pending: BinaryHeap::new(), order: 0 })
+}
+
+/// The packets of each flow, in the order in which flows begin.
+///
+/// # Errors
+///
+/// Fails as [`flows`] does.
+pub fn scripts(network: &Network, tags: &TagCatalog, options: &SynthOptions) -> Result<Scripts, SynthError> {
     let ends = Ends::of(network, tags).ok_or(SynthError::NoInterface)?;
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let ranks = match options.skew {
         Some(skew) => Some(Ranks::new(skew, options.flows, &ends, &mut random)?),
         None => None,
     };
-    Ok(Flows {
-        ends,
-        ranks,
-        random,
-        flows_left: options.flows,
-        next_start_ns: options.start_ns,
-        pending: BinaryHeap::new(),
-        order: 0,
-        script: Vec::new(),
-    })
+    Ok(Scripts { ends, ranks, random, flows_left: options.flows, next_start_ns: options.start_ns })
 }
 
 /// A fixed set of conversations, the first the most frequent.
@@ -117,18 +136,22 @@ impl Ranks {
     }
 }
 
-/// The packets of overlapping flows, merged by time.
-struct Flows {
+/// Flow after flow.
+pub struct Scripts {
     ends: Ends,
     ranks: Option<Ranks>,
     random: ChaCha8Rng,
     flows_left: u64,
     next_start_ns: u64,
+}
+
+/// The packets of overlapping flows, merged by time.
+struct Flows {
+    scripts: Scripts,
     /// INVARIANT: holds every packet of the flows that have begun and that was not handed out.
     pending: BinaryHeap<Reverse<Pending>>,
     /// Numbers the packets as they were made, so that equal times have an order.
     order: u64,
-    script: Vec<SynthPacket>,
 }
 
 #[derive(Clone, Copy)]
@@ -163,21 +186,20 @@ impl Ord for Pending {
     }
 }
 
-impl Flows {
-    fn begin_flow(&mut self) {
+impl Iterator for Scripts {
+    type Item = Vec<SynthPacket>;
+
+    fn next(&mut self) -> Option<Vec<SynthPacket>> {
+        self.flows_left = self.flows_left.checked_sub(1)?;
         let conversation = match &self.ranks {
             Some(ranks) => ranks.draw(&mut self.random),
             None => self.ends.conversation(&mut self.random),
         };
-        self.script.clear();
-        script::write(&conversation, self.next_start_ns, &mut self.random, &mut self.script);
-        for packet in &self.script {
-            self.order += 1;
-            self.pending.push(Reverse(Pending { order: self.order, packet: *packet }));
-        }
-        self.flows_left -= 1;
+        let mut script = Vec::new();
+        script::write(&conversation, self.next_start_ns, &mut self.random, &mut script);
         let pause_ns = self.random.random_range(0..=LONGEST_PAUSE_NS);
         self.next_start_ns = self.next_start_ns.saturating_add(pause_ns);
+        Some(script)
     }
 }
 
@@ -186,10 +208,16 @@ impl Iterator for Flows {
 
     fn next(&mut self) -> Option<SynthPacket> {
         // A packet may go out once no flow can begin before it.
-        while self.flows_left > 0
-            && self.pending.peek().is_none_or(|Reverse(first)| first.packet.time_ns >= self.next_start_ns)
+        while self
+            .pending
+            .peek()
+            .is_none_or(|Reverse(first)| first.packet.time_ns >= self.scripts.next_start_ns)
         {
-            self.begin_flow();
+            let Some(script) = self.scripts.next() else { break };
+            for packet in script {
+                self.order += 1;
+                self.pending.push(Reverse(Pending { order: self.order, packet }));
+            }
         }
         self.pending.pop().map(|Reverse(first)| first.packet)
     }

@@ -78,6 +78,33 @@ impl<'c> Builder<'c> {
         }
     }
 
+    /// What comes before one interface's filters, and these.
+    pub(super) fn at_interface(
+        compiled: &'c CompiledNetwork,
+        interface: Interface,
+        direction: Direction,
+        destination: IpAddr,
+    ) -> Journey {
+        let mut builder = Self::new(compiled, destination, destination);
+        match direction {
+            Direction::Inbound => {
+                builder.begin_inbound(interface);
+                builder.journey.filter(interface, direction);
+            }
+            Direction::Outbound => {
+                let subnet = match interface {
+                    Interface::Nic(nic) => {
+                        compiled.network.nics[nic.get()].subnet.as_ref().and_then(Reference::here)
+                    }
+                    Interface::Unlisted(subnet) => Some(subnet),
+                    Interface::Endpoint(_) | Interface::Service(_) => None,
+                };
+                builder.leave_interface(interface, subnet, None);
+            }
+        }
+        builder.finish()
+    }
+
     /// The journey as it stands.
     pub(super) fn finish(self) -> Journey {
         self.journey
@@ -201,17 +228,21 @@ impl<'c> Builder<'c> {
     fn enter_interface(&mut self, nic: NicIndex) -> &mut Filter {
         let (interface, direction) = (Interface::Nic(nic), Direction::Inbound);
         if !self.started {
-            let default_route = DefaultRoute::Absent;
-            self.begin(Start {
-                interface,
-                direction,
-                platform: true,
-                spoofed_by: None,
-                default_route,
-                filtered: true,
-            });
+            self.begin_inbound(interface);
         }
         self.journey.filter(interface, direction)
+    }
+
+    fn begin_inbound(&mut self, interface: Interface) {
+        let (direction, default_route) = (Direction::Inbound, DefaultRoute::Absent);
+        self.begin(Start {
+            interface,
+            direction,
+            platform: true,
+            spoofed_by: None,
+            default_route,
+            filtered: true,
+        });
     }
 
     /// Arrival at an address inside a network.

@@ -7,12 +7,16 @@
 //!
 //! The version is each record's own, as one blob can change from version 2 to version 1.
 
+mod reader;
 mod record;
 mod stream;
 mod tuple;
 
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::Path;
+
+pub use reader::{LogReader, RecordTexts};
 
 use super::Damage;
 use crate::ingest::error::IngestError;
@@ -86,7 +90,8 @@ pub fn read(
         each(item);
     };
     let end = stream::records(name, stream, |number, text| {
-        record::read(name, file, number, text, &mut count);
+        record::read(name, file, number, text.get(), &mut count);
+        ControlFlow::Continue(())
     })?;
     Ok(ReadLog { records: end.records, flows, skipped, bytes_read: end.bytes_read, damage: end.damage })
 }

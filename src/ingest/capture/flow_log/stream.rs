@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufReader, Read};
+use std::ops::ControlFlow;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -29,11 +30,11 @@ pub(super) struct End {
     pub(super) damage: Option<Damage>,
 }
 
-/// Hands each record's number, from 1, and text to `each`.
+/// Hands each record's number, from 1, and text to `each`, until that has enough.
 pub(super) fn records(
     name: &str,
     stream: impl Read,
-    each: impl FnMut(u64, &str),
+    each: impl FnMut(u64, Box<RawValue>) -> ControlFlow<()>,
 ) -> Result<End, IngestError> {
     records_up_to(LONGEST, name, stream, each)
 }
@@ -42,7 +43,7 @@ fn records_up_to(
     longest: u64,
     name: &str,
     stream: impl Read,
-    each: impl FnMut(u64, &str),
+    each: impl FnMut(u64, Box<RawValue>) -> ControlFlow<()>,
 ) -> Result<End, IngestError> {
     let mut buffered = BufReader::with_capacity(1 << 16, stream);
     let mut head = Vec::with_capacity(MARK.len());
@@ -59,6 +60,7 @@ fn records_up_to(
         walked.and_then(|()| json.end())
     };
     let damage = match outcome {
+        _ if progress.enough.get() => None,
         Ok(()) if progress.seen.get() => None,
         Ok(()) => return Err(foreign(name, "has no member `records`")),
         Err(error) if !progress.seen.get() => return Err(not_begun(name, &progress, error)),
@@ -80,6 +82,8 @@ struct Progress {
     after: Cell<u64>,
     /// How many records were read whole.
     whole: Cell<u64>,
+    /// Whether no more are wanted.
+    enough: Cell<bool>,
 }
 
 /// Counts what is read, and ends a record that is too long.
@@ -108,7 +112,7 @@ struct Blob<'p, F> {
     each: F,
 }
 
-impl<'de, F: FnMut(u64, &str)> Visitor<'de> for Blob<'_, F> {
+impl<'de, F: FnMut(u64, Box<RawValue>) -> ControlFlow<()>> Visitor<'de> for Blob<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,7 +137,7 @@ struct Records<'p, 'f, F> {
     each: &'f mut F,
 }
 
-impl<'de, F: FnMut(u64, &str)> DeserializeSeed<'de> for Records<'_, '_, F> {
+impl<'de, F: FnMut(u64, Box<RawValue>) -> ControlFlow<()>> DeserializeSeed<'de> for Records<'_, '_, F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -141,7 +145,7 @@ impl<'de, F: FnMut(u64, &str)> DeserializeSeed<'de> for Records<'_, '_, F> {
     }
 }
 
-impl<'de, F: FnMut(u64, &str)> Visitor<'de> for Records<'_, '_, F> {
+impl<'de, F: FnMut(u64, Box<RawValue>) -> ControlFlow<()>> Visitor<'de> for Records<'_, '_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,7 +160,10 @@ impl<'de, F: FnMut(u64, &str)> Visitor<'de> for Records<'_, '_, F> {
             progress.inside.set(None);
             progress.after.set(progress.taken.get());
             progress.whole.set(progress.whole.get() + 1);
-            (self.each)(progress.whole.get(), text.get());
+            if (self.each)(progress.whole.get(), text).is_break() {
+                progress.enough.set(true);
+                return Err(serde::de::Error::custom("no more are wanted"));
+            }
         }
         Ok(())
     }
@@ -223,6 +230,8 @@ fn foreign(name: &str, what: &str) -> IngestError {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::records_up_to;
 
     #[test]
@@ -230,7 +239,10 @@ mod tests {
         let long = "x".repeat(1000);
         let text = format!(r#"{{"records":["short","{long}","short"],"other":"{long}"}}"#);
         let mut seen = Vec::new();
-        let end = records_up_to(500, "log", text.as_bytes(), |number, text| seen.push((number, text.len())));
+        let end = records_up_to(500, "log", text.as_bytes(), |number, text| {
+            seen.push((number, text.get().len()));
+            ControlFlow::Continue(())
+        });
         let damage = end.unwrap().damage.unwrap();
         assert_eq!(seen, [(1, 7)]);
         assert_eq!((damage.after_record, damage.offset, damage.unread_bytes), (1, 20, None));
@@ -240,7 +252,7 @@ mod tests {
         );
         // What stands outside of records is not kept, so it may be of any length.
         let text = text.replacen(&long, "short", 1);
-        let end = records_up_to(500, "log", text.as_bytes(), |_, _| {}).unwrap();
+        let end = records_up_to(500, "log", text.as_bytes(), |_, _| ControlFlow::Continue(())).unwrap();
         assert_eq!((end.records, end.damage), (3, None));
     }
 }

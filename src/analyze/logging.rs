@@ -1,0 +1,97 @@
+//! What the flow logs of Azure would say of a flow: at each interface that it passes, which rule let it in or not.
+
+use std::sync::Arc;
+
+use crate::compile::network::CompiledNetwork;
+use crate::model::flow::{FiveTuple, Packet};
+use crate::model::flow_log::RuleKind;
+use crate::model::index::{NicIndex, NsgIndex};
+use crate::model::network::Network;
+use crate::model::recorded::RecordedRule;
+use crate::model::rule::{Access, Direction};
+use crate::model::verdict::{Step, StepAnswer};
+use crate::simulate::{Simulator, SimulatorOptions};
+
+/// What one interface would log of a flow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sighting {
+    /// The interface.
+    pub nic: NicIndex,
+    /// Its MAC address: the export's, or one made up from the interface's position where it has none.
+    pub mac: [u8; 6],
+    /// Which way the flow began there.
+    pub direction: Direction,
+    /// The addresses and ports that it saw.
+    pub tuple: FiveTuple,
+    /// What was decided.
+    pub access: Access,
+    /// By which rule, as VNet logs name it: `acl` is the GUID of its NSG, or else the ID of whose it is (LOG-6).
+    pub rule: RecordedRule,
+    /// The NSG that the rule is of, where it is of one.
+    pub nsg: Option<NsgIndex>,
+}
+
+/// Judges flows as logs would tell of them.
+pub struct Logging {
+    simulator: Simulator,
+}
+
+impl Logging {
+    /// Of flows in this network, each by itself.
+    #[must_use]
+    pub fn new(compiled: Arc<CompiledNetwork>) -> Self {
+        let options = SimulatorOptions { stateful: false, ..SimulatorOptions::default() };
+        Self { simulator: Simulator::new(compiled, options) }
+    }
+
+    /// What is logged of the flow that a packet begins, in the order of its way.
+    ///
+    /// Nothing is logged where no rule is asked, at private endpoints (LOG-9), at interfaces that the inventory does not
+    /// list, and of a flow that no place of the network has, or of which the verdict is open.
+    #[must_use]
+    pub fn sightings(&mut self, first: &Packet, time_ns: u64) -> Vec<Sighting> {
+        let Ok(judged) = self.simulator.judge(first, time_ns) else { return Vec::new() };
+        if judged.answer.verdict.reason().is_none() {
+            return Vec::new();
+        }
+        let network = &self.simulator.compiled().network;
+        let at_one_place =
+            |one: &Step, other: &Step| (one.interface, one.direction) == (other.interface, other.direction);
+        // The last rule that was asked at a place is the one that denies, or the last that allows (LOG-5).
+        let last = judged.answer.steps.chunk_by(at_one_place).filter_map(<[Step]>::last);
+        last.filter_map(|step| sighting(network, step)).collect()
+    }
+}
+
+fn sighting(network: &Network, step: &Step) -> Option<Sighting> {
+    let nic = step.interface.nic()?;
+    let (rule, nsg) = match &step.answer {
+        StepAnswer::Rule(hit) => {
+            let nsg = &network.nsgs[hit.nsg.get()];
+            let rule = &nsg.rules[hit.rule as usize];
+            let acl = nsg.resource_guid.as_deref().unwrap_or(nsg.id.as_str());
+            let kind = if rule.is_default { RuleKind::Default } else { RuleKind::User };
+            let rule = RecordedRule { acl: Some(acl.into()), name: rule.name.to_string().into(), kind };
+            (rule, Some(hit.nsg))
+        }
+        StepAnswer::AdminRule(hit, _) => {
+            let name = network.admin_rule(hit.rule).name.to_string().into();
+            let acl = Some(network.manager_name(hit.rule).into());
+            (RecordedRule { acl, name, kind: RuleKind::Admin }, None)
+        }
+        StepAnswer::PlatformRule(_) => {
+            let acl = Some("00000000-0000-0000-0000-000000000000".into());
+            (RecordedRule { acl, name: "PlatformRule".into(), kind: RuleKind::Platform }, None)
+        }
+        StepAnswer::ServiceFirewall(_) | StepAnswer::FlowTable | StepAnswer::PublicIpGate(_) => return None,
+    };
+    let mac = network.nics[nic.get()].mac.unwrap_or_else(|| made_up(nic));
+    let (direction, tuple, access) = (step.direction, step.seen, step.access);
+    Some(Sighting { nic, mac, direction, tuple, access, rule, nsg })
+}
+
+/// A locally administered address.
+fn made_up(nic: NicIndex) -> [u8; 6] {
+    let [.., a, b, c, d] = (nic.get() as u64).to_be_bytes();
+    [2, 0, a, b, c, d]
+}

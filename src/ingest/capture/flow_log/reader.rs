@@ -1,0 +1,138 @@
+//! A log that is walked on a thread of its own, while what it held before is worked on.
+
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use rayon::prelude::*;
+use serde_json::value::RawValue;
+
+use super::{Damage, Skipped, record, stream};
+use crate::ingest::error::IngestError;
+use crate::model::flow_log::LoggedFlow;
+
+/// How many bytes of records are handed on together, at least one record.
+const TOGETHER: usize = 1 << 20;
+
+/// How many batches wait for who works on them.
+const WAITING: usize = 2;
+
+/// Reads a log record by record, in batches.
+pub struct LogReader {
+    name: String,
+    file: u32,
+    batches: Receiver<Message>,
+    damage: Option<Damage>,
+    bytes_read: u64,
+}
+
+enum Message {
+    Texts { first: u64, texts: Vec<Box<RawValue>> },
+    End(Result<stream::End, IngestError>),
+}
+
+/// Some records of a log, not looked into yet.
+pub struct RecordTexts {
+    name: String,
+    file: u32,
+    first: u64,
+    texts: Vec<Box<RawValue>>,
+}
+
+impl LogReader {
+    /// Takes a stream that is unpacked already; `name` stands for it in messages, `file` is its position in the run's list
+    /// of inputs.
+    #[must_use]
+    pub fn from_reader(name: impl Into<String>, file: u32, reader: Box<dyn Read + Send>) -> Self {
+        let name = name.into();
+        let (sender, batches) = sync_channel(WAITING);
+        let walked = name.clone();
+        // It ends by itself once nobody listens.
+        thread::spawn(move || walk(&walked, reader, &sender));
+        Self { name, file, batches, damage: None, bytes_read: 0 }
+    }
+
+    /// The next records; nothing at the end.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the stream is no flow log: nothing was handed out then.
+    ///
+    /// # Panics
+    ///
+    /// If the thread that walks the log did.
+    pub fn next_batch(&mut self) -> Result<Option<RecordTexts>, IngestError> {
+        match self.batches.recv() {
+            Ok(Message::Texts { first, texts }) => {
+                self.bytes_read += texts.iter().map(|text| text.get().len() as u64).sum::<u64>();
+                Ok(Some(RecordTexts { name: self.name.clone(), file: self.file, first, texts }))
+            }
+            Ok(Message::End(end)) => {
+                let end = end?;
+                (self.damage, self.bytes_read) = (end.damage, end.bytes_read);
+                Ok(None)
+            }
+            Err(_) => panic!("a log is walked to its end"),
+        }
+    }
+
+    /// Where the log stops making sense, once the reader has come there.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+
+    /// How many bytes of records were handed out so far; after the end, how many bytes were taken of the stream.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+}
+
+impl RecordTexts {
+    /// Position of their file in the run's list of inputs.
+    #[must_use]
+    pub fn file(&self) -> u32 {
+        self.file
+    }
+
+    /// What the records hold, in the order of the file. Tuples are numbered within their records.
+    #[must_use]
+    pub fn parse(&self) -> Vec<Result<LoggedFlow, Skipped>> {
+        let parse = |(position, text): (usize, &Box<RawValue>)| {
+            let (number, mut items) = (self.first + position as u64, Vec::new());
+            record::read(&self.name, self.file, number, text.get(), &mut |item| items.push(item));
+            items
+        };
+        let parsed: Vec<Vec<_>> = self.texts.par_iter().enumerate().map(parse).collect();
+        parsed.into_iter().flatten().collect()
+    }
+}
+
+fn walk(name: &str, reader: Box<dyn Read + Send>, sender: &SyncSender<Message>) {
+    let (mut texts, mut bytes, mut last) = (Vec::new(), 0, 0);
+    let end = stream::records(name, reader, |number, text| {
+        bytes += text.get().len();
+        texts.push(text);
+        last = number;
+        if bytes < TOGETHER {
+            return ControlFlow::Continue(());
+        }
+        bytes = 0;
+        match hand_on(sender, last, &mut texts) {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    });
+    if texts.is_empty() || hand_on(sender, last, &mut texts) {
+        // Nobody may listen any more, which is no fault.
+        drop(sender.send(Message::End(end)));
+    }
+}
+
+/// Hands on the records up to this one. Returns whether somebody took them.
+fn hand_on(sender: &SyncSender<Message>, last: u64, texts: &mut Vec<Box<RawValue>>) -> bool {
+    let texts = std::mem::take(texts);
+    sender.send(Message::Texts { first: last + 1 - texts.len() as u64, texts }).is_ok()
+}

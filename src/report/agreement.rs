@@ -1,0 +1,250 @@
+//! How what was recorded of flows agrees with what is simulated of them.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::ledger::{PlaceJson, Provenance};
+use super::names::{self, DeciderWords, Names};
+use super::style::{Style, lines, plain, section};
+use super::time::{counted, grouped, rfc3339};
+use crate::model::flow_log::RuleKind;
+use crate::model::network::Network;
+use crate::model::recorded::RecordedRule;
+use crate::model::rule::Access;
+use crate::model::verdict::VerdictKind;
+use crate::replay::agreement::{Agreement, Class, Disagreement, Pair, is_same_rule};
+use crate::replay::tally::Decider;
+
+/// How many kinds of disagreement the table shows.
+const SHOWN: usize = 20;
+
+/// An agreement to report on.
+pub(super) struct AgreementReport<'a> {
+    pub(super) network: &'a Network,
+    pub(super) agreement: &'a Agreement,
+    pub(super) provenance: &'a Provenance,
+}
+
+/// Counts are of flows.
+#[derive(Serialize)]
+pub(super) struct AgreementJson {
+    flows: u64,
+    agree_allow: u64,
+    agree_deny: u64,
+    logged_allow_simulated_deny: u64,
+    logged_deny_simulated_allow: u64,
+    open: u64,
+    rules: RulesJson,
+    by_rule: Vec<RuleJson>,
+    disagreements: Vec<DisagreementJson>,
+    disagreements_beyond: u64,
+}
+
+/// Of the flows about whose verdict record and simulation agree and whose record names a rule: at how many it is the rule
+/// that decides here too.
+#[derive(Serialize)]
+struct RulesJson {
+    compared: u64,
+    same: u64,
+}
+
+#[derive(Serialize)]
+struct RecordedJson {
+    access: Access,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acl: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct RuleJson {
+    recorded: RecordedJson,
+    flows: u64,
+    agree: u64,
+    same_rule: u64,
+    open: u64,
+}
+
+#[derive(Serialize)]
+struct DisagreementJson {
+    time: Option<String>,
+    recorded: RecordedJson,
+    verdict: VerdictKind,
+    decided_by: DeciderWords,
+    explain: Vec<String>,
+    #[serde(flatten)]
+    place: PlaceJson,
+}
+
+/// What became of the flows that a record ascribes to one rule.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    flows: u64,
+    agree: u64,
+    same_rule: u64,
+    open: u64,
+}
+
+impl AgreementReport<'_> {
+    fn shares(&self) -> BTreeMap<(Access, Option<&RecordedRule>), Share> {
+        let mut shares: BTreeMap<_, Share> = BTreeMap::new();
+        for (pair, flows) in self.agreement.pairs() {
+            let share = shares.entry((pair.access, pair.rule.as_ref())).or_default();
+            share.flows += flows;
+            match Class::of(pair.access, pair.kind) {
+                Class::AgreeAllow | Class::AgreeDeny => {
+                    share.agree += flows;
+                    if is_same_rule(self.network, pair) == Some(true) {
+                        share.same_rule += flows;
+                    }
+                }
+                Class::Open => share.open += flows,
+                Class::LoggedAllowSimulatedDeny | Class::LoggedDenySimulatedAllow => {}
+            }
+        }
+        shares
+    }
+
+    fn rules(&self) -> RulesJson {
+        let shares = self.shares();
+        let named = shares.iter().filter(|((_, rule), _)| rule.is_some()).map(|(_, share)| share);
+        RulesJson {
+            compared: named.clone().map(|share| share.agree).sum(),
+            same: named.map(|share| share.same_rule).sum(),
+        }
+    }
+
+    fn contradicted(&self) -> u64 {
+        let classes = self.agreement.classes();
+        classes.iter().filter(|(class, _)| class.disagrees()).map(|(_, flows)| flows).sum()
+    }
+
+    pub(super) fn json(&self) -> AgreementJson {
+        let classes = self.agreement.classes();
+        let of = |class| classes.get(&class).copied().unwrap_or_default();
+        let names = Names { network: self.network };
+        let disagreements = self.agreement.disagreements();
+        let by_rule = self.shares().into_iter().map(|((access, rule), share)| RuleJson {
+            recorded: recorded(access, rule),
+            flows: share.flows,
+            agree: share.agree,
+            same_rule: share.same_rule,
+            open: share.open,
+        });
+        AgreementJson {
+            flows: classes.values().sum(),
+            agree_allow: of(Class::AgreeAllow),
+            agree_deny: of(Class::AgreeDeny),
+            logged_allow_simulated_deny: of(Class::LoggedAllowSimulatedDeny),
+            logged_deny_simulated_allow: of(Class::LoggedDenySimulatedAllow),
+            open: of(Class::Open),
+            rules: self.rules(),
+            by_rule: by_rule.collect(),
+            disagreements: disagreements
+                .iter()
+                .map(|one| DisagreementJson {
+                    time: one.time_ns.map(rfc3339),
+                    recorded: recorded(one.pair.access, one.pair.rule.as_ref()),
+                    verdict: one.pair.kind,
+                    decided_by: names.decider(&one.pair.decider),
+                    explain: self.explain(one),
+                    place: self.provenance.place(one.location),
+                })
+                .collect(),
+            disagreements_beyond: self.contradicted() - disagreements.len() as u64,
+        }
+    }
+
+    /// The arguments that `explain` takes for a disagreement.
+    fn explain(&self, one: &Disagreement) -> Vec<String> {
+        let at = one.seen_at.map(|(interface, seen_at)| (interface, seen_at.direction));
+        Names { network: self.network }.explain(&one.tuple, at)
+    }
+
+    pub(super) fn table(&self, text: &mut String, style: Style) {
+        let write = "writing to a string works";
+        section(text, style, "Agreement with what was recorded");
+        let classes = self.agreement.classes();
+        let mut table = plain(&["flows", "recorded", "here"], &[0]);
+        for (class, recorded, here) in [
+            (Class::AgreeAllow, "allow", "allow"),
+            (Class::AgreeDeny, "deny", "deny"),
+            (Class::LoggedAllowSimulatedDeny, "allow", "deny"),
+            (Class::LoggedDenySimulatedAllow, "deny", "allow"),
+            (Class::Open, "either", "open"),
+        ] {
+            let flows = classes.get(&class).copied().unwrap_or_default();
+            table.add_row([grouped(flows), recorded.to_owned(), here.to_owned()]);
+        }
+        text.push_str(&lines(&table));
+        let RulesJson { compared, same } = self.rules();
+        if compared > 0 {
+            let of = counted(compared, "flow");
+            writeln!(text, "  the same rule at {} of {of} that agree and name one", grouped(same))
+                .expect(write);
+        }
+        self.kinds(text, style);
+    }
+
+    /// Disagreements by what decided there and here, the most frequent first.
+    fn kinds(&self, text: &mut String, style: Style) {
+        let write = "writing to a string works";
+        let pairs = self.agreement.pairs();
+        let mut kinds: Vec<(&Pair, u64)> =
+            pairs.into_iter().filter(|(pair, _)| Class::of(pair.access, pair.kind).disagrees()).collect();
+        if kinds.is_empty() {
+            return;
+        }
+        kinds.sort_by_key(|(pair, flows)| (Reverse(*flows), *pair));
+        section(text, style, "Disagreements");
+        for (pair, flows) in kinds.iter().take(SHOWN) {
+            let recorded = match &pair.rule {
+                Some(rule) => format!("{} by {}{}", style.access(pair.access), rule.name, words(rule)),
+                None => style.access(pair.access),
+            };
+            let decider: &Decider = &pair.decider;
+            let here = Names { network: self.network }.decider(decider).line();
+            let here = format!("{} by {here}", style.verdict(pair.kind));
+            writeln!(text, "  recorded {recorded}, here {here}: {}", counted(*flows, "flow")).expect(write);
+            let example = self.agreement.disagreements().iter().find(|one| one.pair == **pair);
+            if let Some(one) = example {
+                let place = self.provenance.place(one.location);
+                let place = style.faint(&format!("{} record {}", place.file, place.record));
+                writeln!(text, "    {}  {place}", self.explain(one).join(" ")).expect(write);
+            }
+        }
+        let left = kinds.len().saturating_sub(SHOWN) as u64;
+        if left > 0 {
+            writeln!(
+                text,
+                "  and {}: --format json and --decisions FILE list them",
+                counted(left, "more kind")
+            )
+            .expect(write);
+        }
+    }
+}
+
+/// What a reader has to know of a rule that no network holds.
+fn words(rule: &RecordedRule) -> &'static str {
+    match rule.kind {
+        RuleKind::Platform => " (the platform's own, which no network holds)",
+        RuleKind::Unspecified => " (no rule: dropped because of encryption)",
+        RuleKind::User | RuleKind::Default | RuleKind::Admin => "",
+    }
+}
+
+fn recorded(access: Access, rule: Option<&RecordedRule>) -> RecordedJson {
+    RecordedJson {
+        access,
+        acl: rule.and_then(|rule| rule.acl.as_deref()).map(str::to_owned),
+        rule: rule.map(|rule| rule.name.to_string()),
+        kind: rule.map(|rule| names::rule_kind(rule.kind)),
+    }
+}

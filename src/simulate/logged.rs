@@ -1,0 +1,178 @@
+//! Flows as interfaces log them: one interface's filters in one direction, and what the platform exempts there (LOG-10).
+//!
+//! A log says who began a flow, so rules alone decide, and no record of an open flow is asked. Routes and translation do
+//! not come into it: a log shows the addresses that the interface saw.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::ends::{OutOfScope, owners};
+use super::express::{LaneFilter, is_ordinary, is_whole_and_plain};
+use super::journey::{Journey, Stage};
+use super::simulator::{Passed, Simulator};
+use crate::compile::network::CompiledNetwork;
+use crate::compile::policy::{Classified, Engine};
+use crate::compile::topology::TopologyClass;
+use crate::model::flow::{Origin, Packet};
+use crate::model::index::NicIndex;
+use crate::model::reason_code::ReasonCode;
+use crate::model::recorded::SeenAt;
+use crate::model::rule::{Access, Direction};
+use crate::model::unknown::Unknown;
+use crate::model::verdict::{Interface, Layer, Reason, RuleHit, Verdict};
+
+/// Which interface has which MAC address.
+#[derive(Debug, Default)]
+pub struct MacAddresses(HashMap<[u8; 6], Vec<NicIndex>, FixedState>);
+
+/// Why it is not known which interface saw a flow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Unplaced {
+    /// It is none of this network's.
+    OutOfScope(OutOfScope),
+    /// Several may have.
+    Open(Unknown),
+}
+
+/// What the packets of an interface in one direction meet there, to destinations of one topology class.
+pub(super) struct LoggedWay {
+    journey: Journey,
+    /// Where nothing but rules of NSGs can decide about plain packets: their lists, and which layer each is.
+    policies: Option<Box<[(u32, Layer)]>>,
+}
+
+/// The ways that were laid so far: as many as interfaces logged, by the few classes of destinations that matter.
+pub(super) type LoggedWays = HashMap<(Interface, Direction, TopologyClass), Arc<LoggedWay>, FixedState>;
+
+/// With more ways than this all are laid anew.
+const MOST_WAYS: usize = 1 << 16;
+
+impl MacAddresses {
+    /// Those of a network.
+    #[must_use]
+    pub fn of(compiled: &CompiledNetwork) -> Self {
+        let mut known: HashMap<[u8; 6], Vec<NicIndex>, FixedState> = HashMap::default();
+        for (position, nic) in compiled.network.nics.iter().enumerate() {
+            if let Some(mac) = nic.mac {
+                known.entry(mac).or_default().push(NicIndex::new(position));
+            }
+        }
+        Self(known)
+    }
+
+    /// The interface that saw a flow: the one with the MAC address. Where none has it, one of which the export does not
+    /// tell the MAC address, or an unlisted one, found by the address at its end of the flow.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the network has no such interface, or several that cannot be told apart.
+    pub fn interface(
+        &self,
+        compiled: &CompiledNetwork,
+        seen_at: SeenAt,
+        packet: &Packet,
+    ) -> Result<Interface, Unplaced> {
+        let address = match seen_at.direction {
+            Direction::Inbound => packet.five_tuple.destination,
+            Direction::Outbound => packet.five_tuple.source,
+        };
+        let nics = &compiled.network.nics;
+        if let Some(known) = self.0.get(&seen_at.mac) {
+            let has = |nic: &&NicIndex| nics[nic.get()].has(address);
+            return match &known[..] {
+                [one] => Ok(Interface::Nic(*one)),
+                several => match (several.iter().find(has), several.iter().filter(has).count()) {
+                    (Some(one), 1) => Ok(Interface::Nic(*one)),
+                    _ => Err(Unplaced::Open(Unknown::AmbiguousPlace { address })),
+                },
+            };
+        }
+        let may_have_logged = |origin: Origin| match origin {
+            Origin::Nic(nic) => nics[nic.get()].mac.is_none().then_some(Interface::Nic(nic)),
+            Origin::Unlisted(subnet) => Some(Interface::Unlisted(subnet)),
+            Origin::Internet | Origin::OnPremises(_) | Origin::Platform => None,
+        };
+        let mut found = owners(compiled, address).into_iter().filter_map(may_have_logged);
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (Some(_), Some(_)) => Err(Unplaced::Open(Unknown::AmbiguousPlace { address })),
+            (None, _) => Err(Unplaced::OutOfScope(OutOfScope(ReasonCode::NicNotInNetwork))),
+        }
+    }
+}
+
+impl LoggedWay {
+    fn lay(
+        compiled: &CompiledNetwork,
+        engine: Engine,
+        (interface, direction): (Interface, Direction),
+        destination: IpAddr,
+    ) -> Self {
+        let journey = Journey::logged_at(compiled, interface, direction, destination);
+        // These are never carried, whatever rules say (PLAT-9).
+        let is_carried = !destination.is_multicast() && destination != IpAddr::from(Ipv4Addr::BROADCAST);
+        let policies = match &journey.stages[..] {
+            [Stage::Start(start), Stage::Filter(filter)]
+                if is_carried
+                    && is_ordinary(start)
+                    && engine == Engine::Compiled
+                    && !compiled.linear_only =>
+            {
+                LaneFilter::of(compiled, filter, None).map(|filter| filter.policies)
+            }
+            _ => None,
+        };
+        Self { journey, policies }
+    }
+
+    /// What rules of NSGs say of a packet, if nothing else can decide about it.
+    fn by_rules(
+        &self,
+        compiled: &CompiledNetwork,
+        (interface, direction): (Interface, Direction),
+        packet: &Packet,
+    ) -> Option<Passed> {
+        let policies = self.policies.as_ref().filter(|_| is_whole_and_plain(packet))?;
+        let key = compiled.key(&packet.five_tuple);
+        let (mut last, mut decided) = (Reason::NoSecurityGroup, None);
+        for &(position, layer) in policies {
+            let policy = &compiled.policies[position as usize];
+            let Classified { place, access } = policy.classify_key(&key)?;
+            let rule = policy.rules[place as usize].position;
+            last = Reason::SecurityRule(RuleHit { interface, direction, layer, nsg: policy.nsg(), rule });
+            decided = Some((position, place));
+            if access == Access::Deny {
+                return Some(Passed { verdict: Verdict::Deny(last), rule: decided, continued: false });
+            }
+        }
+        Some(Passed { verdict: Verdict::Allow(last), rule: decided, continued: false })
+    }
+}
+
+impl Simulator {
+    /// What becomes of a flow's first packet at the interface that logged it.
+    pub fn logged(&mut self, interface: Interface, direction: Direction, packet: &Packet) -> Passed {
+        let way = self.logged_way((interface, direction), packet.five_tuple.destination);
+        let by_rules = way.by_rules(self.compiled(), (interface, direction), packet);
+        by_rules.unwrap_or_else(|| {
+            let verdict = self.walk(packet, 0, false).take(&way.journey).answer.verdict;
+            Passed { verdict, rule: None, continued: false }
+        })
+    }
+
+    fn logged_way(&mut self, at: (Interface, Direction), destination: IpAddr) -> Arc<LoggedWay> {
+        let key = (at.0, at.1, self.compiled().class(destination));
+        if let Some(way) = self.logged_ways.get(&key) {
+            return Arc::clone(way);
+        }
+        if self.logged_ways.len() >= MOST_WAYS {
+            self.logged_ways.clear();
+        }
+        let way = Arc::new(LoggedWay::lay(self.compiled(), self.engine(), at, destination));
+        self.logged_ways.insert(key, Arc::clone(&way));
+        way
+    }
+}
