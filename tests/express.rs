@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::compile::policy::Engine;
+use nsgsim::compile::topology::PLATFORM_ADDRESSES;
 use nsgsim::model::flow::{Icmp, Origin, Packet, TcpFlags};
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::network::Network;
 use nsgsim::model::record::{Content, Location, Record};
-use nsgsim::model::rule::Protocol;
+use nsgsim::model::rule::{Direction, Protocol};
+use nsgsim::model::verdict::{Interface, Reason};
 use nsgsim::replay::run::{Replay, ReplayOptions, Totals};
-use nsgsim::simulate::SimulatorOptions;
 use nsgsim::simulate::express::{EXPRESS_BATCH, Express, PacketLane, Packets};
+use nsgsim::simulate::{Simulator, SimulatorOptions};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
@@ -127,6 +129,45 @@ fn lanes_come_to_the_same(tape: &mut Tape, network: &Network) -> Result<(), Test
     Ok(())
 }
 
+/// What rules say of flows that interfaces logged, against the walk through their filters; and where neither the platform
+/// nor the network itself decides, against what IP flow verify would answer.
+fn logged_flows_come_to_the_same(tape: &mut Tape, network: &Network) -> Result<(), TestCaseError> {
+    let simulator = |linear_only: bool| {
+        let compiling = CompileOptions { linear_only, ..CompileOptions::default() };
+        let (network, tags) = (Arc::new(network.clone()), Arc::new(r#gen::tags()));
+        let compiled = Arc::new(CompiledNetwork::new(network, tags, compiling));
+        let engine = if linear_only { Engine::Linear } else { Engine::Compiled };
+        Simulator::new(compiled, SimulatorOptions { engine, ..SimulatorOptions::default() })
+    };
+    let [mut tables, mut plain] = [false, true].map(simulator);
+    for _ in 0..8 {
+        let (_, packet, _) = r#gen::packet(tape, network);
+        for nic in (0..network.nics.len()).map(NicIndex::new) {
+            for direction in [Direction::Inbound, Direction::Outbound] {
+                let at = Interface::Nic(nic);
+                let found = tables.logged(at, direction, &packet);
+                let expected = plain.logged(at, direction, &packet).verdict;
+                prop_assert_eq!(&found.verdict, &expected, "{:?} {} {:?}", nic, direction, packet);
+                let by_platform = matches!(
+                    expected.reason(),
+                    Some(Reason::PlatformRule { .. } | Reason::UnsupportedTraffic { .. })
+                );
+                if !by_platform && !is_exempt_destination(&packet) {
+                    let asked = plain.ip_flow(nic, direction, &packet).verdict;
+                    prop_assert_eq!(expected, asked, "{:?} {} {:?}", nic, direction, packet);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a packet that is exempt may be denied by a rule that names the platform's tag (PLAT-2 to PLAT-4), or be in doubt.
+fn is_exempt_destination(packet: &Packet) -> bool {
+    let fixed = PLATFORM_ADDRESSES.iter().map(|text| text.split('/').next().unwrap_or(text));
+    fixed.into_iter().any(|text| text.parse() == Ok(packet.five_tuple.destination))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
@@ -139,6 +180,18 @@ proptest! {
     fn counting_alone_comes_to_the_same(mut tape in r#gen::tape()) {
         let network = r#gen::network(&mut tape);
         lanes_come_to_the_same(&mut tape, &network)?;
+    }
+
+    #[test]
+    fn logged_flows_come_to_the_same_on_drawn_networks(mut tape in r#gen::tape()) {
+        let network = r#gen::network(&mut tape);
+        logged_flows_come_to_the_same(&mut tape, &network)?;
+    }
+
+    #[test]
+    fn logged_flows_come_to_the_same_where_rules_contest(mut tape in r#gen::tape()) {
+        let network = contested::network(&mut tape);
+        logged_flows_come_to_the_same(&mut tape, &network)?;
     }
 
     #[test]

@@ -42,6 +42,8 @@ fn answers(base: &Arc<CompiledNetwork>, candidate: &Arc<CompiledNetwork>, record
     let provenance = Provenance {
         files: vec!["example.pcap".to_owned()],
         damage: Vec::new(),
+        unread: Vec::new(),
+        unread_beyond: 0,
         ignored: Vec::new(),
         timing: None,
         inputs: Inputs::new(None, None),

@@ -10,6 +10,7 @@ use crate::model::network::Network;
 use crate::model::recorded::RecordedRule;
 use crate::model::rule::{Access, Direction};
 use crate::model::verdict::{Step, StepAnswer};
+use crate::simulate::ends::owners;
 use crate::simulate::{Simulator, SimulatorOptions};
 
 /// What one interface would log of a flow.
@@ -47,19 +48,28 @@ impl Logging {
     /// What is logged of the flow that a packet begins, in the order of its way.
     ///
     /// Nothing is logged where no rule is asked, at private endpoints (LOG-9), at interfaces that the inventory does not
-    /// list, and of a flow that no place of the network has, or of which the verdict is open.
+    /// list, of a flow that no place of the network has or of which the verdict is open, and behind the internet where Azure
+    /// picks the address that a flow comes from.
     #[must_use]
     pub fn sightings(&mut self, first: &Packet, time_ns: u64) -> Vec<Sighting> {
         let Ok(judged) = self.simulator.judge(first, time_ns) else { return Vec::new() };
         if judged.answer.verdict.reason().is_none() {
             return Vec::new();
         }
-        let network = &self.simulator.compiled().network;
+        let compiled = self.simulator.compiled();
+        let network = &compiled.network;
+        // A packet from inside to a public address of the network comes back under a source that Azure picks, which
+        // nobody knows: the steps behind that show the one before it.
+        let source = first.five_tuple.source;
+        let is_public = compiled.places.public(first.five_tuple.destination).is_some();
+        let is_picked = is_public && !owners(compiled, source).is_empty();
         let at_one_place =
             |one: &Step, other: &Step| (one.interface, one.direction) == (other.interface, other.direction);
         // The last rule that was asked at a place is the one that denies, or the last that allows (LOG-5).
         let last = judged.answer.steps.chunk_by(at_one_place).filter_map(<[Step]>::last);
-        last.filter_map(|step| sighting(network, step)).collect()
+        last.filter(|step| !is_picked || step.direction == Direction::Outbound || step.seen.source != source)
+            .filter_map(|step| sighting(network, step))
+            .collect()
     }
 }
 

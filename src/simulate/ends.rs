@@ -95,7 +95,8 @@ pub fn placings(
 }
 
 /// Interfaces of the network that have the address, or else subnets that hold it.
-pub(super) fn owners(compiled: &CompiledNetwork, address: IpAddr) -> Vec<Origin> {
+#[must_use]
+pub fn owners(compiled: &CompiledNetwork, address: IpAddr) -> Vec<Origin> {
     Finder { compiled, only: None }.inside(address)
 }
 

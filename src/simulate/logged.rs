@@ -168,11 +168,14 @@ impl Simulator {
         if let Some(way) = self.logged_ways.get(&key) {
             return Arc::clone(way);
         }
-        if self.logged_ways.len() >= MOST_WAYS {
-            self.logged_ways.clear();
-        }
         let way = Arc::new(LoggedWay::lay(self.compiled(), self.engine(), at, destination));
-        self.logged_ways.insert(key, Arc::clone(&way));
+        // A way that names an address is not another packet's of the same class; without tables there is but one class.
+        if !way.journey.names_an_address() && !self.compiled().linear_only {
+            if self.logged_ways.len() >= MOST_WAYS {
+                self.logged_ways.clear();
+            }
+            self.logged_ways.insert(key, Arc::clone(&way));
+        }
         way
     }
 }
