@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::compile::network::CompiledNetwork;
 use crate::model::flow::{FiveTuple, Packet};
-use crate::model::flow_log::RuleKind;
+use crate::model::flow_log::{FlowState, LoggedFlow, RuleKind, Volume};
 use crate::model::index::{NicIndex, NsgIndex};
 use crate::model::network::Network;
+use crate::model::record::Location;
 use crate::model::recorded::RecordedRule;
 use crate::model::rule::{Access, Direction};
 use crate::model::verdict::{Step, StepAnswer};
@@ -30,6 +31,60 @@ pub struct Sighting {
     pub rule: RecordedRule,
     /// The NSG that the rule is of, where it is of one.
     pub nsg: Option<NsgIndex>,
+}
+
+/// How long a flow lasted and how much went each way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Course {
+    /// Time of its first packet, in milliseconds since 1970-01-01.
+    pub first_ms: u64,
+    /// Time of its last packet.
+    pub last_ms: u64,
+    /// From source to destination.
+    pub sent: Volume,
+    /// Back.
+    pub returned: Volume,
+}
+
+impl Sighting {
+    /// The tuples that the interface logs: the flow's beginning and its end, or that it was denied; of the list of rules
+    /// that `acl` names.
+    #[must_use]
+    pub fn tuples(&self, acl: Arc<str>, access: Access, course: &Course) -> Vec<LoggedFlow> {
+        let tuple = &self.tuple;
+        let begin = LoggedFlow {
+            location: Location { file: 0, number: 0 },
+            tuple: 0,
+            time_ms: course.first_ms,
+            mac: self.mac,
+            acl,
+            rule: Arc::clone(&self.rule.name),
+            rule_kind: self.rule.kind,
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: tuple.protocol,
+            source_port: tuple.source_port.number().unwrap_or_default(),
+            destination_port: tuple.destination_port.number().unwrap_or_default(),
+            direction: self.direction,
+            decision: access,
+            state: Some(FlowState::Begin),
+            encryption: None,
+            sent: Volume::default(),
+            returned: Volume::default(),
+        };
+        if access == Access::Deny {
+            return vec![begin];
+        }
+        let (sent, returned) = (course.sent, course.returned);
+        let end = LoggedFlow {
+            time_ms: course.last_ms,
+            state: Some(FlowState::End),
+            sent,
+            returned,
+            ..begin.clone()
+        };
+        vec![begin, end]
+    }
 }
 
 /// Judges flows as logs would tell of them.

@@ -12,15 +12,13 @@ use rand_chacha::ChaCha8Rng;
 use super::arguments::{ReadingArgs, zipf};
 use super::output::OutputFile;
 use super::{CliError, Status, inputs, output};
-use crate::analyze::logging::{Logging, Sighting};
+use crate::analyze::logging::{Course, Logging};
 use crate::compile::network::CompiledNetwork;
 use crate::ingest::synth::{
     self, Estate, EstateError, EstateOptions, LogVersion, LogWriter, Part, Scripts, SynthError, SynthOptions,
     SynthPacket,
 };
-use crate::model::flow_log::{FlowState, LoggedFlow, Volume};
 use crate::model::network::Network;
-use crate::model::record::Location;
 use crate::model::rule::Access;
 use crate::model::tag::TagCatalog;
 use crate::report::time::{counted, grouped};
@@ -209,6 +207,10 @@ impl<'a> Logs<'a> {
         for script in scripts {
             let Some(first) = script.first() else { continue };
             writer.write_before(first.time_ns / 1_000_000)?;
+            let [sent, returned] = synth::volumes(&script);
+            let time_ms = |packet: &SynthPacket| packet.time_ns / 1_000_000;
+            let last_ms = script.last().map_or(0, time_ms);
+            let course = Course { first_ms: time_ms(first), last_ms, sent, returned };
             for sighting in self.logging.sightings(&first.packet, first.time_ns) {
                 let lies = self.falsify > 0.0 && self.random.random_bool(self.falsify);
                 let access = match (sighting.access, lies) {
@@ -216,60 +218,17 @@ impl<'a> Logs<'a> {
                     (Access::Deny, false) | (Access::Allow, true) => Access::Deny,
                 };
                 let mut written = false;
-                for flow in self.tuples(&sighting, access, &script) {
+                let acl = match (self.version, sighting.nsg) {
+                    (LogVersion::Nsg, Some(nsg)) => self.network.nsgs[nsg.get()].id.as_str().into(),
+                    _ => sighting.rule.acl.clone().unwrap_or_default(),
+                };
+                for flow in sighting.tuples(acl, access, &course) {
                     written |= writer.add(&flow);
                 }
                 self.falsified += u64::from(lies && written);
             }
         }
         writer.finish()
-    }
-
-    /// The tuples that an interface logs of a flow: its beginning and its end, or that it was denied.
-    fn tuples(&self, sighting: &Sighting, access: Access, script: &[SynthPacket]) -> Vec<LoggedFlow> {
-        let Sighting { mac, direction, tuple, rule, nsg, .. } = sighting;
-        let acl = match (self.version, nsg) {
-            (LogVersion::Nsg, Some(nsg)) => self.network.nsgs[nsg.get()].id.as_str().into(),
-            _ => rule.acl.clone().unwrap_or_default(),
-        };
-        let time_ms = |packet: &SynthPacket| packet.time_ns / 1_000_000;
-        let (first, last) = (&script[0], script.last().unwrap_or(&script[0]));
-        let begin = LoggedFlow {
-            location: Location { file: 0, number: 0 },
-            tuple: 0,
-            time_ms: time_ms(first),
-            mac: *mac,
-            acl,
-            rule: Arc::clone(&rule.name),
-            rule_kind: rule.kind,
-            source: tuple.source,
-            destination: tuple.destination,
-            protocol: tuple.protocol,
-            source_port: tuple.source_port.number().unwrap_or_default(),
-            destination_port: tuple.destination_port.number().unwrap_or_default(),
-            direction: *direction,
-            decision: access,
-            state: Some(FlowState::Begin),
-            encryption: None,
-            sent: Volume::default(),
-            returned: Volume::default(),
-        };
-        if access == Access::Deny {
-            return vec![begin];
-        }
-        let way = |there: bool| {
-            let of = script.iter().filter(|one| (one.packet.five_tuple == first.packet.five_tuple) == there);
-            let bytes = of.clone().map(SynthPacket::ip_bytes).sum();
-            Volume { packets: Some(of.count() as u64), bytes: Some(bytes) }
-        };
-        let end = LoggedFlow {
-            time_ms: time_ms(last),
-            state: Some(FlowState::End),
-            sent: way(true),
-            returned: way(false),
-            ..begin.clone()
-        };
-        vec![begin, end]
     }
 }
 

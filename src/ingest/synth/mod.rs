@@ -20,6 +20,7 @@ use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
 use crate::model::flow::{FiveTuple, Packet};
+use crate::model::flow_log::Volume;
 use crate::model::network::Network;
 use crate::model::rule::Protocol;
 use crate::model::tag::TagCatalog;
@@ -57,8 +58,7 @@ pub struct SynthPacket {
 
 impl SynthPacket {
     /// Its length in bytes from its IP header on.
-    #[must_use]
-    pub fn ip_bytes(&self) -> u64 {
+    fn ip_bytes(&self) -> u64 {
         let FiveTuple { source, protocol, .. } = self.packet.five_tuple;
         let ip = if source.is_ipv4() { 20 } else { 40 };
         let transport = match protocol {
@@ -68,6 +68,18 @@ impl SynthPacket {
         };
         ip + transport + u64::from(self.payload_bytes)
     }
+}
+
+/// What a flow's packets come to from source to destination and back, from their IP headers on.
+#[must_use]
+pub fn volumes(script: &[SynthPacket]) -> [Volume; 2] {
+    let way = |there: bool| {
+        let begins = |one: &SynthPacket| one.packet.five_tuple == script[0].packet.five_tuple;
+        let of = script.iter().filter(|one| begins(one) == there);
+        let bytes = of.clone().map(SynthPacket::ip_bytes).sum();
+        Volume { packets: Some(of.count() as u64), bytes: Some(bytes) }
+    };
+    [way(true), way(false)]
 }
 
 /// Why no traffic can be made.

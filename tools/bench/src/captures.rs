@@ -187,7 +187,7 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
     })
 }
 
-fn cores_of(cores: &[usize]) -> Result<nix::sched::CpuSet> {
+pub(crate) fn cores_of(cores: &[usize]) -> Result<nix::sched::CpuSet> {
     let mut set = nix::sched::CpuSet::new();
     for &core in cores {
         set.set(core)?;

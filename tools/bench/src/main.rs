@@ -7,6 +7,7 @@ mod dpdk;
 mod grow;
 mod headers;
 mod linear;
+mod logs;
 mod measure;
 mod native;
 mod nsg;
@@ -74,12 +75,16 @@ enum Command {
     Prefixes,
     /// Packets of a capture to counts by rule, beside libpcap, pcap-file and a parser with DPDK's classifier
     Captures(CapturesArgs),
+    /// Tuples of a flow log to counts by rule, beside what parsing its JSON alone takes
+    Logs(LogsArgs),
     /// How rate and memory change with the number of rules and prefixes
     Grow(GrowArgs),
     /// Everything
     All {
         #[command(flatten)]
         captures: CapturesArgs,
+        #[command(flatten)]
+        logs: LogsArgs,
         #[command(flatten)]
         grow: GrowArgs,
     },
@@ -90,6 +95,13 @@ struct CapturesArgs {
     /// Packets in the capture that is generated
     #[arg(long, default_value_t = 2_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     packets: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+struct LogsArgs {
+    /// Flows in the log that is generated; a million make about 300 MB
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    flows: u32,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -123,11 +135,13 @@ fn main() -> Result<()> {
         Command::Classify { set } => bench.classify(set)?,
         Command::Prefixes => bench.prefixes()?,
         Command::Captures(args) => bench.captures(args)?,
+        Command::Logs(args) => bench.logs(args)?,
         Command::Grow(args) => bench.grow(args)?,
-        Command::All { captures, grow } => {
+        Command::All { captures, logs, grow } => {
             bench.classify(&[])?;
             bench.prefixes()?;
             bench.captures(captures)?;
+            bench.logs(logs)?;
             bench.grow(grow)?;
         }
     }
@@ -190,6 +204,20 @@ impl Bench {
         let outcome = captures::run(self.dpdk, plan, &self.cores)?;
         self.show(&format!("Captures: {}", outcome.caption()), &outcome.table());
         self.keep("captures", json!(outcome));
+        Ok(())
+    }
+
+    fn logs(&mut self, args: &LogsArgs) -> Result<()> {
+        let data = self.data();
+        let plan = logs::Plan {
+            data: &data,
+            flows: if self.common.quick { 5_000 } else { args.flows.into() },
+            effort: self.common.effort(),
+            seed: self.common.seed,
+        };
+        let outcome = logs::run(plan, &self.cores)?;
+        self.show(&format!("Flow logs: {}", outcome.caption()), &outcome.table());
+        self.keep("logs", json!(outcome));
         Ok(())
     }
 

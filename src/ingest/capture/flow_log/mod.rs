@@ -90,7 +90,7 @@ pub fn read(
         each(item);
     };
     let end = stream::records(name, stream, |number, text| {
-        record::read(name, file, number, text.get(), &mut count);
+        record::read(name, file, number, text, &mut count);
         ControlFlow::Continue(())
     })?;
     Ok(ReadLog { records: end.records, flows, skipped, bytes_read: end.bytes_read, damage: end.damage })

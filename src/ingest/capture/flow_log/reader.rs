@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use rayon::prelude::*;
-use serde_json::value::RawValue;
 
 use super::{Damage, Skipped, record, stream};
 use crate::ingest::error::IngestError;
@@ -28,7 +27,7 @@ pub struct LogReader {
 }
 
 enum Message {
-    Texts { first: u64, texts: Vec<Box<RawValue>> },
+    Texts { first: u64, texts: Vec<Box<str>> },
     End(Result<stream::End, IngestError>),
 }
 
@@ -37,7 +36,7 @@ pub struct RecordTexts {
     name: String,
     file: u32,
     first: u64,
-    texts: Vec<Box<RawValue>>,
+    texts: Vec<Box<str>>,
 }
 
 impl LogReader {
@@ -65,7 +64,7 @@ impl LogReader {
     pub fn next_batch(&mut self) -> Result<Option<RecordTexts>, IngestError> {
         match self.batches.recv() {
             Ok(Message::Texts { first, texts }) => {
-                self.bytes_read += texts.iter().map(|text| text.get().len() as u64).sum::<u64>();
+                self.bytes_read += texts.iter().map(|text| text.len() as u64).sum::<u64>();
                 Ok(Some(RecordTexts { name: self.name.clone(), file: self.file, first, texts }))
             }
             Ok(Message::End(end)) => {
@@ -100,9 +99,9 @@ impl RecordTexts {
     /// What the records hold, in the order of the file. Tuples are numbered within their records.
     #[must_use]
     pub fn parse(&self) -> Vec<Result<LoggedFlow, Skipped>> {
-        let parse = |(position, text): (usize, &Box<RawValue>)| {
+        let parse = |(position, text): (usize, &Box<str>)| {
             let (number, mut items) = (self.first + position as u64, Vec::new());
-            record::read(&self.name, self.file, number, text.get(), &mut |item| items.push(item));
+            record::read(&self.name, self.file, number, text, &mut |item| items.push(item));
             items
         };
         let parsed: Vec<Vec<_>> = self.texts.par_iter().enumerate().map(parse).collect();
@@ -113,8 +112,8 @@ impl RecordTexts {
 fn walk(name: &str, reader: Box<dyn Read + Send>, sender: &SyncSender<Message>) {
     let (mut texts, mut bytes, mut last) = (Vec::new(), 0, 0);
     let end = stream::records(name, reader, |number, text| {
-        bytes += text.get().len();
-        texts.push(text);
+        bytes += text.len();
+        texts.push(text.into());
         last = number;
         if bytes < TOGETHER {
             return ControlFlow::Continue(());
@@ -132,7 +131,7 @@ fn walk(name: &str, reader: Box<dyn Read + Send>, sender: &SyncSender<Message>) 
 }
 
 /// Hands on the records up to this one. Returns whether somebody took them.
-fn hand_on(sender: &SyncSender<Message>, last: u64, texts: &mut Vec<Box<RawValue>>) -> bool {
+fn hand_on(sender: &SyncSender<Message>, last: u64, texts: &mut Vec<Box<str>>) -> bool {
     let texts = std::mem::take(texts);
     sender.send(Message::Texts { first: last + 1 - texts.len() as u64, texts }).is_ok()
 }
