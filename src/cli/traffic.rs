@@ -7,9 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
 
 use super::CliError;
-use crate::ingest::capture::CaptureReader;
+use crate::ingest::capture::{CaptureReader, Tunnels};
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
+use crate::model::frame::KeptFrames;
 use crate::model::records::Records;
 use crate::replay::run::BATCH;
 use crate::report::inputs::Inputs;
@@ -27,6 +28,7 @@ pub(super) struct Traffic {
     damage: Vec<DamageJson>,
     next: usize,
     open: Option<CaptureReader>,
+    tunnels: Tunnels,
     progress: ProgressBar,
     records: u64,
     started: Instant,
@@ -68,24 +70,39 @@ impl Traffic {
             damage: Vec::new(),
             next: 0,
             open: None,
+            tunnels: Tunnels::default(),
             progress,
             records: 0,
             started,
         })
     }
 
-    /// Puts the next records in place of those of a batch; none at the end of the last capture.
-    fn read(&mut self, batch: &mut Records) -> Result<(), CliError> {
+    /// Reads packets that carry others in this way.
+    pub(super) fn with_tunnels(self, tunnels: Tunnels) -> Self {
+        Self { tunnels, ..self }
+    }
+
+    /// Puts the next records in place of those of a batch, and their frames where these are kept; none at the end of the
+    /// last capture.
+    fn read(&mut self, batch: &mut Records, frames: &mut Option<KeptFrames>) -> Result<(), CliError> {
         batch.clear();
-        while batch.len() < BATCH {
+        if let Some(frames) = frames {
+            frames.clear();
+        }
+        while batch.len() < BATCH && !frames.as_ref().is_some_and(KeptFrames::is_full) {
             let Some(reader) = &mut self.open else {
                 let Some(path) = self.paths.get(self.next) else { break };
                 let file = u32::try_from(self.next).map_err(|_| CliError::usage("too many captures"))?;
-                self.open = Some(CaptureReader::open(path, file)?);
+                self.open = Some(CaptureReader::open(path, file)?.with_tunnels(self.tunnels));
                 self.next += 1;
                 continue;
             };
-            if reader.read_batch(BATCH - batch.len(), batch)? > 0 {
+            let most = BATCH - batch.len();
+            let read = match frames {
+                Some(frames) => reader.read_batch_with_frames(most, batch, frames)?,
+                None => reader.read_batch(most, batch)?,
+            };
+            if read > 0 {
                 continue;
             }
             if let Some(damage) = reader.damage() {
@@ -117,10 +134,22 @@ impl Traffic {
         pool: &ThreadPool,
         mut work: impl FnMut(&Records) -> Result<(), CliError> + Send,
     ) -> Result<(), CliError> {
-        let (mut batch, mut next) = (Records::with_capacity(BATCH), Records::with_capacity(BATCH));
-        self.read(&mut batch)?;
-        while !batch.is_empty() {
-            let (done, read) = pool.install(|| rayon::join(|| work(&batch), || self.read(&mut next)));
+        self.each_with(|| None, pool, |batch, _| work(batch))
+    }
+
+    /// As [`Traffic::each`], with the frames of each batch where `keeps` makes room for them.
+    pub(super) fn each_with(
+        &mut self,
+        keeps: impl Fn() -> Option<KeptFrames>,
+        pool: &ThreadPool,
+        mut work: impl FnMut(&Records, Option<&KeptFrames>) -> Result<(), CliError> + Send,
+    ) -> Result<(), CliError> {
+        let mut batch = (Records::with_capacity(BATCH), keeps());
+        let mut next = (Records::with_capacity(BATCH), keeps());
+        self.read(&mut batch.0, &mut batch.1)?;
+        while !batch.0.is_empty() {
+            let work = || work(&batch.0, batch.1.as_ref());
+            let (done, read) = pool.install(|| rayon::join(work, || self.read(&mut next.0, &mut next.1)));
             done?;
             read?;
             std::mem::swap(&mut batch, &mut next);
