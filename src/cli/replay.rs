@@ -104,13 +104,17 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let files = traffic.files.clone();
     let rows = Rows { network, files: &files };
     let keeps = split.is_some();
-    traffic.each_with(|| keeps.then(KeptFrames::default), &pool, |batch, frames| {
-        let progress = replay.feed(batch);
-        if let (Some(split), Some(frames)) = (&mut split, frames) {
-            split.take(&rows, batch, frames, &progress)?;
-        }
-        sinks.take(&rows, batch, &progress)
-    })?;
+    traffic.each_with(
+        || keeps.then(KeptFrames::default),
+        &pool,
+        |batch, frames| {
+            let progress = replay.feed(batch);
+            if let (Some(split), Some(frames)) = (&mut split, frames) {
+                split.take(&rows, batch, frames, &progress)?;
+            }
+            sinks.take(&rows, batch, &progress)
+        },
+    )?;
     let (totals, flows) = replay.finish();
     sinks.take(&rows, &Records::default(), &Progress { flows, records: Vec::new() })?;
     traffic.finish(quiet);

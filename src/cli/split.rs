@@ -31,10 +31,7 @@ pub(super) struct SplitArgs {
 impl SplitArgs {
     /// The files with the options that name them.
     pub(super) fn named(&self) -> [(&'static str, Option<&Path>); 2] {
-        [
-            ("--split-allowed", self.split_allowed.as_deref()),
-            ("--split-denied", self.split_denied.as_deref()),
-        ]
+        [("--split-allowed", self.split_allowed.as_deref()), ("--split-denied", self.split_denied.as_deref())]
     }
 }
 

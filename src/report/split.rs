@@ -37,7 +37,9 @@ pub enum SplitFormat {
 #[derive(Debug, Error)]
 pub enum SplitError {
     /// A classic pcap has one link type for all its packets.
-    #[error("link type `{second}` after link type `{first}`: a .pcap holds one: use a name ending in .pcapng")]
+    #[error(
+        "link type `{second}` after link type `{first}`: a .pcap holds one: use a name ending in .pcapng"
+    )]
     LinkTypes {
         /// That of the packets before.
         first: LinkType,

@@ -221,9 +221,10 @@ fn raw(frame: Part<'_>) -> Linked<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::sample::*;
-    use super::{LinkType, decode};
+    use super::{LinkType, decapsulate, decode};
     use crate::model::reason_code::ReasonCode;
     use crate::model::record::Content;
+    use crate::model::rule::Protocol;
 
     const NOT_IP: Content = Content::OutOfScope(ReasonCode::NotIp);
     const DAMAGED: Content = Content::Skipped(ReasonCode::DamagedHeader);
@@ -345,5 +346,125 @@ mod tests {
             let content = whole(LinkType(number), &ipv4(6, &syn()));
             assert_eq!(content, Content::OutOfScope(ReasonCode::UnsupportedLinkType), "{number}");
         }
+    }
+
+    /// A UDP datagram to this port, with these flags in front of a VXLAN header and this frame behind it.
+    fn vxlan(port: u16, flags: u8, frame: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(16 + frame.len()).unwrap().to_be_bytes();
+        let [high, low] = port.to_be_bytes();
+        let header = [0xc3, 0x51, high, low, length[0], length[1], 0, 0, flags, 0, 0, 0, 0, 0, 42, 0];
+        [&header[..], frame].concat()
+    }
+
+    /// The content where VXLAN is opened, and the length of the frame that counts.
+    fn opened(frame: &[u8], kept: usize) -> (Content, usize) {
+        let original_len = u32::try_from(frame.len()).unwrap();
+        let (content, length) = decapsulate(LinkType::ETHERNET, &frame[..kept], original_len);
+        (content, length as usize)
+    }
+
+    #[test]
+    fn what_vxlan_carries_is_judged_in_its_place() {
+        let plain = ethernet(0x0800, &ipv4(6, &syn()));
+        let tagged = ethernet(0x8100, &[&[0, 7, 0x86, 0xdd][..], &ipv6(6, &syn())].concat());
+        let arp = ethernet(0x0806, &[0; 28]);
+        for (carried, content) in [
+            (&plain, Content::Packet(syn_packet())),
+            (&tagged, Content::Packet(syn_packet_6())),
+            (&arp, NOT_IP),
+        ] {
+            let datagram = vxlan(4789, 0x08, carried);
+            for outer in [
+                ethernet(0x0800, &ipv4(17, &datagram)),
+                ethernet(0x86dd, &ipv6(17, &datagram)),
+                ethernet(0x86dd, &ipv6(60, &extension(17, &datagram))),
+                ethernet(0x8100, &[&[0, 9, 0x08, 0][..], &ipv4(17, &datagram)].concat()),
+                // The frame's padding is no part of what is carried.
+                ethernet(0x0800, &[ipv4(17, &datagram), vec![0; 9]].concat()),
+            ] {
+                assert_eq!(opened(&outer, outer.len()), (content, carried.len()));
+            }
+        }
+        // Other flags do not matter (RFC 7348, section 5), nor does what is behind the datagram in its packet.
+        let datagram = [vxlan(4789, 0xff, &plain), vec![0; 5]].concat();
+        let outer = ethernet(0x0800, &ipv4(17, &datagram));
+        assert_eq!(opened(&outer, outer.len()), (Content::Packet(syn_packet()), plain.len()));
+    }
+
+    #[test]
+    fn vxlan_stays_closed_where_nobody_asks() {
+        let outer = ethernet(0x0800, &ipv4(17, &vxlan(4789, 0x08, &ethernet(0x0800, &ipv4(6, &syn())))));
+        let packet = packet_of(whole(LinkType::ETHERNET, &outer));
+        assert_eq!(packet.five_tuple, tuple(CLIENT, SERVER, Protocol::UDP, Some((50001, 4789))));
+    }
+
+    #[test]
+    fn what_is_no_vxlan_stays_what_it_is() {
+        let carried = ethernet(0x0800, &ipv4(6, &syn()));
+        let with = |mut bytes: Vec<u8>, at: usize, value: u8| {
+            bytes[at] = value;
+            bytes
+        };
+        let datagram = vxlan(4789, 0x08, &carried);
+        let mut answered = datagram.clone();
+        answered[..4].copy_from_slice(&[0x12, 0xb5, 0xc3, 0x51]);
+        for packet in [
+            // Another port, the port as a source, no network named, TCP, a header that does not fit, no room for one.
+            ipv4(17, &vxlan(4790, 0x08, &carried)),
+            ipv4(17, &answered),
+            ipv4(17, &vxlan(4789, 0xf7, &carried)),
+            ipv4(6, &[&[0xc3, 0x51, 0x12, 0xb5][..], &syn()[4..], &carried].concat()),
+            with(ipv4(17, &datagram), 25, 15),
+            ipv4(17, &[0xc3, 0x51, 0x12, 0xb5, 0, 8, 0, 0]),
+            // Fragments: the first, and one of the later.
+            with(ipv4(17, &datagram), 6, 0x20),
+            with(ipv4(17, &datagram), 7, 1),
+        ] {
+            let outer = ethernet(0x0800, &packet);
+            let closed = whole(LinkType::ETHERNET, &outer);
+            assert!(matches!(closed, Content::Packet(_)), "{closed:?}");
+            assert_eq!(opened(&outer, outer.len()), (closed, outer.len()), "{packet:x?}");
+        }
+        let damaged = ethernet(0x0800, &with(ipv4(17, &datagram), 24, 0));
+        let damaged = with(damaged, 14 + 25, 7);
+        assert_eq!(opened(&damaged, damaged.len()), (DAMAGED, damaged.len()));
+        assert_eq!(decapsulate(LinkType(9), &damaged, 200).0, whole(LinkType(9), &damaged));
+    }
+
+    #[test]
+    fn one_level_of_vxlan_is_opened() {
+        let inmost = ethernet(0x0800, &ipv4(6, &syn()));
+        let inner = ethernet(0x0800, &ipv4(17, &vxlan(4789, 0x08, &inmost)));
+        let outer = ethernet(0x86dd, &ipv6(17, &vxlan(4789, 0x08, &inner)));
+        let (content, length) = opened(&outer, outer.len());
+        assert_eq!(content, whole(LinkType::ETHERNET, &inner));
+        assert_eq!(length, inner.len());
+    }
+
+    #[test]
+    fn a_damaged_or_cut_packet_in_vxlan_is_skipped_with_its_reason() {
+        let carry = |frame: &[u8]| ethernet(0x0800, &ipv4(17, &vxlan(4789, 0x08, frame)));
+        let mut header_len = ethernet(0x0800, &ipv4(6, &syn()));
+        header_len[14] = 0x44;
+        let ends_in_ports = ethernet(0x0800, &ipv4(6, &syn()[..3]));
+        let ends_in_addresses = ethernet(0x0800, &[])[..9].to_vec();
+        for carried in [header_len, ends_in_ports, ends_in_addresses, Vec::new()] {
+            let outer = carry(&carried);
+            assert_eq!(opened(&outer, outer.len()), (DAMAGED, carried.len()));
+        }
+        let carried = ethernet(0x0800, &ipv4(6, &syn()));
+        let outer = carry(&carried);
+        // Behind 14 bytes of Ethernet and 20 of IPv4: the port that tells, the VXLAN header, the inner headers.
+        let inner = 14 + 20 + 8 + 8;
+        let cut = |kept: usize| opened(&outer, kept);
+        assert_eq!(cut(14 + 20 + 3), (CUT, outer.len()));
+        for kept in 14 + 20 + 4..inner {
+            assert_eq!(cut(kept), (CUT, outer.len()), "{kept}");
+        }
+        for kept in inner..inner + 14 + 24 {
+            assert_eq!(cut(kept), (CUT, carried.len()), "{kept}");
+        }
+        let packet = packet_of(cut(inner + 14 + 24).0);
+        assert_eq!(packet.five_tuple, syn_packet().five_tuple);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use pcap_file::{DataLink, Endianness};
 use pcap_file::pcap::{PcapHeader, PcapParseError, PcapParser, PcapTsResolution};
+use pcap_file::{DataLink, Endianness};
 
 use super::blocks::{self, Blocks};
 use super::decode::LinkType;
