@@ -471,7 +471,7 @@ fn an_opened_packet_is_written_as_it_was_captured() {
     let both = ["--base", "data/example", "--cand", "data/example", "--format", "json", "--no-timing"];
     let output = nsgsim(&["whatif", "-q", "--decapsulate", text(&path)]).args(both).output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(answer["ledger"]["evaluated"], 4, "{answer}");
+    assert_eq!(answer["ledger"]["base"]["evaluated"], 4, "{answer}");
 }
 
 #[test]
