@@ -31,12 +31,16 @@ pub(crate) fn tshark(capture: &Path, arguments: &[&str]) -> Output {
         .expect("tshark was there a moment ago")
 }
 
-/// One line of these fields for each packet.
-pub(crate) fn fields(capture: &Path, names: &[&str]) -> Vec<String> {
+/// One line of these fields for each packet; nothing of a capture whose link type it does not know.
+pub(crate) fn fields(capture: &Path, names: &[&str]) -> Option<Vec<String>> {
     let mut arguments = vec!["-T", "fields"];
     for name in names {
         arguments.extend(["-e", *name]);
     }
-    let text = String::from_utf8(tshark(capture, &arguments).stdout).expect("fields are text");
-    text.lines().map(str::to_owned).collect()
+    let output = tshark(capture, &arguments);
+    if String::from_utf8_lossy(&output.stderr).contains("unknown or unsupported") {
+        return None;
+    }
+    let text = String::from_utf8(output.stdout).expect("fields are text");
+    Some(text.lines().map(str::to_owned).collect())
 }
