@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::{CliError, inputs};
 use crate::ingest::azure::Deployment;
+use crate::ingest::capture::Tunnels;
 use crate::model::assumptions::{Assumptions, Choice};
 use crate::model::network::Network;
 use crate::model::rule::Direction;
@@ -124,6 +125,11 @@ pub(super) struct JudgingArgs {
     /// The virtual network, where several hold the addresses
     #[arg(long, value_name = "VNET")]
     vnet: Option<String>,
+    /// Judge what VXLAN packets carry (UDP to port 4789) in their place, as mirrors such as a virtual network TAP send it
+    ///
+    /// One level is opened, and only where the datagram is whole. Bytes are those of the carried frame.
+    #[arg(long)]
+    decapsulate: bool,
     /// Whether flows stay open, or every packet stands alone
     #[arg(long, default_value = "full")]
     state: StateArg,
@@ -165,6 +171,11 @@ impl JudgingArgs {
             at: self.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?,
             ..ReplayOptions::default()
         })
+    }
+
+    /// How packets that carry others are read.
+    pub(super) fn tunnels(&self) -> Tunnels {
+        if self.decapsulate { Tunnels::Opened } else { Tunnels::Closed }
     }
 
     /// Whether more was left open than is allowed.

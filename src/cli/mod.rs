@@ -13,6 +13,7 @@ mod r#gen;
 mod inputs;
 mod output;
 mod replay;
+mod split;
 mod tags;
 mod traffic;
 mod whatif;

@@ -16,7 +16,9 @@ static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 pub(super) fn end_cleanly_on_interrupt() {
     // A second handler in one process, as in tests, changes nothing.
     let _set = ctrlc::set_handler(|| {
-        for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // Held until the end, so that no further file is begun.
+        let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in unfinished.iter() {
             let _gone = std::fs::remove_file(path);
         }
         std::process::exit(130);
@@ -45,13 +47,15 @@ impl OutputFile {
             let writer = Writer::Straight(BufWriter::with_capacity(1 << 16, file));
             return Ok(Self { writer, path: path.to_owned() });
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         check(path)?;
+        // Held while the file is made: an interrupt waits until it knows of it.
+        let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
         let file = tempfile::Builder::new()
             .prefix(".nsgsim-")
-            .tempfile_in(folder)
+            .tempfile_in(folder_of(path))
             .map_err(|source| failed(path, source))?;
-        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(file.path().to_owned());
+        unfinished.push(file.path().to_owned());
+        drop(unfinished);
         let writer = Writer::Beside(BufWriter::with_capacity(1 << 16, file));
         Ok(Self { writer, path: path.to_owned() })
     }
@@ -97,10 +101,36 @@ impl Write for OutputFile {
 
 /// Checks that a file can be made at a path: that its folder is one.
 pub(super) fn check(path: &Path) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     // Said of what the user named: what goes wrong with the file of our own says its passing name.
     let found = std::fs::metadata(folder).map_err(|source| failed(path, source))?;
     if found.is_dir() { Ok(()) } else { Err(failed(path, io::Error::from(io::ErrorKind::NotADirectory))) }
+}
+
+/// Checks the files that options name: that each can be made, and that no two are one.
+pub(super) fn check_all(named: &[(&str, Option<&Path>)]) -> Result<(), CliError> {
+    let mut seen: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, path) in named {
+        let Some(path) = path else { continue };
+        // Better said now than after hours.
+        check(path)?;
+        let place = place(path);
+        if let Some((other, _)) = seen.iter().find(|(_, other)| *other == place) {
+            return Err(CliError::usage(format!("{other} and {option} name the same file")));
+        }
+        seen.push((option, place));
+    }
+    Ok(())
+}
+
+/// A file's place, however its path is spelt; the file need not be there.
+fn place(path: &Path) -> PathBuf {
+    let in_folder = || Some(std::fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?));
+    std::fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Writes a whole answer to a file, or to standard output.

@@ -8,9 +8,10 @@ use clap::ValueEnum;
 
 use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs};
 use super::output::{self, OutputFile};
+use super::split::{Split, SplitArgs};
 use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs};
-use crate::model::records::Records;
+use crate::ingest::capture::input::Packets;
 use crate::replay::recorded::Entry;
 use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
@@ -35,6 +36,8 @@ pub(super) struct Args {
     /// In --decisions, a row for each record instead
     #[arg(long, requires = "decisions")]
     per_record: bool,
+    #[command(flatten)]
+    split: SplitArgs,
     /// table or json; with --by flow also csv or ndjson
     #[arg(long, default_value = "table")]
     format: FormatArg,
@@ -77,38 +80,44 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             ));
         }
     };
-    if let Some(path) = &args.output.output {
-        if args.decisions.as_ref() == Some(path) {
-            return Err(CliError::usage("--decisions and --output name the same file"));
-        }
-        // Better said now than after hours.
-        output::check(path)?;
-    }
+    let [allowed, denied] = args.split.named();
+    output::check_all(&[
+        ("--decisions", args.decisions.as_deref()),
+        ("--output", args.output.output.as_deref()),
+        allowed,
+        denied,
+    ])?;
     let mut sinks = Sinks::open(args, row_format)?;
+    let mut split = Split::open(&args.split)?;
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let network = &loaded.compiled.network;
     let options = ReplayOptions {
         flows: sinks.wants_flows(),
-        records: sinks.wants_records(),
+        records: sinks.wants_records() || split.is_some(),
         ..args.judging.options(network)?
     };
 
-    let mut traffic = Traffic::find(&args.judging.inputs, quiet)?;
+    let mut traffic = Traffic::find(&args.judging.inputs, quiet)?
+        .with_tunnels(args.judging.tunnels())
+        .keeping_frames(split.is_some());
     let pool = args.judging.threads.pool()?;
     let mut replay = Replay::new(Arc::clone(&loaded.compiled), options);
     let files = traffic.files.clone();
     let rows = Rows { network, files: &files };
     traffic.each(&pool, |batch| {
         let progress = match batch {
-            Batch::Packets(records) => replay.feed(records),
+            Batch::Packets(packets) => replay.feed(&packets.records),
             Batch::Entries(entries) => replay.feed_recorded(entries),
         };
+        if let Some(split) = &mut split {
+            split.take(&rows, batch, &progress)?;
+        }
         sinks.take(&rows, batch, &progress)
     })?;
     let (totals, flows) = replay.finish();
     let last = Progress { flows, records: Vec::new() };
-    sinks.take(&rows, &Batch::Packets(Records::default()), &last)?;
+    sinks.take(&rows, &Batch::Packets(Packets::default()), &last)?;
     traffic.finish();
 
     let report = ReplayReport {
@@ -118,6 +127,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         provenance: traffic.provenance(args.judging.no_timing, loaded.inputs.clone()),
     };
     sinks.finish()?;
+    if let Some(split) = split {
+        split.finish(&totals, quiet)?;
+    }
     match (listed, args.format) {
         (true, _) => {
             // The rows are the answer; what they add up to is talk.
@@ -200,7 +212,9 @@ impl Sinks {
             if self.per_record {
                 for (position, processed) in &progress.records {
                     let row = match batch {
-                        Batch::Packets(records) => rows.record((&records.get(*position)).into(), processed),
+                        Batch::Packets(packets) => {
+                            rows.record((&packets.records.get(*position)).into(), processed)
+                        }
                         Batch::Entries(entries) => match &entries[*position] {
                             Entry::Flow(flow) => rows.record(flow.into(), processed),
                             Entry::Unread { .. } => unreachable!("what could not be read was not judged"),

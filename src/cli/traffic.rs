@@ -7,13 +7,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
 
 use super::CliError;
+use crate::ingest::capture::Tunnels;
 use crate::ingest::capture::flow_log::{RecordTexts, Skipped};
-use crate::ingest::capture::input::{Input, Portion};
+use crate::ingest::capture::input::{Input, Packets, Portion};
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
 use crate::model::record::Location;
 use crate::model::recorded::RecordedFlow;
-use crate::model::records::Records;
 use crate::replay::recorded::Entry;
 use crate::replay::run::BATCH;
 use crate::report::inputs::Inputs;
@@ -39,6 +39,8 @@ pub(super) struct Traffic {
     unread_beyond: u64,
     next: usize,
     open: Option<Input>,
+    tunnels: Tunnels,
+    keeps_frames: bool,
     progress: ProgressBar,
     records: u64,
     quiet: bool,
@@ -48,14 +50,14 @@ pub(super) struct Traffic {
 /// What is worked on at a time.
 pub(super) enum Batch {
     /// Packets of captures.
-    Packets(Records),
+    Packets(Packets),
     /// Tuples of flow logs.
     Entries(Vec<Entry>),
 }
 
 /// A batch as it is read.
 enum Raw {
-    Packets(Records),
+    Packets(Packets),
     Texts(RecordTexts),
 }
 
@@ -97,6 +99,8 @@ impl Traffic {
             unread_beyond: 0,
             next: 0,
             open: None,
+            tunnels: Tunnels::default(),
+            keeps_frames: false,
             progress,
             records: 0,
             quiet,
@@ -104,22 +108,32 @@ impl Traffic {
         })
     }
 
+    /// Reads packets that carry others in this way.
+    pub(super) fn with_tunnels(self, tunnels: Tunnels) -> Self {
+        Self { tunnels, ..self }
+    }
+
+    /// Keeps the frames of packets beside them, or not.
+    pub(super) fn keeping_frames(self, keeps_frames: bool) -> Self {
+        Self { keeps_frames, ..self }
+    }
+
     /// The next batch, in the room of one that was worked on; nothing at the end of the last input.
-    fn read(&mut self, mut packets: Records) -> Result<Option<Raw>, CliError> {
-        packets.clear();
-        while packets.len() < BATCH {
+    fn read(&mut self, mut packets: Packets) -> Result<Option<Raw>, CliError> {
+        packets.clear(self.keeps_frames);
+        while packets.records.len() < BATCH && !packets.is_full() {
             let Some(input) = &mut self.open else {
                 let Some(path) = self.paths.get(self.next) else { break };
                 let file = u32::try_from(self.next).map_err(|_| CliError::usage("too many inputs"))?;
-                self.open = Some(Input::open(path, file)?);
+                self.open = Some(Input::open(path, file, self.tunnels)?);
                 self.next += 1;
                 continue;
             };
             // Packets before a log are worked on before it.
-            if matches!(input, Input::Log(_)) && !packets.is_empty() {
+            if matches!(input, Input::Log(_)) && !packets.records.is_empty() {
                 break;
             }
-            match input.next(BATCH - packets.len(), &mut packets)? {
+            match input.next(BATCH - packets.records.len(), &mut packets)? {
                 Portion::Packets => continue,
                 Portion::Texts(texts) => return Ok(Some(Raw::Texts(texts))),
                 Portion::End => {}
@@ -135,7 +149,7 @@ impl Traffic {
             }
             self.open = None;
         }
-        Ok((!packets.is_empty()).then_some(Raw::Packets(packets)))
+        Ok((!packets.records.is_empty()).then_some(Raw::Packets(packets)))
     }
 
     /// Hands on batch after batch; the next one is read while one is worked on.
@@ -144,9 +158,9 @@ impl Traffic {
         pool: &ThreadPool,
         mut work: impl FnMut(&Batch) -> Result<(), CliError> + Send,
     ) -> Result<(), CliError> {
-        let mut room = Records::with_capacity(BATCH);
+        let mut room = Packets::with_capacity(BATCH);
         let mut numbered = (u32::MAX, 0);
-        let mut raw = self.read(Records::with_capacity(BATCH))?;
+        let mut raw = self.read(Packets::with_capacity(BATCH))?;
         while let Some(taken) = raw {
             let (done, read) = pool.install(|| {
                 let work = || {
@@ -157,8 +171,8 @@ impl Traffic {
             });
             let (batch, skipped) = done?;
             self.note(&batch, skipped);
-            if let Batch::Packets(records) = batch {
-                room = records;
+            if let Batch::Packets(packets) = batch {
+                room = packets;
             }
             raw = read?;
         }
@@ -168,7 +182,7 @@ impl Traffic {
     /// Notes what was worked on.
     fn note(&mut self, batch: &Batch, skipped: Vec<Skipped>) {
         self.records += match batch {
-            Batch::Packets(records) => records.len() as u64,
+            Batch::Packets(packets) => packets.records.len() as u64,
             Batch::Entries(entries) => entries.iter().map(Entry::count).sum(),
         };
         for one in skipped {
@@ -232,7 +246,7 @@ impl Raw {
     /// tuples it has had so far.
     fn parse(self, numbered: &mut (u32, u64)) -> (Batch, Vec<Skipped>) {
         let texts = match self {
-            Self::Packets(records) => return (Batch::Packets(records), Vec::new()),
+            Self::Packets(packets) => return (Batch::Packets(packets), Vec::new()),
             Self::Texts(texts) => texts,
         };
         if numbered.0 != texts.file() {
@@ -266,5 +280,5 @@ fn first_time(path: &Path) -> Result<Option<u64>, IngestError> {
     if source::is_stdin(path) {
         return Ok(None);
     }
-    Input::open(path, 0)?.first_time_ns()
+    Input::open(path, 0, Tunnels::default())?.first_time_ns()
 }

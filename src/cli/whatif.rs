@@ -62,11 +62,11 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     };
     let mut whatif = WhatIf::new(side(&base)?, side(&candidate)?);
 
-    let mut traffic = Traffic::find(&args.judging.inputs, quiet)?;
+    let mut traffic = Traffic::find(&args.judging.inputs, quiet)?.with_tunnels(args.judging.tunnels());
     let pool = args.judging.threads.pool()?;
     traffic.each(&pool, |batch| {
         match batch {
-            Batch::Packets(records) => whatif.feed(records),
+            Batch::Packets(packets) => whatif.feed(&packets.records),
             Batch::Entries(entries) => whatif.feed_recorded(entries),
         }
         Ok(())

@@ -8,6 +8,7 @@ pub mod assumptions;
 pub mod finding;
 pub mod flow;
 pub mod flow_log;
+pub mod frame;
 pub mod id;
 pub mod index;
 pub mod measured;

@@ -19,7 +19,7 @@ pub struct Record {
     pub location: Location,
     /// When it was, in nanoseconds since 1970-01-01; `None` where the input does not say (simple packet blocks).
     pub time_ns: Option<u64>,
-    /// Its length on the wire in bytes, link-layer header included.
+    /// Its length on the wire in bytes, link-layer header included; where a tunnel was opened, that of the carried frame.
     pub wire_bytes: u32,
     /// What it held.
     pub content: Content,

@@ -15,6 +15,7 @@ pub mod names;
 pub mod next_hop;
 pub mod replay;
 pub mod slowdown;
+pub mod split;
 pub mod style;
 pub mod tags;
 pub mod time;

@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nsgsim::ingest::capture::{CaptureReader, Tunnels};
 use nsgsim::model::flow::Fragment;
 use nsgsim::model::reason_code::ReasonCode;
 use nsgsim::model::record::Content;
+use nsgsim::model::records::Records;
 use nsgsim::model::rule::Protocol;
+use nsgsim::replay::run::{BATCH, Replay, ReplayOptions};
+use nsgsim::simulate::SimulatorOptions;
 
-use super::read;
+use super::{example_data, read, tshark};
 
 /// What the table says of a capture.
 struct Stated {
@@ -105,6 +109,106 @@ fn every_capture_has_the_packets_that_the_table_states() {
         if !stated.link_types.is_empty() {
             let seen: Vec<u16> = tally.iter().map(|(link_type, _)| link_type.0).collect();
             assert!(seen.iter().all(|seen| stated.link_types.contains(seen)), "{name}: link types {seen:?}");
+        }
+    }
+}
+
+/// Up to which size of its file a capture is given to Wireshark, in bytes: what is larger takes it a minute.
+const TSHARK_BYTES: u64 = 1 << 20;
+
+#[test]
+fn every_capture_has_the_packets_that_wireshark_counts() {
+    let Some(data) = data() else { return };
+    if !tshark::is_there() {
+        return;
+    }
+    let table = table(&data);
+    let mut counted = 0;
+    for name in captures(&data) {
+        let path = data.join("captures").join(&name);
+        if fs::metadata(&path).unwrap().len() > TSHARK_BYTES {
+            continue;
+        }
+        let (reader, records) = read(&path);
+        let is_known = reader.tally().iter().all(|(link_type, _)| SUPPORTED.contains(&link_type.0));
+        let Some(theirs) = tshark::fields(&path, &["frame.len", "frame.cap_len"]) else {
+            assert!(!is_known, "{name}: Wireshark does not know what we do");
+            continue;
+        };
+        // Of other link types Wireshark takes a part of the frame for a header of the capture's.
+        if is_known {
+            let ours: Vec<u32> = records.iter().map(|record| record.wire_bytes).collect();
+            // What was captured was on the wire, whatever the record says.
+            let longer = |line: &String| line.split('\t').map(|length| length.parse().unwrap()).max();
+            assert_eq!(ours, theirs.iter().filter_map(longer).collect::<Vec<u32>>(), "{name}");
+        }
+        assert_eq!(records.len(), theirs.len(), "{name}");
+        assert_eq!(theirs.len() as u64, table[&name].packets, "{name}");
+        counted += 1;
+    }
+    assert!(counted > 100, "only {counted} captures were counted");
+}
+
+#[test]
+fn every_capture_adds_up_in_the_ledger_of_a_replay() {
+    let Some(data) = data() else { return };
+    let table = table(&data);
+    let compiled = example_data::network("example");
+    for name in captures(&data) {
+        for (stateful, tunnels) in
+            [(true, Tunnels::Closed), (false, Tunnels::Closed), (true, Tunnels::Opened)]
+        {
+            let simulator = SimulatorOptions { stateful, ..SimulatorOptions::default() };
+            let options = ReplayOptions { simulator, ..ReplayOptions::default() };
+            let mut replay = Replay::new(compiled.clone(), options);
+            let path = data.join("captures").join(&name);
+            let mut reader = CaptureReader::open(&path, 0).unwrap().with_tunnels(tunnels);
+            let mut batch = Records::default();
+            while reader.read_batch(BATCH, &mut batch).unwrap() > 0 {
+                replay.feed(&batch);
+                batch.clear();
+            }
+            // Which also asserts that the parts are the whole.
+            let (totals, _) = replay.finish();
+            assert_eq!(totals.ledger.read, table[&name].packets, "{name}");
+            let packets: u64 = totals.tally.verdicts.values().map(|hits| hits.packets).sum();
+            assert_eq!(packets, totals.ledger.evaluated + totals.ledger.undetermined.total(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_vxlan_carries_is_what_wireshark_sees_innermost() {
+    let Some(data) = data() else { return };
+    let named: Vec<String> = captures(&data).into_iter().filter(|name| name.contains("vxlan")).collect();
+    assert_eq!(named.len(), 3, "{named:?}");
+    for name in named {
+        let path = data.join("captures").join(&name);
+        let mut reader = CaptureReader::open(&path, 0).unwrap().with_tunnels(Tunnels::Opened);
+        let mut records = Records::default();
+        while reader.read_batch(1000, &mut records).unwrap() > 0 {}
+        let (_, closed) = read(&path);
+        let (mut opened, mut ours) = (0, Vec::new());
+        for (record, closed) in records.iter().zip(&closed) {
+            assert_eq!((record.location.number, record.time_ns), (closed.location.number, closed.time_ns));
+            if record.content != closed.content {
+                // Ethernet, IPv4, UDP and VXLAN around it.
+                assert_eq!(record.wire_bytes + 14 + 20 + 8 + 8, closed.wire_bytes, "{name}");
+                opened += 1;
+            }
+            if let Content::Packet(packet) = record.content {
+                let tuple = packet.five_tuple;
+                ours.push(format!("{}\t{}\t{}", tuple.source, tuple.destination, tuple.protocol.0));
+            }
+        }
+        assert!(opened > 0, "{name}: nothing was opened");
+        if tshark::is_there() {
+            // Where the innermost is no IP packet, its last addresses are those of the one around it.
+            let ip = ["-Y", "!arp", "-E", "occurrence=l", "-T", "fields"];
+            let innermost = [&ip[..], &["-e", "ip.src", "-e", "ip.dst", "-e", "ip.proto"]].concat();
+            let theirs = String::from_utf8(tshark::tshark(&path, &innermost).stdout).unwrap();
+            let theirs: Vec<&str> = theirs.lines().collect();
+            assert_eq!(ours, theirs, "{name}");
         }
     }
 }

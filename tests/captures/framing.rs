@@ -12,6 +12,7 @@ use nsgsim::model::records::Records;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use proptest::prelude::*;
 
+use super::capture_bytes::*;
 use super::{persistence, read};
 
 /// UDP from 10.0.1.4:50001 to 10.0.2.5:53, as raw IP.
@@ -20,87 +21,10 @@ const PACKET: [u8; 32] = [
     0xc3, 0x51, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4, // UDP
 ];
 
-/// How numbers are written in a file.
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    Big,
-    Little,
-}
-
-impl Order {
-    const BOTH: [Self; 2] = [Self::Big, Self::Little];
-
-    fn u16(self, number: u16) -> [u8; 2] {
-        match self {
-            Self::Big => number.to_be_bytes(),
-            Self::Little => number.to_le_bytes(),
-        }
-    }
-
-    fn u32(self, number: u32) -> [u8; 4] {
-        match self {
-            Self::Big => number.to_be_bytes(),
-            Self::Little => number.to_le_bytes(),
-        }
-    }
-
-    fn words(self, numbers: &[u32]) -> Vec<u8> {
-        numbers.iter().flat_map(|number| self.u32(*number)).collect()
-    }
-}
-
-const MICROSECONDS: u32 = 0xa1b2_c3d4;
-const NANOSECONDS: u32 = 0xa1b2_3c4d;
-
-fn pcap_header(order: Order, magic: u32, snap_len: u32, link_type: u32) -> Vec<u8> {
-    [&order.u32(magic)[..], &order.u16(2), &order.u16(4), &order.words(&[0, 0, snap_len, link_type])].concat()
-}
-
-fn pcap_record(order: Order, seconds: u32, fraction: u32, captured: &[u8], original_len: u32) -> Vec<u8> {
-    let header = [seconds, fraction, u32::try_from(captured.len()).unwrap(), original_len];
-    [&order.words(&header), captured].concat()
-}
-
 /// Three records of [`PACKET`] in a classic pcap.
 fn three_records(order: Order) -> Vec<u8> {
     let record = |second| pcap_record(order, second, 7, &PACKET, 32);
     [pcap_header(order, MICROSECONDS, 65535, 101), record(1), record(2), record(3)].concat()
-}
-
-fn block(order: Order, kind: u32, body: &[u8]) -> Vec<u8> {
-    let padding = vec![0; body.len().next_multiple_of(4) - body.len()];
-    let length = order.u32(u32::try_from(12 + body.len() + padding.len()).unwrap());
-    [&order.u32(kind)[..], &length, body, &padding, &length].concat()
-}
-
-fn section(order: Order) -> Vec<u8> {
-    let body = [&order.u32(0x1a2b_3c4d)[..], &order.u16(1), &order.u16(0), &[0xff; 8]].concat();
-    block(order, 0x0a0d_0d0a, &body)
-}
-
-/// Codes and values.
-type Options<'a> = &'a [(u16, &'a [u8])];
-
-fn interface(order: Order, link_type: u16, snap_len: u32, options: Options<'_>) -> Vec<u8> {
-    let mut body = [&order.u16(link_type)[..], &[0, 0], &order.u32(snap_len)].concat();
-    for (code, value) in options {
-        body.extend(order.u16(*code));
-        body.extend(order.u16(u16::try_from(value.len()).unwrap()));
-        body.extend(*value);
-        body.resize(body.len().next_multiple_of(4), 0);
-    }
-    block(order, 1, &body)
-}
-
-/// The resolution of an interface's times: a power of ten, or of two with the highest bit set.
-const IF_TSRESOL: u16 = 9;
-/// Seconds that are added to an interface's times.
-const IF_TSOFFSET: u16 = 14;
-
-fn enhanced_packet(order: Order, interface: u32, time: u64, captured: &[u8], original_len: u32) -> Vec<u8> {
-    let (high, low) = ((time >> 32) as u32, time as u32);
-    let captured_len = u32::try_from(captured.len()).unwrap();
-    block(order, 6, &[&order.words(&[interface, high, low, captured_len, original_len]), captured].concat())
 }
 
 fn reader(bytes: &[u8]) -> Result<CaptureReader, IngestError> {

@@ -2,9 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps")]
 
+#[path = "../capture_bytes/mod.rs"]
+mod capture_bytes;
 mod collected;
 mod decoding;
+#[path = "../example_data/mod.rs"]
+mod example_data;
 mod framing;
+#[path = "../program/tshark.rs"]
+mod tshark;
 
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use pcap_file::Endianness;
 use pcap_file::pcap::{PcapHeader, PcapParseError, PcapParser, PcapTsResolution};
+use pcap_file::{DataLink, Endianness};
 
 use super::blocks::{self, Blocks};
 use super::decode::LinkType;
@@ -31,6 +31,16 @@ pub(super) struct Frame<'a> {
     pub(super) captured: Option<&'a [u8]>,
     /// Length on the wire in bytes.
     pub(super) original_len: u32,
+}
+
+impl Frame<'_> {
+    /// Length on the wire in bytes.
+    ///
+    /// Some writers state one that is less than what they captured; the packet had at least that.
+    pub(super) fn wire_bytes(&self) -> u32 {
+        let captured_len = self.captured.map_or(0, <[u8]>::len);
+        self.original_len.max(u32::try_from(captured_len).unwrap_or(u32::MAX))
+    }
 }
 
 /// Why the next record cannot be found.
@@ -123,7 +133,7 @@ impl Classic {
             PcapTsResolution::NanoSecond => 1,
         };
         let is_big_endian = header.endianness == Endianness::Big;
-        Self { link_type: LinkType::of(header.datalink), is_big_endian, unit_ns }
+        Self { link_type: link_type(header.datalink), is_big_endian, unit_ns }
     }
 
     /// PERF: read here and not by `pcap-file`, which takes twice as long for a record header of four numbers; and it
@@ -172,6 +182,13 @@ impl Classic {
         let fraction_ns = u64::from(fraction) * self.unit_ns;
         (fraction_ns < 1_000_000_000).then(|| u64::from(seconds) * 1_000_000_000 + fraction_ns)
     }
+}
+
+/// The link type of a file.
+///
+/// The upper half of the field in a header has flags, such as the length of a frame check sequence.
+fn link_type(link: DataLink) -> LinkType {
+    LinkType((u32::from(link) & 0xffff) as u16)
 }
 
 /// Reads on until `whole` bytes are there, the size of `what`.

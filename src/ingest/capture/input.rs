@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::flow_log::{LogReader, RecordTexts};
 use super::framing::{Format, MAGIC_BYTES};
-use super::{CaptureReader, Damage};
+use super::{CaptureReader, Damage, Tunnels};
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
+use crate::model::frame::KeptFrames;
 use crate::model::records::Records;
 
 /// Enough to tell what a file is: JSON may begin with much white space.
@@ -22,13 +23,14 @@ pub enum Input {
 }
 
 impl Input {
-    /// Opens a file or standard input. `file` is its position in the run's list of inputs.
+    /// Opens a file or standard input. `file` is its position in the run's list of inputs. Packets that
+    /// carry others are read as `tunnels` says.
     ///
     /// # Errors
     ///
     /// Fails if the file cannot be opened, or is nothing that is read. Of a flow log only the first bytes are looked at:
     /// the rest is [`LogReader::next_batch`]'s to refuse.
-    pub fn open(path: &Path, file: u32) -> Result<Self, IngestError> {
+    pub fn open(path: &Path, file: u32, tunnels: Tunnels) -> Result<Self, IngestError> {
         let (name, mut stream) = (source::shown(path), source::open(path)?);
         let mut head = Vec::new();
         // What cannot be read is met again by the reader, behind what came before.
@@ -38,7 +40,7 @@ impl Input {
         Ok(if is_json {
             Self::Log(LogReader::from_reader(name, file, whole))
         } else {
-            Self::Capture(CaptureReader::from_reader(name, file, whole)?)
+            Self::Capture(CaptureReader::from_reader(name, file, whole)?.with_tunnels(tunnels))
         })
     }
 
@@ -76,6 +78,38 @@ impl Input {
     }
 }
 
+/// Packets, and their frames where these are kept.
+#[derive(Default)]
+pub struct Packets {
+    /// The packets.
+    pub records: Records,
+    /// Their frames, by position.
+    pub frames: Option<KeptFrames>,
+}
+
+impl Packets {
+    /// None, with room for so many.
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
+        Self { records: Records::with_capacity(count), frames: None }
+    }
+
+    /// Forgets all, and keeps the room.
+    pub fn clear(&mut self, keeps_frames: bool) {
+        self.records.clear();
+        match (&mut self.frames, keeps_frames) {
+            (Some(frames), true) => frames.clear(),
+            (frames, keeps) => *frames = keeps.then(KeptFrames::default),
+        }
+    }
+
+    /// Whether their frames take as much memory as those of a batch may.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.frames.as_ref().is_some_and(KeptFrames::is_full)
+    }
+}
+
 /// What an input gives at a time.
 pub enum Portion {
     /// Packets were put into the batch.
@@ -92,12 +126,15 @@ impl Input {
     /// # Errors
     ///
     /// Fails if a flow log turns out to be none.
-    pub fn next(&mut self, most: usize, packets: &mut Records) -> Result<Portion, IngestError> {
+    pub fn next(&mut self, most: usize, packets: &mut Packets) -> Result<Portion, IngestError> {
         match self {
-            Self::Capture(reader) => match reader.read_batch(most, packets)? {
-                0 => Ok(Portion::End),
-                _ => Ok(Portion::Packets),
-            },
+            Self::Capture(reader) => {
+                let read = match &mut packets.frames {
+                    Some(frames) => reader.read_batch_with_frames(most, &mut packets.records, frames)?,
+                    None => reader.read_batch(most, &mut packets.records)?,
+                };
+                Ok(if read == 0 { Portion::End } else { Portion::Packets })
+            }
             Self::Log(reader) => Ok(reader.next_batch()?.map_or(Portion::End, Portion::Texts)),
         }
     }

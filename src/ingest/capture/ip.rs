@@ -2,10 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::decode::{Decoded, Part, Version};
+use super::decode::{Part, Version};
 use crate::model::flow::{FiveTuple, Fragment, Icmp, Packet, Port, TcpFlags};
 use crate::model::reason_code::ReasonCode;
-use crate::model::record::Content;
 use crate::model::rule::Protocol;
 
 /// An IP packet of which the headers up to the transport layer have been read.
@@ -19,7 +18,7 @@ struct Datagram<'a> {
 }
 
 /// Reads an IP packet.
-pub(super) fn packet(version: Version, bytes: Part<'_>) -> Decoded {
+pub(super) fn packet(version: Version, bytes: Part<'_>) -> Result<Packet, ReasonCode> {
     let datagram = datagram(version, bytes)?;
     let five_tuple = five_tuple(&datagram)?;
     let mut packet = Packet { fragment: datagram.fragment, ..Packet::new(five_tuple) };
@@ -32,8 +31,40 @@ pub(super) fn packet(version: Version, bytes: Part<'_>) -> Decoded {
             _ => {}
         }
     }
-    Ok(Content::Packet(packet))
+    Ok(packet)
 }
+
+/// The frame that an IP packet carries by VXLAN; nothing where it is no whole VXLAN packet.
+///
+/// # Errors
+///
+/// Fails where the capture ends before the header that would tell.
+pub(super) fn vxlan(version: Version, bytes: Part<'_>) -> Result<Option<Part<'_>>, ReasonCode> {
+    const UDP_HEADER: usize = 8;
+    const HEADER: usize = 8;
+    /// The flag that says that the header names a network.
+    const NAMES_A_NETWORK: u8 = 0x08;
+    // What is wrong with a packet that cannot be read so far is for `packet` to say.
+    let Ok(datagram) = datagram(version, bytes) else { return Ok(None) };
+    let is_udp = datagram.protocol == Protocol::UDP && datagram.fragment == Fragment::Whole;
+    if !is_udp || datagram.payload.u16(2) != Ok(VXLAN_PORT) || udp(&datagram).is_err() {
+        return Ok(None);
+    }
+    let length = match datagram.payload.u16(4)? {
+        0 => datagram.payload.original_len,
+        length => usize::from(length).min(datagram.payload.original_len),
+    };
+    let carried = stated(datagram.payload, length).from(UDP_HEADER);
+    match carried.bytes::<HEADER>(0) {
+        Ok(header) if header[0] & NAMES_A_NETWORK != 0 => Ok(Some(carried.from(HEADER))),
+        // Too short for the header as a datagram, and not by the capture.
+        Ok(_) | Err(ReasonCode::DamagedHeader) => Ok(None),
+        Err(reason) => Err(reason),
+    }
+}
+
+/// The port that VXLAN is sent to (RFC 7348, section 5).
+pub(super) const VXLAN_PORT: u16 = 4789;
 
 fn datagram(version: Version, bytes: Part<'_>) -> Result<Datagram<'_>, ReasonCode> {
     match version {

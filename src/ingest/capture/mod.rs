@@ -21,11 +21,12 @@ use std::path::Path;
 
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
+use crate::model::frame::KeptFrames;
 use crate::model::reason_code::ReasonCode;
 use crate::model::record::{Content, Location, Record};
-use crate::model::records::Records;
+use crate::model::records::{Records, Transport};
 
-pub use decode::LinkType;
+pub use decode::{LinkType, Tunnels};
 use framing::{Format, Frame, Framing, Lost, MAGIC_BYTES};
 use window::Window;
 
@@ -34,6 +35,7 @@ pub struct CaptureReader {
     file: u32,
     window: Window,
     state: State,
+    tunnels: Tunnels,
     records: u64,
     link_types: Vec<(LinkType, u64)>,
 }
@@ -85,12 +87,19 @@ impl CaptureReader {
             return Err(IngestError::content(name, foreign(window.bytes())));
         };
         let opened = Framing::open(format, &mut window);
-        let mut reader = Self { file, window, state: State::Ended, records: 0, link_types: Vec::new() };
+        let (state, tunnels) = (State::Ended, Tunnels::default());
+        let mut reader = Self { file, window, state, tunnels, records: 0, link_types: Vec::new() };
         match opened {
             Ok(framing) => reader.state = State::Reading(framing),
             Err(lost) => reader.lose(lost),
         }
         Ok(reader)
+    }
+
+    /// Reads packets that carry others in this way from here on.
+    #[must_use]
+    pub fn with_tunnels(self, tunnels: Tunnels) -> Self {
+        Self { tunnels, ..self }
     }
 
     /// Appends up to `most` records to `into` and returns their number: 0 at the end of the file.
@@ -99,13 +108,45 @@ impl CaptureReader {
     ///
     /// None at present: a stream that breaks off in mid-file ends the capture as [`CaptureReader::damage`].
     pub fn read_batch(&mut self, most: usize, into: &mut Records) -> Result<usize, IngestError> {
-        let mut count = 0;
-        while count < most {
+        self.read(most, into, |_| true)
+    }
+
+    /// As [`CaptureReader::read_batch`], and appends to `frames` what the capture holds of each record; ends early where
+    /// these are full.
+    ///
+    /// # Errors
+    ///
+    /// As [`CaptureReader::read_batch`].
+    pub fn read_batch_with_frames(
+        &mut self,
+        most: usize,
+        into: &mut Records,
+        frames: &mut KeptFrames,
+    ) -> Result<usize, IngestError> {
+        self.read(most, into, |frame| {
+            match (frame.link_type, frame.captured) {
+                (Some(link_type), Some(captured)) => frames.push(link_type, captured, frame.wire_bytes()),
+                _ => frames.push_none(),
+            }
+            !frames.is_full()
+        })
+    }
+
+    /// Reads on while `keep`, which gets each record before it is decoded, says to.
+    fn read(
+        &mut self,
+        most: usize,
+        into: &mut Records,
+        mut keep: impl FnMut(&Frame<'_>) -> bool,
+    ) -> Result<usize, IngestError> {
+        let (mut count, mut go_on) = (0, true);
+        while count < most && go_on {
             let State::Reading(framing) = &mut self.state else { break };
             match framing.next(&mut self.window) {
                 Ok(Some(frame)) => {
                     self.records += 1;
-                    put(Location { file: self.file, number: self.records }, &frame, into);
+                    go_on = keep(&frame);
+                    put(Location { file: self.file, number: self.records }, &frame, self.tunnels, into);
                     note(&mut self.link_types, frame.link_type);
                     count += 1;
                 }
@@ -155,21 +196,27 @@ impl CaptureReader {
     }
 }
 
-fn put(location: Location, frame: &Frame<'_>, into: &mut Records) {
+fn put(location: Location, frame: &Frame<'_>, tunnels: Tunnels, into: &mut Records) {
     let Frame { link_type, time_ns, captured, original_len } = *frame;
-    let captured_len = captured.map_or(0, <[u8]>::len);
-    // Some writers state a length on the wire that is less than what they captured; the packet had at least that.
-    let wire_bytes = original_len.max(u32::try_from(captured_len).unwrap_or(u32::MAX));
+    let wire_bytes = frame.wire_bytes();
     if let (Some(LinkType::ETHERNET), Some(time_ns), Some(captured)) = (link_type, time_ns, captured)
         && let Some(plain) = straight::plain(captured, time_ns, wire_bytes)
+        && (tunnels == Tunnels::Closed
+            || plain.transport != Transport::Udp
+            || plain.destination_port != ip::VXLAN_PORT)
     {
         into.push_plain(location, plain);
         return;
     }
-    let content = match (link_type, captured) {
-        (Some(link_type), Some(captured)) => decode::decode_by_layers(link_type, captured, original_len),
+    let (content, wire_bytes) = match (link_type, captured, tunnels) {
+        (Some(link_type), Some(captured), Tunnels::Closed) => {
+            (decode::decode_by_layers(link_type, captured, original_len), wire_bytes)
+        }
+        (Some(link_type), Some(captured), Tunnels::Opened) => {
+            decode::decapsulate(link_type, captured, original_len)
+        }
         // The record names an interface that the file has not described, or more bytes than it holds.
-        _ => Content::Skipped(ReasonCode::DamagedHeader),
+        _ => (Content::Skipped(ReasonCode::DamagedHeader), wire_bytes),
     };
     into.push(Record { location, time_ns, wire_bytes, content });
 }
