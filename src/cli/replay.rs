@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// What the answer is grouped by; `flow` lists every flow
     #[arg(long, default_value = "rule")]
     by: ByArg,
-    /// Write a row for each flow to FILE (.csv or .ndjson)
+    /// Write a row for each flow to FILE (.csv, .ndjson or .parquet)
     #[arg(long, value_name = "FILE")]
     decisions: Option<PathBuf>,
     /// In --decisions, a row for each record instead
@@ -161,15 +161,16 @@ impl Sinks {
         let listed = match (listed, &args.output.output) {
             (None, _) => None,
             (Some(format), None) => {
-                Some(RowWriter::new(format, Sink::Stdout(io::BufWriter::new(io::stdout()))))
+                let stdout = Sink::Stdout(io::BufWriter::new(io::stdout()));
+                Some(writer(format, stdout, Path::new("<stdout>"))?)
             }
-            (Some(format), Some(path)) => Some(RowWriter::new(format, Sink::File(OutputFile::create(path)?))),
+            (Some(format), Some(path)) => Some(writer(format, Sink::File(OutputFile::create(path)?), path)?),
         };
         let decisions = match &args.decisions {
             None => None,
             Some(path) => {
                 let format = format_of(path)?;
-                Some(RowWriter::new(format, Sink::File(OutputFile::create(path)?)))
+                Some(writer(format, Sink::File(OutputFile::create(path)?), path)?)
             }
         };
         let path = args.decisions.clone().or(args.output.output.clone()).unwrap_or("<stdout>".into());
@@ -218,13 +219,24 @@ impl Sinks {
     }
 }
 
+fn writer(format: RowFormat, sink: Sink, path: &Path) -> Result<RowWriter<Sink>, CliError> {
+    RowWriter::new(format, sink).map_err(|source| output::failed(path, source))
+}
+
 fn format_of(path: &Path) -> Result<RowFormat, CliError> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     match ending.to_ascii_lowercase().as_str() {
         "csv" => Ok(RowFormat::Csv),
         "ndjson" | "jsonl" => Ok(RowFormat::Ndjson),
+        #[cfg(feature = "parquet")]
+        "parquet" => Ok(RowFormat::Parquet),
+        #[cfg(not(feature = "parquet"))]
+        "parquet" => Err(CliError::usage(format!(
+            "{}: this nsgsim was built without Parquet: build it with the feature `parquet`",
+            path.display()
+        ))),
         _ => Err(CliError::usage(format!(
-            "{}: expected a file name ending in .csv or .ndjson",
+            "{}: expected a file name ending in .csv, .ndjson or .parquet",
             path.display()
         ))),
     }

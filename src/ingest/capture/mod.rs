@@ -3,11 +3,12 @@
 //! In: a file or stream, recognised by its first bytes and never by its name. Out: a [`Record`] for each packet, in
 //! the order of the file, and the [`Damage`] where a file stops making sense. Knows nothing of networks.
 //!
-//! [`flow_log`] reads what Azure itself recorded.
+//! [`flow_log`] reads what Azure itself recorded, [`flow_table`] what came out of other tools.
 
 mod blocks;
 pub mod decode;
 pub mod flow_log;
+pub mod flow_table;
 mod framing;
 mod ip;
 #[cfg(test)]
