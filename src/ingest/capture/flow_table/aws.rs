@@ -9,8 +9,7 @@ use super::{Lost, Next, Rows};
 use crate::ingest::error::IngestError;
 
 /// The fields of the default format. SOURCE: AWS, "Flow log records", read 2026-11.
-const VERSION_2: &str =
-    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status";
+const VERSION_2: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status";
 
 /// Whether a line names fields.
 pub(super) fn is_header(line: &str) -> bool {

@@ -75,7 +75,7 @@ fields! {
     /// The rule that decided.
     Rule "rule" ["AclRule", "NSGRule", "NSGRule_s", "rule", "rule_name"]
     /// What sort of rule that is.
-    RuleType "rule_type" ["AclRuleType", "NSGRuleType", "NSGRuleType_s", "rule_type"]
+    RuleType "rule_type" ["AclRuleType", "NSGRuleType", "NSGRuleType_s", "rule_type", "kind"]
     /// Whose rule it is.
     Acl "acl" ["AclGroup", "NSGList", "NSGList_s", "nsg", "nsg_name", "acl", "acl_id"]
     /// How far the flow had come, as flow logs say it.
@@ -187,12 +187,16 @@ impl Columns {
         for (field, chosen) in &self.chosen {
             if best[*field as usize].is_none() {
                 let word = field.word();
-                return Err(format!("no column `{chosen}`, which is to say `{word}`: found {}", listed(names)));
+                return Err(format!(
+                    "no column `{chosen}`, which is to say `{word}`: found {}",
+                    listed(names)
+                ));
             }
         }
         let found = |field: Field| best[field as usize].is_some();
         self.check_needed(found, names)?;
-        let positions = Field::ALL.iter().filter_map(|field| best[*field as usize].map(|(_, at)| (*field, at)));
+        let positions =
+            Field::ALL.iter().filter_map(|field| best[*field as usize].map(|(_, at)| (*field, at)));
         Ok(positions.collect())
     }
 

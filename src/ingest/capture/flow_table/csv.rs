@@ -41,8 +41,7 @@ impl CsvRows {
         reader.read_byte_record(&mut header).map_err(|error| IngestError::io(name, error.into()))?;
         let names: Vec<String> =
             header.iter().map(|column| String::from_utf8_lossy(column).trim().to_owned()).collect();
-        let positions =
-            columns.positions(&names).map_err(|message| IngestError::content(name, message))?;
+        let positions = columns.positions(&names).map_err(|message| IngestError::content(name, message))?;
         for (field, position) in &positions {
             cells.name(*field, &names[*position]);
         }
@@ -83,12 +82,13 @@ impl Rows for CsvRows {
 
     /// A quotation mark that is not closed swallows the rows behind it, which then have no number of their own.
     fn remark(&self) -> String {
-        let ends = self.reader.position().line();
-        let last = ends.saturating_sub(u64::from(ends > self.line));
-        if last <= self.line {
+        if self.reader.position().line() <= self.line + 1 {
             return String::new();
         }
-        format!(" (the row goes from line {} to line {last}: perhaps a quotation mark is not closed)", self.line)
+        format!(
+            " (the row begins on line {} and goes on over several: perhaps a quotation mark is not closed)",
+            self.line
+        )
     }
 }
 

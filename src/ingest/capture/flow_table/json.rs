@@ -223,7 +223,10 @@ enum Text {
     /// The stream cannot be read on.
     Broken(io::Error),
     /// It is not known where the next object begins.
-    Lost { offset: u64, message: String },
+    Lost {
+        offset: u64,
+        message: String,
+    },
 }
 
 impl Texts {

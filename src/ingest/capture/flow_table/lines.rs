@@ -66,7 +66,10 @@ impl Lines {
         }
         match std::str::from_utf8(&self.line) {
             Ok(_) => Line::Whole,
-            Err(_) => Line::Bad(format!("`{}`: expected UTF-8", super::row::shorten(&String::from_utf8_lossy(&self.line)))),
+            Err(_) => Line::Bad(format!(
+                "`{}`: expected UTF-8",
+                super::row::shorten(&String::from_utf8_lossy(&self.line))
+            )),
         }
     }
 

@@ -24,7 +24,7 @@ mod row;
 mod time;
 mod zeek;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -92,13 +92,13 @@ impl FlowTable {
     /// Fails if the file cannot be opened, is no flow table, or lacks a column without which there is no flow.
     pub fn open(path: &Path, file: u32, columns: &Columns) -> Result<Self, IngestError> {
         let name = source::shown(path);
-        if !source::is_stdin(path) {
-            let error = |error| IngestError::io(&name, error);
+        let error = |error| IngestError::io(&name, error);
+        // What is no file cannot be gone back in, not even for a look at its first bytes.
+        if !source::is_stdin(path) && fs::metadata(path).map_err(error)?.is_file() {
             let plain = File::open(path).map_err(error)?;
             let mut first = Vec::new();
             (&plain).take(recognise::PARQUET.len() as u64).read_to_end(&mut first).map_err(error)?;
-            // A pipe that has a name cannot be gone back in.
-            if first == recognise::PARQUET && plain.metadata().map_err(error)?.is_file() {
+            if first == recognise::PARQUET {
                 return Self::over(name, file, Kind::Parquet, |name, cells| {
                     parquet_rows(name, plain, columns, cells)
                 });

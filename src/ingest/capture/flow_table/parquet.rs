@@ -1,6 +1,9 @@
 //! Parquet, one batch of rows at a time, of those columns alone that say something.
 
+use std::cell::Cell;
 use std::fs::File;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
 
 use ::parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -71,7 +74,8 @@ impl ParquetRows {
         cells: &mut Cells,
     ) -> Result<Self, IngestError> {
         let content = |message: String| IngestError::content(name, message);
-        let reader = SerializedFileReader::new(file).map_err(|error| content(said(&error)))?;
+        let reader =
+            guarded(|| SerializedFileReader::new(file).map_err(|error| said(&error))).map_err(content)?;
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
         let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
         let mut found = Vec::new();
@@ -105,7 +109,8 @@ impl ParquetRows {
             }
             let group = self.reader.get_row_group(self.groups).map_err(|error| said(&error))?;
             self.groups += 1;
-            self.left = u64::try_from(group.metadata().num_rows()).map_err(|_| "a negative number of rows")?;
+            self.left =
+                u64::try_from(group.metadata().num_rows()).map_err(|_| "a negative number of rows")?;
             self.taken += u64::try_from(group.metadata().compressed_size()).unwrap_or(0);
             let readers = self.columns.iter().map(|column| group.get_column_reader(column.position));
             self.readers = readers.collect::<Result<_, _>>().map_err(|error| said(&error))?;
@@ -131,7 +136,7 @@ impl ParquetRows {
 impl Rows for ParquetRows {
     fn next(&mut self, cells: &mut Cells) -> Next {
         if self.at == self.len {
-            match self.advance() {
+            match guarded(|| self.advance()) {
                 Ok(true) => {}
                 Ok(false) => return Next::End,
                 Err(message) => {
@@ -191,7 +196,10 @@ fn meaning(column: &ColumnDescriptor) -> Option<Meaning> {
             (Some(LogicalType::Integer(kind)), _) if !kind.is_signed => Some(Meaning::Unsigned),
             (
                 _,
-                ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32 | ConvertedType::UINT_64,
+                ConvertedType::UINT_8
+                | ConvertedType::UINT_16
+                | ConvertedType::UINT_32
+                | ConvertedType::UINT_64,
             ) => Some(Meaning::Unsigned),
             (None | Some(LogicalType::Integer(_)), _) => Some(Meaning::Plain),
             (Some(_), _) => None,
@@ -246,12 +254,35 @@ fn read<T: DataType>(
     reader.read_records(BATCH, Some(&mut levels), None, &mut values)?;
     let mut values = values.into_iter();
     let spread = levels.into_iter().map(|level| match level {
-        level if level == defined => values.next().map(|found| Some(value(found))).ok_or_else(|| {
-            ParquetError::General("a column has fewer values than it says".to_owned())
-        }),
+        level if level == defined => values
+            .next()
+            .map(|found| Some(value(found)))
+            .ok_or_else(|| ParquetError::General("a column has fewer values than it says".to_owned())),
         _ => Ok(None),
     });
     spread.collect()
+}
+
+/// Calls the library, which panics on some pages that are damaged, and makes an error of that.
+fn guarded<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    thread_local! {
+        static CALLING: Cell<bool> = const { Cell::new(false) };
+    }
+    static QUIET: Once = Once::new();
+    // What becomes an error is not to be told as a panic, too; all other panics are told as before.
+    QUIET.call_once(|| {
+        let told = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !CALLING.get() {
+                told(panic);
+            }
+        }));
+    });
+    CALLING.set(true);
+    // Whatever is left half-done is not used again: an error ends the table.
+    let called = panic::catch_unwind(AssertUnwindSafe(call));
+    CALLING.set(false);
+    called.unwrap_or_else(|_| Err("cannot be read as Parquet: a page is damaged".to_owned()))
 }
 
 /// What the library says, in our manner.

@@ -82,7 +82,9 @@ fn first_line(bytes: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(line) {
         Ok(text) => text,
         // The first bytes may end inside a letter.
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&line[..error.valid_up_to()]).ok()?,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&line[..error.valid_up_to()]).ok()?
+        }
         Err(_) => return None,
     };
     let text = text.strip_suffix('\r').unwrap_or(text);

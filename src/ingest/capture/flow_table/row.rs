@@ -62,7 +62,16 @@ pub(super) fn read(
             let whole = if several { (Volume::default(), Volume::default()) } else { (sent, returned) };
             let (sent, returned) = own.unwrap_or(whole);
             let verdict = verdict.clone();
-            flows.push(RecordedFlow { location, time_ns, five_tuple, seen_at, verdict, part, sent, returned });
+            flows.push(RecordedFlow {
+                location,
+                time_ns,
+                five_tuple,
+                seen_at,
+                verdict,
+                part,
+                sent,
+                returned,
+            });
         }
     }
     flows.into_iter().for_each(each);
@@ -161,12 +170,10 @@ fn five_tuple(cells: &Cells, source: IpAddr, destination: IpAddr) -> Result<Five
         let Some(text) = cells.get(field) else { return Ok(Port::NotGiven) };
         let port = number(text).and_then(|number| u16::try_from(number).ok());
         port.map(Port::Number).ok_or_else(|| {
-            let range = text.split_once('-').is_some_and(|(from, to)| number(from).is_some() && number(to).is_some());
-            let expected = if range || text.contains(',') {
-                "one number up to 65535"
-            } else {
-                "a number up to 65535"
-            };
+            let range =
+                text.split_once('-').is_some_and(|(from, to)| number(from).is_some() && number(to).is_some());
+            let expected =
+                if range || text.contains(',') { "one number up to 65535" } else { "a number up to 65535" };
             wrong(cells, field, text, expected)
         })
     };
@@ -231,7 +238,14 @@ fn seen_at(cells: &Cells) -> Result<Option<SeenAt>, String> {
     let direction = match text.to_ascii_lowercase().as_str() {
         "i" | "in" | "inbound" | "ingress" => Direction::Inbound,
         "o" | "out" | "outbound" | "egress" => Direction::Outbound,
-        _ => return Err(wrong(cells, Field::Direction, text, "`Inbound`, `Outbound`, or `I`, `O`, `ingress`, `egress`")),
+        _ => {
+            return Err(wrong(
+                cells,
+                Field::Direction,
+                text,
+                "`Inbound`, `Outbound`, or `I`, `O`, `ingress`, `egress`",
+            ));
+        }
     };
     Ok(Some(SeenAt { mac, direction }))
 }
@@ -261,7 +275,9 @@ fn verdict(cells: &Cells) -> Result<Option<RecordedVerdict>, String> {
     let Some(text) = cells.get(Field::Verdict) else { return Ok(None) };
     let access = match text.to_ascii_lowercase().as_str() {
         "a" | "allow" | "allowed" | "accept" | "accepted" | "permit" | "permitted" | "pass" => Access::Allow,
-        "d" | "deny" | "denied" | "drop" | "dropped" | "reject" | "rejected" | "block" | "blocked" => Access::Deny,
+        "d" | "deny" | "denied" | "drop" | "dropped" | "reject" | "rejected" | "block" | "blocked" => {
+            Access::Deny
+        }
         // nsgsim's own rows: neither was decided.
         "mixed" | "undetermined" => return Ok(None),
         _ => {
@@ -280,7 +296,8 @@ fn rule(cells: &Cells) -> Option<RecordedRule> {
     }
     let kind = prefixed.unwrap_or_else(|| match cells.get(Field::RuleType) {
         Some(text) if text.eq_ignore_ascii_case("Default") => RuleKind::Default,
-        Some(text) if text.eq_ignore_ascii_case("Admin") => RuleKind::Admin,
+        // As in nsgsim's own rows.
+        Some("AdminRule") => RuleKind::Admin,
         // A bare name in a table is an NSG's rule rather than an admin rule, which most networks have none of.
         _ if DEFAULT_RULES.iter().any(|default| default.eq_ignore_ascii_case(name)) => RuleKind::Default,
         _ => RuleKind::User,
@@ -364,10 +381,15 @@ fn number(text: &str) -> Option<u64> {
     }
     // Up to here a float holds every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let is_float = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+'))
-        && text.starts_with(|first: char| first.is_ascii_digit());
+    let is_float =
+        text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+'))
+            && text.starts_with(|first: char| first.is_ascii_digit());
     let number = is_float.then(|| f64::from_str(text).ok())??;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and within both bounds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and within both bounds"
+    )]
     (number.fract() == 0.0 && (0.0..=EXACT).contains(&number)).then_some(number as u64)
 }
 
@@ -401,7 +423,15 @@ mod tests {
         for text in ["000D3A0B0CFF", "00:0d:3a:0b:0c:ff", "00-0D-3A-0B-0C-FF"] {
             assert_eq!(mac(text), expected, "{text}");
         }
-        for text in ["", "000D3A0B0C", "00:0d:3a:0b:0c:f", "00:0d-3a:0b:0c:ff", "000D3A0B0CFG", "é0D3A0B0CFF", "00:0d:3a:0b:0c:ff:"] {
+        for text in [
+            "",
+            "000D3A0B0C",
+            "00:0d:3a:0b:0c:f",
+            "00:0d-3a:0b:0c:ff",
+            "000D3A0B0CFG",
+            "é0D3A0B0CFF",
+            "00:0d:3a:0b:0c:ff:",
+        ] {
             assert_eq!(mac(text), None, "{text}");
         }
     }
@@ -412,7 +442,9 @@ mod tests {
         assert_eq!(number("443.0"), Some(443));
         assert_eq!(number("1.5E+3"), Some(1500));
         assert_eq!(number("18446744073709551615"), Some(u64::MAX));
-        for text in ["", "-1", "+1", "443.5", "1e999", "inf", "1_000", "1,000", "0x10", "18446744073709551616", ".5"] {
+        for text in
+            ["", "-1", "+1", "443.5", "1e999", "inf", "1_000", "1,000", "0x10", "18446744073709551616", ".5"]
+        {
             assert_eq!(number(text), None, "{text}");
         }
     }
@@ -433,7 +465,8 @@ mod tests {
 
     #[test]
     fn an_nsg_is_known_by_its_name() {
-        let id = "/subscriptions/0/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/NSG-Web";
+        let id =
+            "/subscriptions/0/resourceGroups/rg/providers/Microsoft.Network/networkSecurityGroups/NSG-Web";
         assert_eq!(&*acl(id), "nsg-web");
         assert_eq!(&*acl("7c0e/rg/NSG-Web"), "nsg-web");
         assert_eq!(&*acl("NSG-Web"), "NSG-Web");

@@ -44,7 +44,9 @@ impl ZeekRows {
             match rows.lines.advance() {
                 Line::Whole if rows.lines.text().starts_with('#') => rows.describe(cells).map_err(content)?,
                 Line::Whole | Line::Bad(_) | Line::End => {
-                    return Err(content("no line `#fields` before the first row: expected a log of Zeek".to_owned()));
+                    return Err(content(
+                        "no line `#fields` before the first row: expected a log of Zeek".to_owned(),
+                    ));
                 }
                 Line::Broken(error) => return Err(IngestError::io(name, error)),
             }
@@ -56,9 +58,9 @@ impl ZeekRows {
     fn describe(&mut self, cells: &mut Cells) -> Result<(), String> {
         let line = self.lines.text();
         if let Some(separator) = line.strip_prefix("#separator ") {
-            self.separator = unescaped(separator).filter(|text| !text.is_empty()).ok_or_else(|| {
-                format!("`{}`: expected a separator such as `\\x09`", shorten(line))
-            })?;
+            self.separator = unescaped(separator)
+                .filter(|text| !text.is_empty())
+                .ok_or_else(|| format!("`{}`: expected a separator such as `\\x09`", shorten(line)))?;
             return Ok(());
         }
         let mut parts = line.split(self.separator.as_str());
