@@ -252,7 +252,7 @@ fn seen_at(cells: &Cells) -> Result<Option<SeenAt>, String> {
 
 /// Six bytes from 12 digits, in pairs that `:` or `-` may part.
 fn mac(text: &str) -> Option<[u8; 6]> {
-    let separator = text.bytes().nth(2).filter(|byte| matches!(byte, b':' | b'-'));
+    let separator = text.as_bytes().get(2).copied().filter(|byte| matches!(byte, b':' | b'-'));
     let step = if separator.is_some() { 3 } else { 2 };
     let bytes = text.as_bytes();
     if bytes.len() != 5 * step + 2 {
