@@ -129,7 +129,7 @@ impl WhatIf {
         );
         self.compare_each(judged, |position| match &entries[position] {
             Entry::Flow(flow) => (flow.location, flow.into()),
-            Entry::Unread { .. } => unreachable!("what could not be read was not judged"),
+            Entry::NoFlow(_) | Entry::Unread { .. } => unreachable!("what is no flow was not judged"),
         });
     }
 

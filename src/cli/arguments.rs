@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use super::{CliError, inputs};
 use crate::ingest::azure::Deployment;
 use crate::ingest::capture::Tunnels;
+use crate::ingest::capture::flow_table::Columns;
+use crate::ingest::capture::input::InputOptions;
 use crate::model::assumptions::{Assumptions, Choice};
 use crate::model::network::Network;
 use crate::model::rule::Direction;
@@ -115,7 +117,7 @@ pub(super) struct TagsArgs {
 /// The traffic and how it is judged.
 #[derive(Args, Clone, Debug)]
 pub(super) struct JudgingArgs {
-    /// Captures, folders of captures, or `-`
+    /// Captures, flow logs and flow tables, folders of them, or `-`
     #[arg(value_name = "INPUT", required = true)]
     pub(super) inputs: Vec<PathBuf>,
     /// Evaluate at this interface alone, for captures that were taken there; as IP flow verify does, without routes and
@@ -130,6 +132,9 @@ pub(super) struct JudgingArgs {
     /// One level is opened, and only where the datagram is whole. Bytes are those of the carried frame.
     #[arg(long)]
     decapsulate: bool,
+    /// In flow tables, which column says what, where its name does not: `src=ClientIP,dst=ServerIP`
+    #[arg(long, value_name = "FIELD=COLUMN,...")]
+    columns: Option<Columns>,
     /// Whether flows stay open, or every packet stands alone
     #[arg(long, default_value = "full")]
     state: StateArg,
@@ -173,9 +178,10 @@ impl JudgingArgs {
         })
     }
 
-    /// How packets that carry others are read.
-    pub(super) fn tunnels(&self) -> Tunnels {
-        if self.decapsulate { Tunnels::Opened } else { Tunnels::Closed }
+    /// How inputs are read.
+    pub(super) fn reading(&self) -> InputOptions {
+        let tunnels = if self.decapsulate { Tunnels::Opened } else { Tunnels::Closed };
+        InputOptions { tunnels, columns: self.columns.clone().unwrap_or_default() }
     }
 
     /// Whether more was left open than is allowed.

@@ -1,4 +1,4 @@
-//! `nsgsim replay`: captures through the network.
+//! `nsgsim replay`: captures, flow logs and flow tables through the network.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,10 +17,11 @@ use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
 use crate::report::replay::{By, ReplayReport};
 
-/// Captures through the network: every packet judged or set aside, in a ledger that adds up
+/// Captures, flow logs and flow tables through the network: every record judged or set aside, in a ledger that adds up
 ///
-/// INPUT is a pcap or pcapng file, plain, .gz or .zst, a folder of them (read in time order, open flows carried over),
-/// or `-`. Denied packets are an answer: the exit status is 0.
+/// INPUT is a pcap or pcapng file, a flow log of NSGs or VNets (JSON), or a flow table (CSV, JSON, Parquet, Zeek's
+/// conn.log, AWS VPC flow logs), plain, .gz or .zst, a folder of them (read in time order, open flows carried over), or
+/// `-`. A flow log's tuples are judged at the interfaces that wrote them, and what was recorded is held against that. Denied packets are an answer: the exit status is 0.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -30,7 +31,7 @@ pub(super) struct Args {
     /// What the answer is grouped by; `flow` lists every flow
     #[arg(long, default_value = "rule")]
     by: ByArg,
-    /// Write a row for each flow to FILE (.csv or .ndjson)
+    /// Write a row for each flow to FILE (.csv, .ndjson or .parquet)
     #[arg(long, value_name = "FILE")]
     decisions: Option<PathBuf>,
     /// In --decisions, a row for each record instead
@@ -98,9 +99,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         ..args.judging.options(network)?
     };
 
-    let mut traffic = Traffic::find(&args.judging.inputs, quiet)?
-        .with_tunnels(args.judging.tunnels())
-        .keeping_frames(split.is_some());
+    let mut traffic =
+        Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?.keeping_frames(split.is_some());
     let pool = args.judging.threads.pool()?;
     let mut replay = Replay::new(Arc::clone(&loaded.compiled), options);
     let files = traffic.files.clone();
@@ -178,15 +178,16 @@ impl Sinks {
         let listed = match (listed, &args.output.output) {
             (None, _) => None,
             (Some(format), None) => {
-                Some(RowWriter::new(format, Sink::Stdout(io::BufWriter::new(io::stdout()))))
+                let stdout = Sink::Stdout(io::BufWriter::new(io::stdout()));
+                Some(writer(format, stdout, Path::new("<stdout>"))?)
             }
-            (Some(format), Some(path)) => Some(RowWriter::new(format, Sink::File(OutputFile::create(path)?))),
+            (Some(format), Some(path)) => Some(writer(format, Sink::File(OutputFile::create(path)?), path)?),
         };
         let decisions = match &args.decisions {
             None => None,
             Some(path) => {
                 let format = format_of(path)?;
-                Some(RowWriter::new(format, Sink::File(OutputFile::create(path)?)))
+                Some(writer(format, Sink::File(OutputFile::create(path)?), path)?)
             }
         };
         let path = args.decisions.clone().or(args.output.output.clone()).unwrap_or("<stdout>".into());
@@ -217,7 +218,9 @@ impl Sinks {
                         }
                         Batch::Entries(entries) => match &entries[*position] {
                             Entry::Flow(flow) => rows.record(flow.into(), processed),
-                            Entry::Unread { .. } => unreachable!("what could not be read was not judged"),
+                            Entry::NoFlow(_) | Entry::Unread { .. } => {
+                                unreachable!("what is no flow was not judged")
+                            }
                         },
                     };
                     writer.write(&row).map_err(failed)?;
@@ -244,13 +247,24 @@ impl Sinks {
     }
 }
 
+fn writer(format: RowFormat, sink: Sink, path: &Path) -> Result<RowWriter<Sink>, CliError> {
+    RowWriter::new(format, sink).map_err(|source| output::failed(path, source))
+}
+
 fn format_of(path: &Path) -> Result<RowFormat, CliError> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     match ending.to_ascii_lowercase().as_str() {
         "csv" => Ok(RowFormat::Csv),
         "ndjson" | "jsonl" => Ok(RowFormat::Ndjson),
+        #[cfg(feature = "parquet")]
+        "parquet" => Ok(RowFormat::Parquet),
+        #[cfg(not(feature = "parquet"))]
+        "parquet" => Err(CliError::usage(format!(
+            "{}: this nsgsim was built without Parquet: build it with the feature `parquet`",
+            path.display()
+        ))),
         _ => Err(CliError::usage(format!(
-            "{}: expected a file name ending in .csv or .ndjson",
+            "{}: expected a file name ending in .csv, .ndjson or .parquet",
             path.display()
         ))),
     }

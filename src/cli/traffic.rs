@@ -1,4 +1,4 @@
-//! Captures and flow logs as a run takes them: found, put in time order, read in batches.
+//! Captures, flow logs and flow tables as a run takes them: found, put in time order, read in batches.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,9 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
 
 use super::CliError;
-use crate::ingest::capture::Tunnels;
-use crate::ingest::capture::flow_log::{RecordTexts, Skipped};
-use crate::ingest::capture::input::{Input, Packets, Portion};
+use crate::ingest::capture::flow_log::{self, RecordTexts};
+use crate::ingest::capture::flow_table::{self, SkipCause};
+use crate::ingest::capture::input::{Input, InputOptions, Packets, Portion};
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
 use crate::model::record::Location;
@@ -23,13 +23,13 @@ use crate::report::time::counted;
 /// How many entries that could not be read are told of on standard error.
 const UNREAD_SHOWN: usize = 20;
 
-/// The captures and flow logs of a run.
+/// The captures, flow logs and flow tables of a run.
 pub(super) struct Traffic {
     /// Paths in the order in which they are read.
     paths: Vec<PathBuf>,
     /// Their names, by position.
     pub(super) files: Vec<String>,
-    /// Files of folders that are neither.
+    /// Files of folders that are none.
     ignored: Vec<String>,
     /// Files whose framing was lost.
     damage: Vec<DamageJson>,
@@ -39,7 +39,7 @@ pub(super) struct Traffic {
     unread_beyond: u64,
     next: usize,
     open: Option<Input>,
-    tunnels: Tunnels,
+    options: InputOptions,
     keeps_frames: bool,
     progress: ProgressBar,
     records: u64,
@@ -51,7 +51,7 @@ pub(super) struct Traffic {
 pub(super) enum Batch {
     /// Packets of captures.
     Packets(Packets),
-    /// Tuples of flow logs.
+    /// Tuples of flow logs, or rows of flow tables.
     Entries(Vec<Entry>),
 }
 
@@ -59,11 +59,12 @@ pub(super) enum Batch {
 enum Raw {
     Packets(Packets),
     Texts(RecordTexts),
+    Rows(Vec<Result<RecordedFlow, flow_table::Skipped>>),
 }
 
 impl Traffic {
-    /// Finds the captures and flow logs behind the paths and puts them in the order of their first records.
-    pub(super) fn find(paths: &[PathBuf], quiet: bool) -> Result<Self, CliError> {
+    /// Finds the captures, flow logs and flow tables behind the paths and puts them in the order of their first records.
+    pub(super) fn find(paths: &[PathBuf], options: InputOptions, quiet: bool) -> Result<Self, CliError> {
         let started = Instant::now();
         let mut found: Vec<(Option<u64>, PathBuf)> = Vec::new();
         let mut ignored = Vec::new();
@@ -71,7 +72,7 @@ impl Traffic {
             // What else a folder holds is named and left alone; a file that was asked for must be one.
             let in_folder = path.is_dir();
             for file in source::files(std::slice::from_ref(path))? {
-                match first_time(&file) {
+                match first_time(&file, &options) {
                     Ok(time) => found.push((time, file)),
                     Err(IngestError::Content { .. }) if in_folder => ignored.push(source::shown(&file)),
                     Err(error) => return Err(error.into()),
@@ -83,7 +84,7 @@ impl Traffic {
         let paths: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
         if !quiet {
             for file in &ignored {
-                eprintln!("warning: {file}: neither a capture nor a flow log, left alone");
+                eprintln!("warning: {file}: no capture, flow log or flow table, left alone");
             }
         }
         let files = paths.iter().map(|path| source::shown(path)).collect();
@@ -99,18 +100,13 @@ impl Traffic {
             unread_beyond: 0,
             next: 0,
             open: None,
-            tunnels: Tunnels::default(),
+            options,
             keeps_frames: false,
             progress,
             records: 0,
             quiet,
             started,
         })
-    }
-
-    /// Reads packets that carry others in this way.
-    pub(super) fn with_tunnels(self, tunnels: Tunnels) -> Self {
-        Self { tunnels, ..self }
     }
 
     /// Keeps the frames of packets beside them, or not.
@@ -125,17 +121,18 @@ impl Traffic {
             let Some(input) = &mut self.open else {
                 let Some(path) = self.paths.get(self.next) else { break };
                 let file = u32::try_from(self.next).map_err(|_| CliError::usage("too many inputs"))?;
-                self.open = Some(Input::open(path, file, self.tunnels)?);
+                self.open = Some(Input::open(path, file, &self.options)?);
                 self.next += 1;
                 continue;
             };
-            // Packets before a log are worked on before it.
-            if matches!(input, Input::Log(_)) && !packets.records.is_empty() {
+            // Packets before a log or table are worked on before it.
+            if !matches!(input, Input::Capture(_)) && !packets.records.is_empty() {
                 break;
             }
             match input.next(BATCH - packets.records.len(), &mut packets)? {
                 Portion::Packets => continue,
                 Portion::Texts(texts) => return Ok(Some(Raw::Texts(texts))),
+                Portion::Rows(rows) => return Ok(Some(Raw::Rows(rows))),
                 Portion::End => {}
             }
             if let Some(damage) = input.damage() {
@@ -164,13 +161,13 @@ impl Traffic {
         while let Some(taken) = raw {
             let (done, read) = pool.install(|| {
                 let work = || {
-                    let (batch, skipped) = taken.parse(&mut numbered);
-                    work(&batch).map(|()| (batch, skipped))
+                    let (batch, unread) = taken.parse(&mut numbered);
+                    work(&batch).map(|()| (batch, unread))
                 };
                 rayon::join(work, || self.read(std::mem::take(&mut room)))
             });
-            let (batch, skipped) = done?;
-            self.note(&batch, skipped);
+            let (batch, unread) = done?;
+            self.note(&batch, unread);
             if let Batch::Packets(packets) = batch {
                 room = packets;
             }
@@ -180,12 +177,12 @@ impl Traffic {
     }
 
     /// Notes what was worked on.
-    fn note(&mut self, batch: &Batch, skipped: Vec<Skipped>) {
+    fn note(&mut self, batch: &Batch, unread: Vec<UnreadJson>) {
         self.records += match batch {
             Batch::Packets(packets) => packets.records.len() as u64,
             Batch::Entries(entries) => entries.iter().map(Entry::count).sum(),
         };
-        for one in skipped {
+        for one in unread {
             if self.unread.len() == MOST_UNREAD {
                 self.unread_beyond += 1;
                 continue;
@@ -193,8 +190,7 @@ impl Traffic {
             if !self.quiet && self.unread.len() < UNREAD_SHOWN {
                 self.progress.suspend(|| eprintln!("warning: {}: {}", one.place, one.message));
             }
-            let Skipped { place, message, tuples, .. } = one;
-            self.unread.push(UnreadJson { place, message, entries: tuples });
+            self.unread.push(one);
         }
         let rate = self.records as f64 / self.progress.elapsed().as_secs_f64().max(1e-9);
         self.progress.set_message(format!(
@@ -242,43 +238,56 @@ impl Traffic {
 }
 
 impl Raw {
-    /// What it holds. Tuples are numbered through each file: `numbered` is the file of the batches before, and how many
-    /// tuples it has had so far.
-    fn parse(self, numbered: &mut (u32, u64)) -> (Batch, Vec<Skipped>) {
-        let texts = match self {
-            Self::Packets(packets) => return (Batch::Packets(packets), Vec::new()),
-            Self::Texts(texts) => texts,
-        };
-        if numbered.0 != texts.file() {
-            *numbered = (texts.file(), 0);
-        }
-        let mut skipped = Vec::new();
-        let mut number = |entries: u64| {
-            let location = Location { file: numbered.0, number: numbered.1 + 1 };
-            numbered.1 += entries;
-            location
-        };
-        let entries = texts
-            .parse()
-            .into_iter()
-            .map(|item| match item {
-                Ok(logged) => Entry::Flow(RecordedFlow { location: number(1), ..logged.into() }),
-                Err(one) => {
-                    // Of a record that is too damaged to count its tuples one is known to be missing.
-                    let count = one.tuples.unwrap_or(1).max(1);
-                    skipped.push(one);
-                    Entry::Unread { location: number(count), count }
+    /// What it holds, and what could not be read. Tuples are numbered through each file: `numbered` is the file of the
+    /// batches before, and how many tuples it has had so far.
+    fn parse(self, numbered: &mut (u32, u64)) -> (Batch, Vec<UnreadJson>) {
+        let mut unread = Vec::new();
+        match self {
+            Self::Packets(packets) => (Batch::Packets(packets), unread),
+            Self::Texts(texts) => {
+                if numbered.0 != texts.file() {
+                    *numbered = (texts.file(), 0);
                 }
-            })
-            .collect();
-        (Batch::Entries(entries), skipped)
+                let mut number = |entries: u64| {
+                    let location = Location { file: numbered.0, number: numbered.1 + 1 };
+                    numbered.1 += entries;
+                    location
+                };
+                let entry = |item| match item {
+                    Ok(logged) => {
+                        let flow = RecordedFlow::from(logged);
+                        Entry::Flow(RecordedFlow { location: number(1), ..flow })
+                    }
+                    Err(flow_log::Skipped { place, message, tuples, .. }) => {
+                        // Of a record that is too damaged to count its tuples one is known to be missing.
+                        let count = tuples.unwrap_or(1).max(1);
+                        unread.push(UnreadJson { place, message, entries: tuples });
+                        Entry::Unread { location: number(count), count }
+                    }
+                };
+                (Batch::Entries(texts.parse().into_iter().map(entry).collect()), unread)
+            }
+            Self::Rows(rows) => {
+                let entry = |row| match row {
+                    Ok(flow) => Entry::Flow(flow),
+                    Err(flow_table::Skipped { location, cause: SkipCause::NoFlow, .. }) => {
+                        Entry::NoFlow(location)
+                    }
+                    Err(flow_table::Skipped { location, place, message, .. }) => {
+                        unread.push(UnreadJson { place, message, entries: Some(1) });
+                        Entry::Unread { location, count: 1 }
+                    }
+                };
+                (Batch::Entries(rows.into_iter().map(entry).collect()), unread)
+            }
+        }
     }
 }
 
 /// The time of an input's first record that has one. Standard input cannot be read twice: it keeps its place.
-fn first_time(path: &Path) -> Result<Option<u64>, IngestError> {
+fn first_time(path: &Path, options: &InputOptions) -> Result<Option<u64>, IngestError> {
     if source::is_stdin(path) {
         return Ok(None);
     }
-    Input::open(path, 0, Tunnels::default())?.first_time_ns()
+    Input::open(path, 0, options)?.first_time_ns()
 }

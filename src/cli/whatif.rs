@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     };
     let mut whatif = WhatIf::new(side(&base)?, side(&candidate)?);
 
-    let mut traffic = Traffic::find(&args.judging.inputs, quiet)?.with_tunnels(args.judging.tunnels());
+    let mut traffic = Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?;
     let pool = args.judging.threads.pool()?;
     traffic.each(&pool, |batch| {
         match batch {

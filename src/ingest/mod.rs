@@ -1,10 +1,10 @@
 //! From bytes to values. Alone knows file formats.
 //!
 //! In: files, folders and pipes. Out: a [`Network`](crate::model::network::Network), a
-//! [`TagCatalog`](crate::model::tag::TagCatalog), [`Record`](crate::model::record::Record)s and
-//! [`LoggedFlow`](crate::model::flow_log::LoggedFlow)s in the order of their files, and a
-//! [`Finding`](crate::model::finding::Finding) for whatever was odd but readable; of a bench that was written down, a
-//! [`MeasuredBench`](crate::model::measured::MeasuredBench).
+//! [`TagCatalog`](crate::model::tag::TagCatalog), [`Record`](crate::model::record::Record)s,
+//! [`LoggedFlow`](crate::model::flow_log::LoggedFlow)s and [`RecordedFlow`](crate::model::recorded::RecordedFlow)s in the
+//! order of their files, and a [`Finding`](crate::model::finding::Finding) for whatever was odd but readable; of a bench
+//! that was written down, a [`MeasuredBench`](crate::model::measured::MeasuredBench).
 
 pub mod azure;
 pub mod bench;

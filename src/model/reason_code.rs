@@ -48,6 +48,7 @@ reason_codes! {
     NoEndInNetwork "NO_END_IN_NETWORK" "out of scope: neither end of the packet is in the network",
     NotAtNic "NOT_AT_NIC" "out of scope: neither end of the packet is the interface given with --at",
     NicNotInNetwork "NIC_NOT_IN_NETWORK" "out of scope: the network has no interface with the MAC address that logged the flow",
+    NoFlow "NO_FLOW" "out of scope: a row of a flow table that tells of no flow, such as a time without traffic",
     DamagedHeader "DAMAGED_HEADER" "skipped: the packet's headers contradict themselves",
     CutShort "CUT_SHORT" "skipped: the capture holds too little of the packet to tell its ports",
     DamagedEntry "DAMAGED_ENTRY" "skipped: a tuple of a flow log or a row of a table that cannot be read",

@@ -19,6 +19,8 @@ use crate::simulate::{Judged, OutOfScope, Passed};
 pub enum Entry {
     /// A flow.
     Flow(RecordedFlow),
+    /// A row that tells of no flow, by where it stands.
+    NoFlow(Location),
     /// Something that could not be read.
     Unread {
         /// Where it stands.
@@ -33,7 +35,7 @@ impl Entry {
     #[must_use]
     pub fn count(&self) -> u64 {
         match self {
-            Self::Flow(_) => 1,
+            Self::Flow(_) | Self::NoFlow(_) => 1,
             Self::Unread { count, .. } => *count,
         }
     }
@@ -55,7 +57,7 @@ impl Replay {
                     *clock_ns = flow.time_ns.unwrap_or(*clock_ns);
                     shard_between(compiled, flow.five_tuple.source, flow.five_tuple.destination)
                 }
-                Entry::Unread { .. } => 0,
+                Entry::NoFlow(_) | Entry::Unread { .. } => 0,
             };
             clocks_ns.push(*clock_ns);
             shares[usize::from(owner)].push(position);
@@ -80,6 +82,10 @@ impl Shard {
     fn take_entry(&mut self, macs: &MacAddresses, entry: &Entry, now_ns: u64) -> Option<Processed> {
         let flow = match entry {
             Entry::Flow(flow) => flow,
+            Entry::NoFlow(location) => {
+                self.ledger.out_of_scope(ReasonCode::NoFlow, *location);
+                return None;
+            }
             Entry::Unread { location, count } => {
                 self.ledger.skipped_together(ReasonCode::DamagedEntry, *location, *count);
                 return None;

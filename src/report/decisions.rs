@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::names::{Names, ReasonJson};
+#[cfg(feature = "parquet")]
+use super::parquet::ParquetWriter;
 use super::time::rfc3339;
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::network::Network;
@@ -23,6 +25,9 @@ pub enum RowFormat {
     Csv,
     /// One JSON object a line.
     Ndjson,
+    /// Parquet; of this nothing can be read before it is whole.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 /// The members of a row, in their order.
@@ -55,29 +60,39 @@ const HEADER: [&str; 23] = [
 /// One row. Empty members are members that have no meaning for it.
 #[derive(Debug, Serialize)]
 pub struct Row<'a> {
-    time: Option<String>,
-    source: String,
-    source_port: Option<u16>,
-    destination: String,
-    destination_port: Option<u16>,
-    protocol: String,
-    verdict: VerdictKind,
-    kind: &'static str,
-    layer: Option<Layer>,
-    nsg: Option<String>,
-    rule: Option<String>,
-    direction: Option<Direction>,
-    nic: Option<String>,
-    name: Option<String>,
-    code: Option<String>,
-    packets: u64,
-    bytes: u64,
-    file: &'a str,
-    record: u64,
-    recorded: Option<Access>,
-    recorded_acl: Option<String>,
-    recorded_rule: Option<String>,
-    agrees: Option<bool>,
+    pub(super) time: Option<Moment>,
+    pub(super) source: String,
+    pub(super) source_port: Option<u16>,
+    pub(super) destination: String,
+    pub(super) destination_port: Option<u16>,
+    pub(super) protocol: String,
+    pub(super) verdict: VerdictKind,
+    pub(super) kind: &'static str,
+    pub(super) layer: Option<Layer>,
+    pub(super) nsg: Option<String>,
+    pub(super) rule: Option<String>,
+    pub(super) direction: Option<Direction>,
+    pub(super) nic: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) code: Option<String>,
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    pub(super) file: &'a str,
+    pub(super) record: u64,
+    pub(super) recorded: Option<Access>,
+    pub(super) recorded_acl: Option<String>,
+    pub(super) recorded_rule: Option<String>,
+    pub(super) agrees: Option<bool>,
+}
+
+/// A time in nanoseconds since 1970, which texts have in RFC 3339.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(pub(super) u64);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(self.0))
+    }
 }
 
 /// Makes rows.
@@ -92,7 +107,7 @@ impl<'a> Rows<'a> {
     /// A flow's row.
     #[must_use]
     pub fn flow(&self, flow: &Conversation) -> Row<'a> {
-        let time = Some(rfc3339(flow.first_ns));
+        let time = Some(Moment(flow.first_ns));
         let amount = (flow.packets, flow.bytes);
         self.row(&flow.tuple, &flow.verdict, flow.location, time, amount).with(flow.recorded.as_ref())
     }
@@ -101,7 +116,7 @@ impl<'a> Rows<'a> {
     #[must_use]
     pub fn record(&self, seen: Seen<'_>, processed: &Processed) -> Row<'a> {
         let Seen { location, hit, recorded } = seen;
-        let time = hit.time_ns.map(rfc3339);
+        let time = hit.time_ns.map(Moment);
         let amount = (hit.packets, hit.bytes);
         self.row(&processed.packet, &processed.verdict, location, time, amount).with(recorded)
     }
@@ -111,7 +126,7 @@ impl<'a> Rows<'a> {
         tuple: &FiveTuple,
         verdict: &Verdict,
         location: Location,
-        time: Option<String>,
+        time: Option<Moment>,
         (packets, bytes): (u64, u64),
     ) -> Row<'a> {
         let names = Names { network: self.network };
@@ -170,27 +185,34 @@ impl Row<'_> {
 }
 
 /// Writes rows in one format.
-pub enum RowWriter<W: Write> {
+pub enum RowWriter<W: Write + Send> {
     /// CSV.
     Csv(Box<csv::Writer<W>>),
     /// NDJSON.
     Ndjson(W),
+    /// Parquet.
+    #[cfg(feature = "parquet")]
+    Parquet(Box<ParquetWriter<W>>),
 }
 
-impl<W: Write> RowWriter<W> {
+impl<W: Write + Send> RowWriter<W> {
     /// A writer onto `out`.
-    #[must_use]
-    pub fn new(format: RowFormat, out: W) -> Self {
-        match format {
+    ///
+    /// # Errors
+    ///
+    /// Fails if the beginning of a file, where a format has one, cannot be written.
+    pub fn new(format: RowFormat, out: W) -> io::Result<Self> {
+        Ok(match format {
             RowFormat::Csv => {
                 let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(out);
-                // Written by hand, so that a file without rows has it too. What cannot be written is met again with
-                // the first row, or when the rows are flushed.
-                let _met_again = writer.write_record(HEADER);
+                // Written by hand, so that a file without rows has it too.
+                writer.write_record(HEADER)?;
                 Self::Csv(Box::new(writer))
             }
             RowFormat::Ndjson => Self::Ndjson(out),
-        }
+            #[cfg(feature = "parquet")]
+            RowFormat::Parquet => Self::Parquet(Box::new(ParquetWriter::new(out)?)),
+        })
     }
 
     /// Writes a row.
@@ -205,10 +227,12 @@ impl<W: Write> RowWriter<W> {
                 serde_json::to_writer(&mut *out, row).map_err(io::Error::from)?;
                 out.write_all(b"\n")
             }
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer) => writer.write(row),
         }
     }
 
-    /// Writes out what is held back.
+    /// Writes out what is held back; of Parquet, which is written in groups of rows, only whole groups.
     ///
     /// # Errors
     ///
@@ -217,6 +241,8 @@ impl<W: Write> RowWriter<W> {
         match self {
             Self::Csv(writer) => writer.flush(),
             Self::Ndjson(out) => out.flush(),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer) => writer.flush(),
         }
     }
 
@@ -229,6 +255,8 @@ impl<W: Write> RowWriter<W> {
         match self {
             Self::Csv(writer) => writer.into_inner().map_err(|error| io::Error::from(error.error().kind())),
             Self::Ndjson(out) => Ok(out),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(writer) => writer.into_inner(),
         }
     }
 }

@@ -64,7 +64,7 @@ pub struct Provenance {
     /// How many more there were.
     #[serde(rename = "unread_entries_beyond")]
     pub unread_beyond: u64,
-    /// Files of a folder that are neither captures nor flow logs.
+    /// Files of a folder that are no captures, flow logs or flow tables.
     #[serde(rename = "ignored_files")]
     pub ignored: Vec<String>,
     /// How long it took; nothing to leave it out.

@@ -13,6 +13,8 @@ pub mod inputs;
 pub mod ledger;
 pub mod names;
 pub mod next_hop;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod replay;
 pub mod slowdown;
 pub mod split;

@@ -1,18 +1,26 @@
-//! An input of a run: a capture or a flow log, told apart by its first bytes and never by its name.
+//! An input of a run: a capture, a flow log or a flow table, told apart by its first bytes and never by its name.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
 
 use super::flow_log::{LogReader, RecordTexts};
+use super::flow_table::{Columns, FIRST_BYTES, FlowTable, Kind, Skipped, recognise};
 use super::framing::{Format, MAGIC_BYTES};
-use super::{CaptureReader, Damage, Tunnels};
+use super::{CaptureReader, Damage, Tunnels, foreign};
 use crate::ingest::error::IngestError;
 use crate::ingest::source;
 use crate::model::frame::KeptFrames;
+use crate::model::recorded::RecordedFlow;
 use crate::model::records::Records;
 
-/// Enough to tell what a file is: JSON may begin with much white space.
-const SNIFFED: u64 = 1 << 12;
+/// How inputs are read.
+#[derive(Clone, Debug, Default)]
+pub struct InputOptions {
+    /// What is made of packets that carry others.
+    pub tunnels: Tunnels,
+    /// Which columns of flow tables say what.
+    pub columns: Columns,
+}
 
 /// An input that is open.
 pub enum Input {
@@ -20,27 +28,43 @@ pub enum Input {
     Capture(CaptureReader),
     /// A flow log.
     Log(LogReader),
+    /// A flow table.
+    Table(Box<FlowTable>),
 }
 
 impl Input {
-    /// Opens a file or standard input. `file` is its position in the run's list of inputs. Packets that
-    /// carry others are read as `tunnels` says.
+    /// Opens a file or standard input. `file` is its position in the run's list of inputs.
     ///
     /// # Errors
     ///
     /// Fails if the file cannot be opened, or is nothing that is read. Of a flow log only the first bytes are looked at:
     /// the rest is [`LogReader::next_batch`]'s to refuse.
-    pub fn open(path: &Path, file: u32, tunnels: Tunnels) -> Result<Self, IngestError> {
+    pub fn open(path: &Path, file: u32, options: &InputOptions) -> Result<Self, IngestError> {
         let (name, mut stream) = (source::shown(path), source::open(path)?);
         let mut head = Vec::new();
-        // What cannot be read is met again by the reader, behind what came before.
-        let _met_again = stream.by_ref().take(SNIFFED).read_to_end(&mut head);
-        let is_json = begins_like_json(&head) && Format::of(&head[..head.len().min(MAGIC_BYTES)]).is_none();
+        let read = stream.by_ref().take(FIRST_BYTES as u64).read_to_end(&mut head);
+        // What cannot be read behind some bytes is met again by the reader.
+        if let (Err(error), true) = (read, head.is_empty()) {
+            return Err(IngestError::io(&name, error));
+        }
+        let is_capture = Format::of(&head[..head.len().min(MAGIC_BYTES)]).is_some();
+        let kind = recognise(&head).filter(|_| !is_capture);
+        let is_log = !is_capture && kind.is_none() && begins_like_json(&head);
+        if !is_capture && kind.is_none() && !is_log {
+            const READ: &str = "a capture (pcap or pcapng), a flow log or a flow table";
+            return Err(IngestError::content(name, foreign(&head, READ)));
+        }
         let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(stream));
-        Ok(if is_json {
-            Self::Log(LogReader::from_reader(name, file, whole))
-        } else {
-            Self::Capture(CaptureReader::from_reader(name, file, whole)?.with_tunnels(tunnels))
+        Ok(match kind {
+            // The parts of such a file are found from its end: better in the file itself.
+            Some(Kind::Parquet) if !source::is_stdin(path) => {
+                Self::Table(Box::new(FlowTable::open(path, file, &options.columns)?))
+            }
+            Some(_) => Self::Table(Box::new(FlowTable::from_reader(name, file, whole, &options.columns)?)),
+            None if is_log => Self::Log(LogReader::from_reader(name, file, whole)),
+            None => {
+                Self::Capture(CaptureReader::from_reader(name, file, whole)?.with_tunnels(options.tunnels))
+            }
         })
     }
 
@@ -65,6 +89,15 @@ impl Input {
                 }
                 Ok(None)
             }
+            Self::Table(table) => {
+                let mut rows = Vec::new();
+                while table.read_batch(1, &mut rows)? > 0 {
+                    if let Some(time_ns) = rows.drain(..).flatten().find_map(|flow| flow.time_ns) {
+                        return Ok(Some(time_ns));
+                    }
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -74,6 +107,7 @@ impl Input {
         match self {
             Self::Capture(reader) => reader.damage(),
             Self::Log(reader) => reader.damage(),
+            Self::Table(table) => table.damage(),
         }
     }
 }
@@ -116,6 +150,8 @@ pub enum Portion {
     Packets,
     /// Records of a log, not looked into yet.
     Texts(RecordTexts),
+    /// Rows of a table.
+    Rows(Vec<Result<RecordedFlow, Skipped>>),
     /// Nothing: it has come to its end.
     End,
 }
@@ -136,6 +172,11 @@ impl Input {
                 Ok(if read == 0 { Portion::End } else { Portion::Packets })
             }
             Self::Log(reader) => Ok(reader.next_batch()?.map_or(Portion::End, Portion::Texts)),
+            Self::Table(table) => {
+                let mut rows = Vec::new();
+                let read = table.read_batch(most, &mut rows)?;
+                Ok(if read == 0 { Portion::End } else { Portion::Rows(rows) })
+            }
         }
     }
 }

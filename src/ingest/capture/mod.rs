@@ -3,11 +3,12 @@
 //! In: a file or stream, recognised by its first bytes and never by its name. Out: a [`Record`] for each packet, in
 //! the order of the file, and the [`Damage`] where a file stops making sense. Knows nothing of networks.
 //!
-//! [`flow_log`] reads what Azure itself recorded.
+//! [`flow_log`] reads what Azure itself recorded, [`flow_table`] what came out of other tools.
 
 mod blocks;
 pub mod decode;
 pub mod flow_log;
+pub mod flow_table;
 mod framing;
 pub mod input;
 mod ip;
@@ -84,7 +85,7 @@ impl CaptureReader {
         let mut window = Window::new(reader);
         window.fill_to(MAGIC_BYTES).map_err(|error| IngestError::io(&name, error))?;
         let Some(format) = Format::of(window.bytes()) else {
-            return Err(IngestError::content(name, foreign(window.bytes())));
+            return Err(IngestError::content(name, foreign(window.bytes(), "a capture (pcap or pcapng)")));
         };
         let opened = Framing::open(format, &mut window);
         let (state, tunnels) = (State::Ended, Tunnels::default());
@@ -230,12 +231,11 @@ fn note(link_types: &mut Vec<(LinkType, u64)>, seen: Option<LinkType>) {
 }
 
 /// What to say of a file that is no capture.
-fn foreign(first: &[u8]) -> String {
-    const EXPECTED: &str = "expected a capture (pcap or pcapng)";
+fn foreign(first: &[u8], expected: &str) -> String {
     if first.is_empty() {
-        return format!("the file is empty: {EXPECTED}");
+        return format!("the file is empty: expected {expected}");
     }
     let shown = &first[..first.len().min(8)];
     let hex = shown.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-    format!("starts with bytes `{hex}` (`{}`): {EXPECTED}", shown.escape_ascii())
+    format!("starts with bytes `{hex}` (`{}`): expected {expected}", shown.escape_ascii())
 }
