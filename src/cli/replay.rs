@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs};
 use super::output::{self, OutputFile};
+use super::page::Page;
 use super::traffic::Traffic;
 use super::{CliError, Status, inputs};
 use crate::model::records::Records;
@@ -34,6 +35,9 @@ pub(super) struct Args {
     /// In --decisions, a row for each record instead
     #[arg(long, requires = "decisions")]
     per_record: bool,
+    /// Make a page of the answer as well: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// table or json; with --by flow also csv or ndjson
     #[arg(long, default_value = "table")]
     format: FormatArg,
@@ -83,16 +87,26 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         // Better said now than after hours.
         output::check(path)?;
     }
+    if let Some(path) = &args.html {
+        for (option, other) in [("--output", &args.output.output), ("--decisions", &args.decisions)] {
+            if other.as_ref() == Some(path) {
+                return Err(CliError::usage(format!("--html and {option} name the same file")));
+            }
+        }
+        output::check(path)?;
+    }
     let mut sinks = Sinks::open(args, row_format)?;
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let network = &loaded.compiled.network;
     let options = ReplayOptions {
-        flows: sinks.wants_flows(),
+        flows: sinks.wants_flows() || args.html.is_some(),
         records: sinks.wants_records(),
         ..args.judging.options(network)?
     };
 
+    let page = args.html.as_deref();
+    let mut page = page.map(|path| Page::create(path, &loaded.compiled, &options)).transpose()?;
     let mut traffic = Traffic::find(&args.judging.inputs, quiet)?;
     let pool = args.judging.threads.pool()?;
     let mut replay = Replay::new(Arc::clone(&loaded.compiled), options);
@@ -100,9 +114,11 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let rows = Rows { network, files: &files };
     traffic.each(&pool, |batch| {
         let progress = replay.feed(batch);
+        page.iter_mut().for_each(|page| page.take(&progress.flows));
         sinks.take(&rows, batch, &progress)
     })?;
     let (totals, flows) = replay.finish();
+    page.iter_mut().for_each(|page| page.take(&flows));
     sinks.take(&rows, &Records::default(), &Progress { flows, records: Vec::new() })?;
     traffic.finish(quiet);
 
@@ -113,6 +129,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         provenance: traffic.provenance(args.judging.no_timing, loaded.inputs.clone()),
     };
     sinks.finish()?;
+    if let Some(page) = page {
+        page.finish(&totals, &report.provenance)?;
+    }
     match (listed, args.format) {
         (true, _) => {
             // The rows are the answer; what they add up to is talk.

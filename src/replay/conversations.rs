@@ -14,7 +14,7 @@ use std::net::IpAddr;
 const PAUSE_NS: u64 = 240_000_000_000;
 
 /// Packets of one five-tuple, both directions if it was let in, that belong together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Conversation {
     /// The five-tuple of its first packet, sources as they were before translation; the identifier of an echo
     /// stands in place of its ports.

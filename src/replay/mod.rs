@@ -5,6 +5,7 @@
 
 pub mod conversations;
 mod counts;
+pub mod digest;
 pub mod ledger;
 pub mod run;
 pub mod shard;

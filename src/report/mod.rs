@@ -8,6 +8,7 @@ pub mod decisions;
 pub mod effective;
 pub mod effective_routes;
 pub mod explain;
+pub mod html;
 pub mod inputs;
 pub mod ledger;
 pub mod names;

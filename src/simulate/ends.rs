@@ -94,6 +94,12 @@ pub fn placings(
     Ok(in_networks.chain(strays).collect())
 }
 
+/// Senders inside the network that may have an address: interfaces, or else subnets that could hold it.
+#[must_use]
+pub fn inside(compiled: &CompiledNetwork, address: IpAddr, only: Option<VnetIndex>) -> Vec<Origin> {
+    Finder { compiled, only }.inside(address)
+}
+
 /// Where IPv6 probes come from (TAG-7).
 const IPV6_PROBE: &str = "fe80::1234:5678:9abc";
 
