@@ -49,8 +49,7 @@ impl Page {
     pub(super) fn finish(self, totals: &Totals, provenance: &Provenance) -> Result<(), CliError> {
         let Self { path, mut file, compiled, options, collector } = self;
         let digest = collector.finish();
-        let page =
-            ReplayPage { compiled: &compiled, options: &options, totals, digest: &digest, provenance };
+        let page = ReplayPage { compiled: &compiled, options: &options, totals, digest: &digest, provenance };
         file.write_all(page.html().as_bytes()).map_err(|source| output::failed(&path, source))?;
         file.finish()
     }

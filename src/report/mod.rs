@@ -1,6 +1,7 @@
 //! From answers to bytes. Alone chooses words, columns and colours.
 //!
-//! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines.
+//! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines; a page of a
+//! replay for people who were not there.
 
 pub mod bench;
 pub mod check;

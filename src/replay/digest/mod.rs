@@ -107,7 +107,9 @@ impl Digest {
     fn keep_denied(&mut self, flow: &Conversation) {
         let Conversation { packets, bytes, location, tuple, first_ns, .. } = *flow;
         let rank = (Reverse(packets), Reverse(bytes), location, tuple, first_ns);
-        if self.denied.len() == MOST_DENIED && self.denied.last_key_value().is_some_and(|(last, _)| *last < rank) {
+        if self.denied.len() == MOST_DENIED
+            && self.denied.last_key_value().is_some_and(|(last, _)| *last < rank)
+        {
             return;
         }
         self.denied.insert(rank, flow.clone());

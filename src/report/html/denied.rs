@@ -36,7 +36,9 @@ pub(super) struct Talkers {
 /// One sender.
 pub(super) struct Talker {
     pub(super) address: String,
+    /// Who has the address, and in which subnet.
     pub(super) who: String,
+    pub(super) within: String,
     pub(super) packets: Count,
     pub(super) flows: Count,
     pub(super) bytes: Count,
@@ -66,15 +68,19 @@ impl Talkers {
         let mut senders: Vec<_> = senders.into_iter().collect();
         senders.sort_by_key(|(address, sent)| (Reverse(sent.hits.packets), *address));
         let most = senders.first().map_or(0, |(_, sent)| sent.hits.packets);
-        let row = |(address, sent): &(IpAddr, Sent<'_>)| Talker {
-            address: address.to_string(),
-            who: who(network, finder.locate(*address)),
-            packets: Count(sent.hits.packets),
-            flows: Count(sent.hits.flows),
-            bytes: Count(sent.hits.bytes),
-            destinations: Count(sent.destinations.len() as u64),
-            decided_by: main_decider(names, sent),
-            gauge: gauge("fill-deny", sent.hits.packets, most),
+        let row = |(address, sent): &(IpAddr, Sent<'_>)| {
+            let (who, within) = who(network, finder.locate(*address));
+            Talker {
+                address: address.to_string(),
+                who,
+                within,
+                packets: Count(sent.hits.packets),
+                flows: Count(sent.hits.flows),
+                bytes: Count(sent.hits.bytes),
+                destinations: Count(sent.destinations.len() as u64),
+                decided_by: main_decider(names, sent),
+                gauge: gauge("fill-deny", sent.hits.packets, most),
+            }
         };
         let rows = senders.iter().take(TALKERS_SHOWN).map(row).collect();
         let mut beyond = Vec::new();
@@ -99,15 +105,20 @@ fn main_decider(names: Names<'_>, sent: &Sent<'_>) -> String {
     format!("{}{more}", names.decider(decider).line())
 }
 
-/// Who has an address: `nic-web-1, snet-web`, or where it lies.
-fn who(network: &Network, located: Located) -> String {
-    let subnet = located.subnet.map(|subnet| network.subnets[subnet.get()].id.name());
+/// Who has an address and in which subnet, `nic-web-1` and `snet-web`, or where it lies.
+fn who(network: &Network, located: Located) -> (String, String) {
+    let subnet = located.subnet.map(|subnet| network.subnets[subnet.get()].id.name().to_owned());
     match (located.nic, subnet) {
-        (Some(nic), Some(subnet)) => format!("{}, {subnet}", network.nic_name(nic)),
-        (Some(nic), None) => network.nic_name(nic).to_owned(),
-        (None, Some(subnet)) => subnet.to_owned(),
-        (None, None) => place(network, located.zone).name,
+        (Some(nic), subnet) => (network.nic_name(nic).to_owned(), subnet.unwrap_or_default()),
+        (None, Some(subnet)) => (subnet, String::new()),
+        (None, None) => (place(network, located.zone).name, String::new()),
     }
+}
+
+/// The same in one line.
+fn who_line(network: &Network, located: Located) -> String {
+    let (who, within) = who(network, located);
+    if within.is_empty() { who } else { format!("{who}, {within}") }
 }
 
 /// The largest denied flows.
@@ -123,7 +134,10 @@ pub(super) struct Denied {
 pub(super) struct Row {
     pub(super) packets: Count,
     pub(super) bytes: Count,
+    /// When its first packet was, whole and in parts; empty where nobody knows.
     pub(super) first: String,
+    pub(super) day: String,
+    pub(super) time: String,
     pub(super) source: String,
     pub(super) source_who: String,
     pub(super) destination: String,
@@ -197,14 +211,18 @@ fn row(
     let tuple = first_packet(flow).five_tuple;
     let place = provenance.place(flow.location);
     let (steps, remarks) = answer.map(|answer| told(names, flow, answer)).unwrap_or_default();
+    let first = if flow.first_ns == 0 { String::new() } else { rfc3339(flow.first_ns) };
+    let (day, time) = first.split_once('T').unwrap_or_default();
     Row {
         packets: Count(flow.packets),
         bytes: Count(flow.bytes),
-        first: if flow.first_ns == 0 { String::new() } else { rfc3339(flow.first_ns) },
+        day: day.to_owned(),
+        time: time.trim_end_matches('Z').to_owned(),
+        first: first.clone(),
         source: socket(tuple.source, tuple.source_port),
-        source_who: who(network, finder.locate(tuple.source)),
+        source_who: who_line(network, finder.locate(tuple.source)),
         destination: socket(tuple.destination, tuple.destination_port),
-        destination_who: who(network, finder.locate(tuple.destination)),
+        destination_who: who_line(network, finder.locate(tuple.destination)),
         protocol: tuple.protocol.to_string(),
         decided_by: names.decider(&Decider::from(&flow.verdict)).line(),
         steps,

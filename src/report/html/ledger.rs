@@ -70,7 +70,8 @@ impl Ledger {
         if ledger.evicted_flows > 0 {
             let mut evicted = line(0, "evicted flows", None, ledger.evicted_flows);
             evicted.share = String::new();
-            "flow records that left a full table while they were alive (--max-flows)".clone_into(&mut evicted.meaning);
+            "flow records that left a full table while they were alive (--max-flows)"
+                .clone_into(&mut evicted.meaning);
             rows.push(evicted);
         }
         let sum = format!(
@@ -125,9 +126,9 @@ pub(super) fn facts(provenance: &Provenance) -> Vec<Fact> {
         )
     });
     fact("damaged", named(&damage.collect::<Vec<_>>()));
-    let timing = provenance.timing.map(|timing| {
-        format!("{:.3} s, {:.0} records a second", timing.elapsed_s, timing.records_per_s)
-    });
+    let timing = provenance
+        .timing
+        .map(|timing| format!("{:.3} s, {:.0} records a second", timing.elapsed_s, timing.records_per_s));
     fact("took", timing.into_iter().collect());
     facts
 }

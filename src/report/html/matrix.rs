@@ -13,7 +13,6 @@ const MOST_SHOWN: usize = 20;
 
 /// The matrix.
 pub(super) struct Matrix {
-    /// What rows and columns are.
     pub(super) columns: Vec<Place>,
     pub(super) rows: Vec<Row>,
     /// How many zones are counted together as the last row and column.
@@ -68,11 +67,19 @@ impl Matrix {
             Some(zone) => place(network, *zone),
             None => Place { name: "the others".to_owned(), within: String::new() },
         };
+        // A place that sends nothing needs no row, and one that gets nothing no column.
+        let senders = shown.iter().filter(|zone| cells.keys().any(|(from, _)| from == *zone));
+        let receivers: Vec<&Option<Zone>> =
+            shown.iter().filter(|zone| cells.keys().any(|(_, to)| to == *zone)).collect();
         let row = |from: &Option<Zone>| Row {
             from: place(from),
-            cells: shown.iter().map(|to| cells.get(&(*from, *to)).map(cell)).collect(),
+            cells: receivers.iter().map(|to| cells.get(&(*from, **to)).map(cell)).collect(),
         };
-        Self { columns: shown.iter().map(place).collect(), rows: shown.iter().map(row).collect(), together }
+        Self {
+            rows: senders.map(row).collect(),
+            columns: receivers.iter().map(|to| place(to)).collect(),
+            together,
+        }
     }
 }
 

@@ -10,15 +10,15 @@ use crate::replay::digest::timeline::Timeline;
 use crate::report::time::{counted, grouped};
 
 const WIDTH: f64 = 1000.0;
-const HEIGHT: f64 = 260.0;
+const HEIGHT: f64 = 270.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 12.0;
-const TOP: f64 = 14.0;
+const RIGHT: f64 = 40.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = 46.0;
 /// How wide a bar is at most.
 const MOST_WIDE: f64 = 48.0;
-/// How many times are named below the bars at most.
-const MOST_NAMED: u64 = 8;
+/// How far apart the times below the bars are at least.
+const LEAST_APART: f64 = 96.0;
 /// How high the smallest part of a bar is: what is there can be seen.
 const LEAST_HIGH: f64 = 2.0;
 
@@ -86,23 +86,31 @@ fn chart(timeline: &Timeline) -> Option<String> {
         svg.line(if tick == 0 { "axis" } else { "grid" }, (LEFT, y(tick)), (WIDTH - RIGHT, y(tick)));
         svg.text("tick", (LEFT - 8.0, y(tick) + 4.0), Anchor::End, &grouped(tick));
     }
-    svg.text("label", (LEFT, HEIGHT - 6.0), Anchor::Start, "UTC, flows by their first packet");
+    svg.text("label", (LEFT, HEIGHT - 6.0), Anchor::Start, "time of the first packet, UTC");
+    svg.text("label", (LEFT - 8.0, TOP - 8.0), Anchor::End, "flows");
 
     let slot = ((WIDTH - RIGHT - LEFT) / count as f64).min(MOST_WIDE);
     let x = |number: u64| LEFT + slot * number as f64;
-    // As many names as there is room for: long ones where the stretches are long.
-    let every = count.div_ceil(MOST_NAMED).max((86.0 / slot).ceil() as u64);
-    for number in (0..count).step_by(every as usize) {
-        let middle = x(number) + slot / 2.0;
-        svg.line("axis", (middle, floor), (middle, floor + 4.0));
-        let anchor = if number == 0 { Anchor::Start } else { Anchor::Middle };
-        let place = if number == 0 { x(number) } else { middle };
-        svg.text("tick", (place, floor + 18.0), anchor, &time(first_ns + number * width_ns, width_ns));
+    let pixels_per_ns = slot / width_ns as f64;
+    let every_ns = tick_interval_ns(width_ns.max((LEAST_APART / pixels_per_ns) as u64));
+    let end_ns = last_ns.saturating_add(width_ns);
+    for tick_ns in (0..)
+        .map(|number| (first_ns.div_ceil(every_ns) + number) * every_ns)
+        .take_while(|tick| *tick <= end_ns)
+    {
+        let place = LEFT + (tick_ns - first_ns) as f64 * pixels_per_ns;
+        svg.line("axis", (place, floor), (place, floor + 4.0));
+        svg.text("tick", (place, floor + 18.0), Anchor::Middle, &time(tick_ns, every_ns));
     }
     for (begin_ns, volumes) in timeline.stretches() {
         let left = x((begin_ns - first_ns) / width_ns);
         let gap = if slot > 4.0 { 1.0 } else { 0.0 };
-        let title = format!("{} for {}\n{}", date_and_time(begin_ns, width_ns), width_words(width_ns), fared(volumes));
+        let title = format!(
+            "{} for {}\n{}",
+            date_and_time(begin_ns, width_ns),
+            width_words(width_ns),
+            fared(volumes)
+        );
         svg.open("stretch", &title);
         // Under the pointer wherever it stands above the bar.
         svg.rect("hit", (left, ceiling), (slot, floor - ceiling));
@@ -112,7 +120,11 @@ fn chart(timeline: &Timeline) -> Option<String> {
             if flows > 0 {
                 let high = (floor - y(flows)).max(LEAST_HIGH);
                 low -= high;
-                svg.rect(&format!("fill-{}", Mark::of(kind).word), (left + gap / 2.0, low), (slot - gap, high));
+                svg.rect(
+                    &format!("fill-{}", Mark::of(kind).word),
+                    (left + gap / 2.0, low),
+                    (slot - gap, high),
+                );
             }
         }
         svg.close();
@@ -131,6 +143,17 @@ fn tick_step(highest: u64) -> u64 {
         }
         unit *= 10;
     }
+}
+
+/// The shortest round interval of time that is no shorter than this one.
+fn tick_interval_ns(least_ns: u64) -> u64 {
+    const SECONDS: [u64; 17] =
+        [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200];
+    let below = (3..9).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u64.pow(power)));
+    let days = (0..18).map(|power| DAY_NS << power);
+    let mut intervals = below.chain(SECONDS.map(|seconds| seconds * SECOND_NS)).chain(days);
+    // The longest is over three centuries.
+    intervals.find(|interval| *interval >= least_ns).unwrap_or(DAY_NS << 17)
 }
 
 /// The parts of a second, a minute and a day that a width is made of.
@@ -154,7 +177,11 @@ fn width_words(width_ns: u64) -> String {
 
 /// When a stretch begins, as exactly as its width asks for.
 fn date_and_time(begin_ns: u64, width_ns: u64) -> String {
-    if width_ns >= DAY_NS { formatted(begin_ns, "%Y-%m-%d") } else { formatted(begin_ns, "%Y-%m-%d ") + &time(begin_ns, width_ns) }
+    if width_ns >= DAY_NS {
+        formatted(begin_ns, "%Y-%m-%d")
+    } else {
+        formatted(begin_ns, "%Y-%m-%d ") + &time(begin_ns, width_ns)
+    }
 }
 
 /// The same below a bar: without the day, where stretches are parts of days.
@@ -177,7 +204,7 @@ fn formatted(time_ns: u64, format: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{DAY_NS, MINUTE_NS, date_and_time, tick_step, width_words};
+    use super::{DAY_NS, MINUTE_NS, SECOND_NS, date_and_time, tick_interval_ns, tick_step, width_words};
 
     #[test]
     fn ticks_are_round_and_few() {
@@ -185,13 +212,19 @@ mod tests {
     }
 
     #[test]
+    fn times_below_the_bars_are_round() {
+        assert_eq!(tick_interval_ns(1_000), 1_000);
+        assert_eq!(tick_interval_ns(37 * SECOND_NS), MINUTE_NS);
+        assert_eq!(tick_interval_ns(13 * 60 * MINUTE_NS), DAY_NS);
+        assert_eq!(tick_interval_ns(u64::MAX), DAY_NS << 17);
+    }
+
+    #[test]
     fn widths_and_times_are_as_exact_as_they_need_to_be() {
-        assert_eq!([1_000, 100_000_000, 5 * MINUTE_NS, 28 * DAY_NS].map(width_words), [
-            "1 microsecond",
-            "100 milliseconds",
-            "5 minutes",
-            "28 days"
-        ]);
+        assert_eq!(
+            [1_000, 100_000_000, 5 * MINUTE_NS, 28 * DAY_NS].map(width_words),
+            ["1 microsecond", "100 milliseconds", "5 minutes", "28 days"]
+        );
         let time_ns = 1_793_610_061_500_000_000;
         assert_eq!(date_and_time(time_ns, 100_000_000), "2026-11-02 09:01:01.500");
         assert_eq!(date_and_time(time_ns, MINUTE_NS), "2026-11-02 09:01");

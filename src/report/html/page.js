@@ -18,13 +18,13 @@
   theme.hidden = false;
   showTheme();
 
-  // What a cell is sorted by: its number, or else its first line.
+  // What a cell is sorted by: what it says itself of that, or else its first line.
   const value = (row, column) => {
     const cell = row.cells[column];
     const first = cell.querySelector("summary, .code") || cell;
-    const text = first.textContent.trim();
-    const number = Number(text.replaceAll(",", "").split(" ")[0]);
-    return { text, number: cell.classList.contains("number") ? number : NaN };
+    const text = cell.dataset.sort ?? first.textContent.trim();
+    const number = cell.classList.contains("number") ? Number(text.replaceAll(",", "")) : NaN;
+    return { text, number };
   };
   const before = (one, other) =>
     Number.isNaN(one.number) || Number.isNaN(other.number)

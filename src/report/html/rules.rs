@@ -112,7 +112,8 @@ impl Rules {
         }
         // Those of network managers are listed where some flow met them: which others are in force hangs on more than
         // their being there.
-        let admin: std::collections::BTreeSet<RulePlace> = met.keys().chain(decided.keys()).copied().collect();
+        let admin: std::collections::BTreeSet<RulePlace> =
+            met.keys().chain(decided.keys()).copied().collect();
         for place in admin {
             if let RulePlace::Admin(position) = place {
                 let rule = network.admin_rule(position);
@@ -131,10 +132,9 @@ impl Rules {
         let custom = rows.iter().filter(|row| !row.is_default).count();
         // Those that were met first, by how often; then custom ones, which are the owner's to take away. The sort keeps the
         // order of NSGs and priorities otherwise.
-        rows.sort_by_key(|row| {
-            (!row.is_used, Reverse(row.met.0), Reverse(row.packets.0), row.is_default)
-        });
-        let left_out = (rows.len() > MOST_SHOWN).then(|| counted((rows.len() - MOST_SHOWN) as u64, "more rule"));
+        rows.sort_by_key(|row| (!row.is_used, Reverse(row.met.0), Reverse(row.packets.0), row.is_default));
+        let left_out =
+            (rows.len() > MOST_SHOWN).then(|| counted((rows.len() - MOST_SHOWN) as u64, "more rule"));
         rows.truncate(MOST_SHOWN);
         Self {
             rows,
@@ -169,7 +169,10 @@ impl<'r> Written<'r> {
             direction: rule.direction.to_string(),
             priority: rule.priority.0,
             access: Mark::of_access(rule.access),
-            about: format!("{} {from} -> {}:{}", fields.protocol, fields.destination, fields.destination_port),
+            about: format!(
+                "{} {from} -> {}:{}",
+                fields.protocol, fields.destination, fields.destination_port
+            ),
             is_default: rule.is_default,
         }
     }
@@ -198,6 +201,7 @@ fn unattached(network: &Network) -> Vec<String> {
     for nsg in of_subnets.chain(of_nics).filter_map(Reference::here) {
         is_held[nsg.get()] = true;
     }
-    let free = (0..network.nsgs.len()).filter(|nsg| !is_held[*nsg] && network.nsgs[*nsg].attached_subnets.is_empty());
+    let free = (0..network.nsgs.len())
+        .filter(|nsg| !is_held[*nsg] && network.nsgs[*nsg].attached_subnets.is_empty());
     free.map(|nsg| network.nsg_name(NsgIndex::new(nsg)).to_owned()).collect()
 }

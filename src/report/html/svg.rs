@@ -64,7 +64,13 @@ impl Svg {
     }
 
     /// A box with rounded corners.
-    pub(super) fn round(&mut self, class: &str, (x, y): (f64, f64), (width, height): (f64, f64), radius: f64) {
+    pub(super) fn round(
+        &mut self,
+        class: &str,
+        (x, y): (f64, f64),
+        (width, height): (f64, f64),
+        radius: f64,
+    ) {
         let (x, y, width, height, radius) =
             (Pixels(x), Pixels(y), Pixels(width), Pixels(height), Pixels(radius));
         write!(

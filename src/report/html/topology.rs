@@ -74,7 +74,8 @@ impl Topology {
             left_out.push(counted((vnets.len() - MOST_VNETS) as u64, "virtual network"));
             vnets.truncate(MOST_VNETS);
         }
-        let strays = network.nics.iter().filter(|nic| nic.subnet.as_ref().and_then(Reference::here).is_none());
+        let strays =
+            network.nics.iter().filter(|nic| nic.subnet.as_ref().and_then(Reference::here).is_none());
         let strays = strays.count() as u64;
         if strays > 0 {
             left_out.push(format!("{} whose subnet the export lacks", counted(strays, "interface")));
@@ -184,7 +185,9 @@ fn draw_subnet(
         svg.text("tiny", (x + 16.0, top + 22.0), Anchor::Start, &fitted(&end.address, half - 6.0, 5.6));
         if end.nsg.is_some() {
             let room = width - 20.0 - half - 6.0;
-            badge(svg, end.nsg.as_deref(), (x + 10.0 + half, top + 5.0), room);
+            let right = x + width - 16.0;
+            let wide = badge_width(end.nsg.as_deref(), room);
+            badge(svg, end.nsg.as_deref(), (right - wide, top + 5.0), room);
         }
         svg.close();
         top += END;
@@ -196,12 +199,16 @@ fn draw_subnet(
 
 /// An NSG at what it guards; an open outline where there is none.
 fn badge(svg: &mut Svg, nsg: Option<&str>, (x, y): (f64, f64), room: f64) {
-    let words = nsg.unwrap_or("no NSG");
-    let words = fitted(words, room - 14.0, LETTER);
-    let width = (words.chars().count() as f64 * LETTER + 14.0).min(room);
+    let words = fitted(nsg.unwrap_or("no NSG"), room - 14.0, LETTER);
+    let width = badge_width(nsg, room);
     svg.round(if nsg.is_some() { "nsg-badge" } else { "no-badge" }, (x, y), (width, 16.0), 8.0);
     let class = if nsg.is_some() { "nsg-name" } else { "small" };
     svg.text(class, (x + width / 2.0, y + 11.5), Anchor::Middle, &words);
+}
+
+fn badge_width(nsg: Option<&str>, room: f64) -> f64 {
+    let letters = nsg.unwrap_or("no NSG").chars().count();
+    (letters as f64 * LETTER + 14.0).min(room)
 }
 
 /// An interface or private endpoint as it is drawn.
@@ -254,7 +261,8 @@ impl<'n> Contents<'n> {
     fn shown(&self, subnet: SubnetIndex) -> (Vec<End>, Option<String>) {
         let (shown, is_more) = self.extent(subnet);
         let nics = self.nics.get(&subnet).into_iter().flatten().map(|nic| self.nic(*nic));
-        let endpoints = self.endpoints.get(&subnet).into_iter().flatten().map(|endpoint| self.endpoint(*endpoint));
+        let endpoints =
+            self.endpoints.get(&subnet).into_iter().flatten().map(|endpoint| self.endpoint(*endpoint));
         let ends: Vec<End> = nics.chain(endpoints).take(shown).collect();
         let (nics, endpoints) = self.count(subnet);
         let more = if shown > 0 {
