@@ -46,11 +46,13 @@ fn between<'t>(text: &'t str, start: &str, end: &str) -> Vec<&'t str> {
     text.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
 }
 
-/// A text without its tags, its references resolved.
+/// A text with a blank in place of each of its tags, its references resolved.
 fn read(html: &str) -> String {
     let mut text = String::new();
     for (place, part) in html.split('<').enumerate() {
-        text.push_str(if place == 0 { part } else { part.split_once('>').map_or("", |(_, rest)| rest) });
+        let words = if place == 0 { Some(part) } else { part.split_once('>').map(|(_, words)| words) };
+        text.push(' ');
+        text.push_str(words.unwrap_or_default());
     }
     let references = [
         ("&lt;", "<"),
