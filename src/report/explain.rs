@@ -310,7 +310,7 @@ impl Explanation<'_> {
             lines.push(format!("{backend_name}{address} behind {balancer}: {verdict}"));
         }
         if self.answer.asymmetric == Some(true) {
-            lines.push(format!("asymmetric: replies take other interfaces, or get lost"));
+            lines.push("asymmetric: replies take other interfaces, or get lost".to_owned());
         }
         if let Some(rule) = self.next_in_line {
             let access = names::access(rule.access);

@@ -20,7 +20,7 @@ const MOST_SUBNETS: usize = 12;
 const MOST_ENDS: usize = 6;
 /// With more interfaces than these in the network none is drawn by itself.
 const MOST_NICS: usize = 300;
-/// How many peerings may run beside each other.
+/// How many trunks of peerings may run beside each other.
 const MOST_LANES: usize = 10;
 
 const WIDTH: f64 = 1120.0;
@@ -53,6 +53,14 @@ struct Placed {
     height: f64,
     /// How many lines end at it so far.
     ends: usize,
+}
+
+impl Placed {
+    /// Where the next line ends at its right-hand side.
+    fn next_end(&mut self) -> f64 {
+        self.ends += 1;
+        self.top + (14.0 + 12.0 * (self.ends - 1) as f64).min(self.height - 8.0)
+    }
 }
 
 /// What is in each subnet.
@@ -117,8 +125,11 @@ fn draw(contents: &Contents<'_>, vnets: &[VnetIndex], left_out: &mut Vec<String>
     for place in &placed {
         draw_vnet(&mut svg, contents, place, right);
     }
+    let mut starts: BTreeMap<usize, f64> = BTreeMap::new();
     for line in &lanes {
-        draw_peering(&mut svg, line, &mut placed, right);
+        let from = *starts.entry(line.from).or_insert_with(|| placed[line.from].next_end());
+        let to = placed[line.to].next_end();
+        draw_peering(&mut svg, line, (from, to), right);
     }
     svg.finish()
 }
@@ -319,7 +330,7 @@ struct Line {
     title: String,
 }
 
-/// The peerings in their lanes, short ones innermost, and how many found none.
+/// The peerings in their lanes, short trunks innermost, and how many found none.
 fn lanes(network: &Network, placed: &[Placed]) -> (Vec<Line>, u64) {
     let position = |vnet: VnetIndex| placed.iter().position(|place| place.vnet == vnet);
     let mut pairs: BTreeMap<(usize, usize), Vec<(VnetIndex, PeeringState)>> = BTreeMap::new();
@@ -329,22 +340,36 @@ fn lanes(network: &Network, placed: &[Placed]) -> (Vec<Line>, u64) {
             pairs.entry((own.min(remote), own.max(remote))).or_default().push((place.vnet, peering.state));
         }
     }
-    let mut pairs: Vec<_> = pairs.into_iter().filter(|((from, to), _)| from != to).collect();
-    pairs.sort_by_key(|((from, to), _)| (to - from, *from));
+    pairs.retain(|(from, to), _| from != to);
+    // The peerings of the upper network are branches of one trunk: a hub needs one lane, however many spokes it has.
+    let mut trunks: BTreeMap<usize, usize> = BTreeMap::new();
+    for (from, to) in pairs.keys() {
+        let lowest = trunks.entry(*from).or_default();
+        *lowest = (*lowest).max(*to);
+    }
+    let mut trunks: Vec<(usize, usize)> = trunks.into_iter().collect();
+    trunks.sort_by_key(|(from, to)| (to - from, *from));
     let mut taken: Vec<Vec<(usize, usize)>> = Vec::new();
-    let mut lines = Vec::new();
-    let mut undrawn = 0;
-    for ((from, to), sides) in pairs {
+    let mut lane_of: BTreeMap<usize, usize> = BTreeMap::new();
+    for (from, to) in trunks {
         let is_free = |lane: &Vec<(usize, usize)>| lane.iter().all(|(start, end)| to < *start || *end < from);
         let lane = taken.iter().position(is_free).unwrap_or(taken.len());
         if lane == MOST_LANES {
-            undrawn += 1;
             continue;
         }
         if lane == taken.len() {
             taken.push(Vec::new());
         }
         taken[lane].push((from, to));
+        lane_of.insert(from, lane);
+    }
+    let mut lines = Vec::new();
+    let mut undrawn = 0;
+    for ((from, to), sides) in pairs {
+        let Some(lane) = lane_of.get(&from).copied() else {
+            undrawn += 1;
+            continue;
+        };
         let name = |place: usize| network.vnets[placed[place].vnet.get()].id.name();
         let said: Vec<String> = sides
             .iter()
@@ -359,13 +384,7 @@ fn lanes(network: &Network, placed: &[Placed]) -> (Vec<Line>, u64) {
     (lines, undrawn)
 }
 
-fn draw_peering(svg: &mut Svg, line: &Line, placed: &mut [Placed], right: f64) {
-    let mut end = |place: usize| {
-        let place = &mut placed[place];
-        place.ends += 1;
-        place.top + (14.0 + 12.0 * (place.ends - 1) as f64).min(place.height - 8.0)
-    };
-    let (from, to) = (end(line.from), end(line.to));
+fn draw_peering(svg: &mut Svg, line: &Line, (from, to): (f64, f64), right: f64) {
     let x = right + LANE * (line.lane + 1) as f64;
     svg.open("peering", &line.title);
     let class = if line.connected { "peering-line" } else { "peering-line unconnected" };
