@@ -11,7 +11,7 @@ use crate::model::record::Location;
 use crate::model::recorded::RecordedRule;
 use crate::model::rule::{Access, Direction};
 use crate::model::verdict::{Step, StepAnswer};
-use crate::simulate::ends::owners;
+use crate::simulate::ends::inside;
 use crate::simulate::{Simulator, SimulatorOptions};
 
 /// What one interface would log of a flow.
@@ -117,7 +117,7 @@ impl Logging {
         // nobody knows: the steps behind that show the one before it.
         let source = first.five_tuple.source;
         let is_public = compiled.places.public(first.five_tuple.destination).is_some();
-        let is_picked = is_public && !owners(compiled, source).is_empty();
+        let is_picked = is_public && !inside(compiled, source, None).is_empty();
         let at_one_place =
             |one: &Step, other: &Step| (one.interface, one.direction) == (other.interface, other.direction);
         // The last rule that was asked at a place is the one that denies, or the last that allows (LOG-5).

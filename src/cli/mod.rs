@@ -12,6 +12,7 @@ mod explain;
 mod r#gen;
 mod inputs;
 mod output;
+mod page;
 mod replay;
 mod split;
 mod tags;

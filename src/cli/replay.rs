@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs};
 use super::output::{self, OutputFile};
+use super::page::Page;
 use super::split::{Split, SplitArgs};
 use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs};
@@ -39,6 +40,9 @@ pub(super) struct Args {
     per_record: bool,
     #[command(flatten)]
     split: SplitArgs,
+    /// Make a page of the answer as well: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// table or json; with --by flow also csv or ndjson
     #[arg(long, default_value = "table")]
     format: FormatArg,
@@ -85,6 +89,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     output::check_all(&[
         ("--decisions", args.decisions.as_deref()),
         ("--output", args.output.output.as_deref()),
+        ("--html", args.html.as_deref()),
         allowed,
         denied,
     ])?;
@@ -94,11 +99,13 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let network = &loaded.compiled.network;
     let options = ReplayOptions {
-        flows: sinks.wants_flows(),
+        flows: sinks.wants_flows() || args.html.is_some(),
         records: sinks.wants_records() || split.is_some(),
         ..args.judging.options(network)?
     };
 
+    let page = args.html.as_deref();
+    let mut page = page.map(|path| Page::create(path, &loaded.compiled, &options)).transpose()?;
     let mut traffic =
         Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?.keeping_frames(split.is_some());
     let pool = args.judging.threads.pool()?;
@@ -110,12 +117,14 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             Batch::Packets(packets) => replay.feed(&packets.records),
             Batch::Entries(entries) => replay.feed_recorded(entries),
         };
+        page.iter_mut().for_each(|page| page.take(&progress.flows));
         if let Some(split) = &mut split {
             split.take(&rows, batch, &progress)?;
         }
         sinks.take(&rows, batch, &progress)
     })?;
     let (totals, flows) = replay.finish();
+    page.iter_mut().for_each(|page| page.take(&flows));
     let last = Progress { flows, records: Vec::new() };
     sinks.take(&rows, &Batch::Packets(Packets::default()), &last)?;
     traffic.finish();
@@ -127,6 +136,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         provenance: traffic.provenance(args.judging.no_timing, loaded.inputs.clone()),
     };
     sinks.finish()?;
+    if let Some(page) = page {
+        page.finish(&totals, &report.provenance)?;
+    }
     if let Some(split) = split {
         split.finish(&totals, quiet)?;
     }

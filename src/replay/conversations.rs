@@ -8,7 +8,8 @@ use super::tally::Hit;
 use crate::model::flow::{FiveTuple, Port, TcpFlags};
 use crate::model::record::{Location, Record};
 use crate::model::recorded::{RecordedFlow, RecordedVerdict};
-use crate::model::verdict::{Verdict, VerdictKind};
+use crate::model::rule::Direction;
+use crate::model::verdict::{Interface, Verdict, VerdictKind};
 use crate::simulate::flow_map::{FlowMap, FlowMapKey};
 use std::net::IpAddr;
 
@@ -28,7 +29,7 @@ impl<'r> From<&'r RecordedFlow> for Seen<'r> {
 }
 
 /// Packets of one five-tuple, both directions if it was let in, that belong together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Conversation {
     /// The five-tuple of its first packet, sources as they were before translation; the identifier of an echo
     /// stands in place of its ports.
@@ -47,6 +48,8 @@ pub struct Conversation {
     pub bytes: u64,
     /// What its record said became of it, where it was recorded and not captured.
     pub recorded: Option<RecordedVerdict>,
+    /// The interface that logged it, and which way it began there, where it was logged.
+    pub at: Option<(Interface, Direction)>,
 }
 
 /// What is remembered of a conversation to tell which packets are its own.
@@ -241,6 +244,7 @@ impl Joining<'_> {
             packets: 0,
             bytes: 0,
             recorded: self.seen.recorded.cloned(),
+            at: None,
         }
     }
 }

@@ -88,6 +88,7 @@ impl LoggedFlows {
             packets: seen.hit.packets,
             bytes: seen.hit.bytes,
             recorded: seen.recorded.cloned(),
+            at: Some((interface, direction)),
         });
         if matches!(part, Part::Begin | Part::Continue) {
             if self.open.len() >= self.most {

@@ -257,12 +257,20 @@ impl Explanation<'_> {
                 }
             }
         }
-        for route in &self.answer.routes {
-            writeln!(text, "  {}", route_line(names, route)).expect(write);
+        for remark in self.remarks(style) {
+            writeln!(text, "  {remark}").expect(write);
         }
+        text
+    }
+
+    /// What is said behind the steps, a line each: routes, translation, what settled it, notes.
+    pub(super) fn remarks(&self, style: Style) -> Vec<String> {
+        let names = self.names();
+        let mut lines: Vec<String> =
+            self.answer.routes.iter().map(|route| route_line(names, route)).collect();
         let translation = self.answer.translation;
         if let Some((address, _)) = translation.destination {
-            writeln!(text, "  destination becomes {address}").expect(write);
+            lines.push(format!("destination becomes {address}"));
         }
         if let Some(snat) = translation.snat {
             let by = match snat {
@@ -273,15 +281,15 @@ impl Explanation<'_> {
                 Snat::DefaultOutboundAccess => "default outbound access",
             };
             let source = translation.source.map(|address| format!(" as {address}")).unwrap_or_default();
-            writeln!(text, "  leaves by {by}{source}").expect(write);
+            lines.push(format!("leaves by {by}{source}"));
         }
         match &self.answer.verdict {
             Verdict::Undetermined(unknown) => {
-                writeln!(text, "  {}: {}", unknown.code(), names.unknown(unknown)).expect(write);
+                lines.push(format!("{}: {}", unknown.code(), names.unknown(unknown)));
             }
             Verdict::Mixed(balancer) => {
                 let balancer = names.network.load_balancer_name(*balancer);
-                writeln!(text, "  the backends of {balancer} disagree").expect(write);
+                lines.push(format!("the backends of {balancer} disagree"));
             }
             Verdict::Allow(reason) | Verdict::Deny(reason) => {
                 if !matches!(reason, Reason::SecurityRule(_)) {
@@ -289,7 +297,7 @@ impl Explanation<'_> {
                     let rule = reason.rule.map(|rule| format!(" {rule}")).unwrap_or_default();
                     let name = reason.name.map(|name| format!(" {name}")).unwrap_or_default();
                     let nic = reason.nic.map(|nic| format!(" at {nic}")).unwrap_or_default();
-                    writeln!(text, "  decided by {}{rule}{name}{nic}", reason.kind).expect(write);
+                    lines.push(format!("decided by {}{rule}{name}{nic}", reason.kind));
                 }
             }
         }
@@ -299,20 +307,20 @@ impl Explanation<'_> {
             let backend_name =
                 backend.nic.map_or("a backend not in the export", |nic| names.network.nic_name(nic));
             let address = backend.address.map(|address| format!(" {address}")).unwrap_or_default();
-            writeln!(text, "  {backend_name}{address} behind {balancer}: {verdict}").expect(write);
+            lines.push(format!("{backend_name}{address} behind {balancer}: {verdict}"));
         }
         if self.answer.asymmetric == Some(true) {
-            writeln!(text, "  asymmetric: replies take other interfaces, or get lost").expect(write);
+            lines.push("asymmetric: replies take other interfaces, or get lost".to_owned());
         }
         if let Some(rule) = self.next_in_line {
             let access = names::access(rule.access);
-            writeln!(text, "  next in line: {} {} ({access})", rule.priority.0, rule.name).expect(write);
+            lines.push(format!("next in line: {} {} ({access})", rule.priority.0, rule.name));
         }
         for note in &self.answer.notes {
             let (clause, note) = names.note(note);
-            writeln!(text, "  note {clause}: {note}").expect(write);
+            lines.push(format!("note {clause}: {note}"));
         }
-        text
+        lines
     }
 }
 
@@ -414,7 +422,7 @@ fn step_json(names: Names<'_>, step: &Step) -> StepJson {
     }
 }
 
-fn step_row(names: Names<'_>, step: &Step) -> [String; 5] {
+pub(super) fn step_row(names: Names<'_>, step: &Step) -> [String; 5] {
     let direction = step.direction.to_string();
     let access = names::access(step.access).to_owned();
     match &step.answer {

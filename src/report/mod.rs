@@ -1,6 +1,7 @@
 //! From answers to bytes. Alone chooses words, columns and colours.
 //!
-//! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines.
+//! In: answers of `simulate`, `replay` and `analyze`. Out: tables for people and JSON, CSV, Markdown for machines; a page of a
+//! replay for people who were not there.
 
 mod agreement;
 pub mod bench;
@@ -9,6 +10,7 @@ pub mod decisions;
 pub mod effective;
 pub mod effective_routes;
 pub mod explain;
+pub mod html;
 pub mod inputs;
 pub mod ledger;
 pub mod names;

@@ -94,10 +94,10 @@ pub fn placings(
     Ok(in_networks.chain(strays).collect())
 }
 
-/// Interfaces of the network that have the address, or else subnets that hold it.
+/// Senders inside the network that may have an address: interfaces, or else subnets that could hold it.
 #[must_use]
-pub fn owners(compiled: &CompiledNetwork, address: IpAddr) -> Vec<Origin> {
-    Finder { compiled, only: None }.inside(address)
+pub fn inside(compiled: &CompiledNetwork, address: IpAddr, only: Option<VnetIndex>) -> Vec<Origin> {
+    Finder { compiled, only }.inside(address)
 }
 
 /// Where IPv6 probes come from (TAG-7).

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use super::ends::{OutOfScope, owners};
+use super::ends::{OutOfScope, inside};
 use super::express::{LaneFilter, is_ordinary, is_whole_and_plain};
 use super::journey::{Journey, Stage};
 use super::simulator::{Passed, Simulator};
@@ -22,7 +22,7 @@ use crate::model::reason_code::ReasonCode;
 use crate::model::recorded::SeenAt;
 use crate::model::rule::{Access, Direction};
 use crate::model::unknown::Unknown;
-use crate::model::verdict::{Interface, Layer, Reason, RuleHit, Verdict};
+use crate::model::verdict::{Answer, Interface, Layer, Reason, RuleHit, Verdict};
 
 /// Which interface has which MAC address.
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl MacAddresses {
             Origin::Unlisted(subnet) => Some(Interface::Unlisted(subnet)),
             Origin::Internet | Origin::OnPremises(_) | Origin::Platform => None,
         };
-        let mut found = owners(compiled, address).into_iter().filter_map(may_have_logged);
+        let mut found = inside(compiled, address, None).into_iter().filter_map(may_have_logged);
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
             (Some(_), Some(_)) => Err(Unplaced::Open(Unknown::AmbiguousPlace { address })),
@@ -161,6 +161,12 @@ impl Simulator {
             let verdict = self.walk(packet, 0, false).take(&way.journey).answer.verdict;
             Passed { verdict, rule: None, continued: false }
         })
+    }
+
+    /// As [`Simulator::logged`], with every step.
+    pub fn logged_answer(&mut self, interface: Interface, direction: Direction, packet: &Packet) -> Answer {
+        let way = self.logged_way((interface, direction), packet.five_tuple.destination);
+        self.walk(packet, 0, false).take(&way.journey).answer
     }
 
     fn logged_way(&mut self, at: (Interface, Direction), destination: IpAddr) -> Arc<LoggedWay> {

@@ -172,7 +172,11 @@ fn every_capture_adds_up_in_the_ledger_of_a_replay() {
             let (totals, _) = replay.finish();
             assert_eq!(totals.ledger.read, table[&name].packets, "{name}");
             let packets: u64 = totals.tally.verdicts.values().map(|hits| hits.packets).sum();
-            assert_eq!(packets, totals.ledger.evaluated.total() + totals.ledger.undetermined.total(), "{name}");
+            assert_eq!(
+                packets,
+                totals.ledger.evaluated.total() + totals.ledger.undetermined.total(),
+                "{name}"
+            );
         }
     }
 }
