@@ -366,8 +366,13 @@ impl<'n> Names<'n> {
                 add("--direction", direction.to_owned());
             }
         }
-        add("--from", socket(tuple.source, tuple.source_port));
-        add("--to", socket(tuple.destination, tuple.destination_port));
+        // A port that nobody told is left for `explain` to pick.
+        let end = |address: IpAddr, port| match port {
+            Port::NotGiven => address.to_string(),
+            port => socket(address, port),
+        };
+        add("--from", end(tuple.source, tuple.source_port));
+        add("--to", end(tuple.destination, tuple.destination_port));
         add("--proto", tuple.protocol.to_string());
         arguments
     }
