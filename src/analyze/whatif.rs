@@ -17,7 +17,7 @@ use crate::model::records::Records;
 use crate::model::rule::Direction;
 use crate::model::verdict::{Interface, VerdictKind};
 use crate::replay::recorded::Entry;
-use crate::replay::run::{Replay, ReplayOptions, Totals};
+use crate::replay::run::{Judged, Replay, ReplayOptions, Totals};
 use crate::replay::shard::Processed;
 use crate::replay::tally::{Decider, Hit, Hits};
 
@@ -136,7 +136,7 @@ impl WhatIf {
     /// Compares what became of records, each by its position in the batch.
     fn compare_each(
         &mut self,
-        (base, candidate): (Vec<(usize, Processed)>, Vec<(usize, Processed)>),
+        (base, candidate): (Judged, Judged),
         record: impl Fn(usize) -> (Location, Hit),
     ) {
         let mut candidate = candidate.into_iter().peekable();

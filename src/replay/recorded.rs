@@ -50,7 +50,7 @@ impl Replay {
         let macs = &*macs.get_or_insert_with(|| MacAddresses::of(compiled));
         // A flow without a time has that of the one before it.
         let mut clocks_ns = Vec::with_capacity(entries.len());
-        let mut shares: Vec<Vec<usize>> = vec![Vec::with_capacity(entries.len() / SHARDS + 1); SHARDS];
+        let mut shares: Vec<Vec<usize>> = vec![Vec::new(); SHARDS];
         for (position, entry) in entries.iter().enumerate() {
             let owner = match entry {
                 Entry::Flow(flow) => {

@@ -57,13 +57,16 @@ pub struct Replay {
     pub(super) handed_in: u64,
 }
 
+/// What became of records that were judged, by their positions in the batch, in order.
+pub type Judged = Vec<(usize, Processed)>;
+
 /// What a batch led to.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Flows that ended, in the order of their first packets.
     pub flows: Vec<Conversation>,
-    /// What became of each record that was judged, by its position in the batch, in order.
-    pub records: Vec<(usize, Processed)>,
+    /// What became of each record, where that is handed out.
+    pub records: Judged,
 }
 
 /// What a replay came to.

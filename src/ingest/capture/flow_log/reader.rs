@@ -99,12 +99,13 @@ impl RecordTexts {
     /// What the records hold, in the order of the file. Tuples are numbered within their records.
     #[must_use]
     pub fn parse(&self) -> Vec<Result<LoggedFlow, Skipped>> {
-        let parse = |(position, text): (usize, &Box<str>)| {
+        let parse = |position: usize| {
             let (number, mut items) = (self.first + position as u64, Vec::new());
+            let text = &self.texts[position];
             record::read(&self.name, self.file, number, text, &mut |item| items.push(item));
             items
         };
-        let parsed: Vec<Vec<_>> = self.texts.par_iter().enumerate().map(parse).collect();
+        let parsed: Vec<Vec<_>> = (0..self.texts.len()).into_par_iter().map(parse).collect();
         parsed.into_iter().flatten().collect()
     }
 }
