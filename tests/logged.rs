@@ -590,3 +590,28 @@ fn logs_give_the_same_bytes_on_one_thread_and_on_many() {
     });
     assert!(one == many);
 }
+
+#[test]
+fn the_page_of_a_log_shows_how_far_it_agrees() {
+    let folder = folder("log-page");
+    let (log, page, report) =
+        (path(&folder, "log.json"), path(&folder, "page.html"), path(&folder, "report.json"));
+    let falsified = ["--as", "vnet-flow-log", "--falsify", "0.1", "-o", &log];
+    run(&[&["gen", "-q", "-s", "data/example", "--flows", "300"][..], &falsified].concat());
+    let network = ["replay", "-q", "-s", "data/example"];
+    run(&[&network[..], &[&log, "--html", &page, "--format", "json", "-o", &report]].concat());
+    let read = |path: &str| fs::read_to_string(path).expect("it was written");
+    let report: Value = serde_json::from_str(&read(&report)).expect("the report is JSON");
+    let count = |member: &str| report["agreement"][member].as_u64().expect("a count");
+    let agree = count("agree_allow") + count("agree_deny");
+    assert!(agree < count("flows"));
+    let page = read(&page);
+    assert!(page.contains(&format!("{agree} of {} flows (", count("flows"))), "{agree}");
+    let first = &report["agreement"]["disagreements"][0]["explain"];
+    let words: Vec<&str> = first.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    assert!(page.contains(&format!("<code>{}</code>", words.join(" "))), "{words:?}");
+
+    let page = path(&folder, "capture.html");
+    run(&[&network[..], &["data/example.pcap", "--html", &page]].concat());
+    assert!(!read(&page).contains("id=\"agreement\""));
+}

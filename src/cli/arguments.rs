@@ -181,7 +181,7 @@ impl JudgingArgs {
     /// How inputs are read.
     pub(super) fn reading(&self) -> InputOptions {
         let tunnels = if self.decapsulate { Tunnels::Opened } else { Tunnels::Closed };
-        InputOptions { tunnels, columns: self.columns.clone().unwrap_or_default() }
+        InputOptions { tunnels, columns: self.columns.clone().unwrap_or_default(), ..InputOptions::default() }
     }
 
     /// Whether more was left open than is allowed.

@@ -1,6 +1,8 @@
 //! Captures, flow logs and flow tables as a run takes them: found, put in time order, read in batches.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,7 +20,7 @@ use crate::replay::recorded::Entry;
 use crate::replay::run::BATCH;
 use crate::report::inputs::Inputs;
 use crate::report::ledger::{DamageJson, MOST_UNREAD, Provenance, Timing, UnreadJson};
-use crate::report::time::counted;
+use crate::report::time::{counted, grouped};
 
 /// How many entries that could not be read are told of on standard error.
 const UNREAD_SHOWN: usize = 20;
@@ -88,9 +90,8 @@ impl Traffic {
             }
         }
         let files = paths.iter().map(|path| source::shown(path)).collect();
-        let progress = if quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        let style = ProgressStyle::with_template("{spinner} {msg}").expect("a fixed template is well-formed");
-        progress.set_style(style);
+        options.taken.store(0, Ordering::Relaxed);
+        let progress = if quiet { ProgressBar::hidden() } else { progress(&paths) };
         Ok(Self {
             paths,
             files,
@@ -194,11 +195,13 @@ impl Traffic {
         }
         let rate = self.records as f64 / self.progress.elapsed().as_secs_f64().max(1e-9);
         self.progress.set_message(format!(
-            "{} of {} inputs, {} records, {rate:.0} records/s",
+            "{} of {}, {}, {}/s",
             self.next,
-            self.paths.len(),
-            self.records
+            counted(self.paths.len() as u64, "input"),
+            counted(self.records, "record"),
+            grouped(rate as u64),
         ));
+        self.progress.set_position(self.options.taken.load(Ordering::Relaxed));
         self.progress.tick();
     }
 
@@ -282,6 +285,16 @@ impl Raw {
             }
         }
     }
+}
+
+/// How far a run has come: a bar with the time that is left, where the inputs' size is known.
+fn progress(paths: &[PathBuf]) -> ProgressBar {
+    let size = |path: &PathBuf| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+    let (bar, template) = match paths.iter().map(size).sum::<Option<u64>>() {
+        Some(bytes) => (ProgressBar::new(bytes), "{bar:20} {percent:>3} % {msg}, {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {msg}"),
+    };
+    bar.with_style(ProgressStyle::with_template(template).expect("a fixed template is well-formed"))
 }
 
 /// The time of an input's first record that has one. Standard input cannot be read twice: it keeps its place.

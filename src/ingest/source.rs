@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::IngestError;
 
@@ -72,9 +74,19 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), IngestError> {
 ///
 /// Fails if the file cannot be opened or its first bytes cannot be read.
 pub fn open(path: &Path) -> Result<Box<dyn Read + Send>, IngestError> {
+    open_counted(path, &Arc::default())
+}
+
+/// As [`open`]; what is taken of the file as it lies there, in bytes, is added to a count.
+///
+/// # Errors
+///
+/// Fails as [`open`] does.
+pub fn open_counted(path: &Path, taken: &Arc<AtomicU64>) -> Result<Box<dyn Read + Send>, IngestError> {
     let error = |error| IngestError::io(&shown(path), error);
-    let mut raw: Box<dyn Read + Send> =
+    let raw: Box<dyn Read + Send> =
         if is_stdin(path) { Box::new(io::stdin()) } else { Box::new(File::open(path).map_err(error)?) };
+    let mut raw = Counted { inner: raw, taken: Arc::clone(taken) };
     let mut head = Vec::with_capacity(4);
     raw.by_ref().take(4).read_to_end(&mut head).map_err(error)?;
     let gzip = head.starts_with(&[0x1f, 0x8b]);
@@ -87,6 +99,21 @@ pub fn open(path: &Path) -> Result<Box<dyn Read + Send>, IngestError> {
     } else {
         Box::new(whole)
     })
+}
+
+/// Counts what is read.
+struct Counted {
+    inner: Box<dyn Read + Send>,
+    taken: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        // Whoever looks at it wants to know roughly how far it has come.
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 /// Reads a file whole, unpacked, up to `limit_bytes`.

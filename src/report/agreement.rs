@@ -10,13 +10,12 @@ use super::ledger::{PlaceJson, Provenance};
 use super::names::{self, DeciderWords, Names};
 use super::style::{Style, lines, plain, section};
 use super::time::{counted, grouped, rfc3339};
-use crate::model::flow_log::RuleKind;
 use crate::model::network::Network;
 use crate::model::recorded::RecordedRule;
 use crate::model::rule::Access;
 use crate::model::verdict::VerdictKind;
 use crate::replay::agreement::{Agreement, Class, Disagreement, Pair, is_same_rule};
-use crate::replay::tally::Decider;
+use crate::replay::run::Totals;
 
 /// How many kinds of disagreement the table shows.
 const SHOWN: usize = 20;
@@ -28,16 +27,22 @@ pub(super) struct AgreementReport<'a> {
     pub(super) provenance: &'a Provenance,
 }
 
-/// Counts are of flows.
+/// Counts of flows by class.
 #[derive(Serialize)]
-pub(super) struct AgreementJson {
-    flows: u64,
-    agree_allow: u64,
-    agree_deny: u64,
+pub(super) struct SummaryJson {
+    pub(super) flows: u64,
+    pub(super) agree_allow: u64,
+    pub(super) agree_deny: u64,
     logged_allow_simulated_deny: u64,
     logged_deny_simulated_allow: u64,
-    open: u64,
-    rules: RulesJson,
+    pub(super) open: u64,
+    pub(super) rules: RulesJson,
+}
+
+#[derive(Serialize)]
+pub(super) struct AgreementJson {
+    #[serde(flatten)]
+    summary: SummaryJson,
     by_rule: Vec<RuleJson>,
     disagreements: Vec<DisagreementJson>,
     disagreements_beyond: u64,
@@ -46,9 +51,19 @@ pub(super) struct AgreementJson {
 /// Of the flows about whose verdict record and simulation agree and whose record names a rule: at how many it is the rule
 /// that decides here too.
 #[derive(Serialize)]
-struct RulesJson {
-    compared: u64,
-    same: u64,
+pub(super) struct RulesJson {
+    pub(super) compared: u64,
+    pub(super) same: u64,
+}
+
+/// Flows that one recorded rule and one rule here disagree about.
+pub(super) struct Kind<'a> {
+    pub(super) pair: &'a Pair,
+    pub(super) flows: u64,
+    /// What decides here, in words.
+    pub(super) decided_by: String,
+    /// Of the first of these flows, if it was kept, the arguments that `explain` takes and where it stands.
+    pub(super) example: Option<(String, String)>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +106,13 @@ struct Share {
     open: u64,
 }
 
-impl AgreementReport<'_> {
+impl<'a> AgreementReport<'a> {
+    /// The report of a replay; nothing where no verdict was recorded.
+    pub(super) fn of(network: &'a Network, totals: &'a Totals, provenance: &'a Provenance) -> Option<Self> {
+        let agreement = Some(&totals.agreement).filter(|agreement| !agreement.is_empty())?;
+        Some(Self { network, agreement, provenance })
+    }
+
     fn shares(&self) -> BTreeMap<(Access, Option<&RecordedRule>), Share> {
         let mut shares: BTreeMap<_, Share> = BTreeMap::new();
         for (pair, flows) in self.agreement.pairs() {
@@ -125,9 +146,21 @@ impl AgreementReport<'_> {
         classes.iter().filter(|(class, _)| class.disagrees()).map(|(_, flows)| flows).sum()
     }
 
-    pub(super) fn json(&self) -> AgreementJson {
+    pub(super) fn summary(&self) -> SummaryJson {
         let classes = self.agreement.classes();
         let of = |class| classes.get(&class).copied().unwrap_or_default();
+        SummaryJson {
+            flows: classes.values().sum(),
+            agree_allow: of(Class::AgreeAllow),
+            agree_deny: of(Class::AgreeDeny),
+            logged_allow_simulated_deny: of(Class::LoggedAllowSimulatedDeny),
+            logged_deny_simulated_allow: of(Class::LoggedDenySimulatedAllow),
+            open: of(Class::Open),
+            rules: self.rules(),
+        }
+    }
+
+    pub(super) fn json(&self) -> AgreementJson {
         let names = Names { network: self.network };
         let disagreements = self.agreement.disagreements();
         let by_rule = self.shares().into_iter().map(|((access, rule), share)| RuleJson {
@@ -138,13 +171,7 @@ impl AgreementReport<'_> {
             open: share.open,
         });
         AgreementJson {
-            flows: classes.values().sum(),
-            agree_allow: of(Class::AgreeAllow),
-            agree_deny: of(Class::AgreeDeny),
-            logged_allow_simulated_deny: of(Class::LoggedAllowSimulatedDeny),
-            logged_deny_simulated_allow: of(Class::LoggedDenySimulatedAllow),
-            open: of(Class::Open),
-            rules: self.rules(),
+            summary: self.summary(),
             by_rule: by_rule.collect(),
             disagreements: disagreements
                 .iter()
@@ -159,6 +186,24 @@ impl AgreementReport<'_> {
                 .collect(),
             disagreements_beyond: self.contradicted() - disagreements.len() as u64,
         }
+    }
+
+    /// Disagreements by what decided there and here, the most frequent first.
+    pub(super) fn kinds(&self) -> Vec<Kind<'a>> {
+        let pairs = self.agreement.pairs();
+        let mut kinds: Vec<(&'a Pair, u64)> =
+            pairs.into_iter().filter(|(pair, _)| Class::of(pair.access, pair.kind).disagrees()).collect();
+        kinds.sort_by_key(|(pair, flows)| (Reverse(*flows), *pair));
+        let kind = |(pair, flows): (&'a Pair, u64)| {
+            let example = self.agreement.disagreements().iter().find(|one| one.pair == *pair);
+            let example = example.map(|one| {
+                let place = self.provenance.place(one.location);
+                (self.explain(one).join(" "), format!("{} record {}", place.file, place.record))
+            });
+            let decided_by = Names { network: self.network }.decider(&pair.decider).line();
+            Kind { pair, flows, decided_by, example }
+        };
+        kinds.into_iter().map(kind).collect()
     }
 
     /// The arguments that `explain` takes for a disagreement.
@@ -189,34 +234,20 @@ impl AgreementReport<'_> {
             writeln!(text, "  the same rule at {} of {of} that agree and name one", grouped(same))
                 .expect(write);
         }
-        self.kinds(text, style);
-    }
-
-    /// Disagreements by what decided there and here, the most frequent first.
-    fn kinds(&self, text: &mut String, style: Style) {
-        let write = "writing to a string works";
-        let pairs = self.agreement.pairs();
-        let mut kinds: Vec<(&Pair, u64)> =
-            pairs.into_iter().filter(|(pair, _)| Class::of(pair.access, pair.kind).disagrees()).collect();
+        let kinds = self.kinds();
         if kinds.is_empty() {
             return;
         }
-        kinds.sort_by_key(|(pair, flows)| (Reverse(*flows), *pair));
         section(text, style, "Disagreements");
-        for (pair, flows) in kinds.iter().take(SHOWN) {
-            let recorded = match &pair.rule {
-                Some(rule) => format!("{} by {}{}", style.access(pair.access), rule.name, words(rule)),
-                None => style.access(pair.access),
-            };
-            let decider: &Decider = &pair.decider;
-            let here = Names { network: self.network }.decider(decider).line();
-            let here = format!("{} by {here}", style.verdict(pair.kind));
+        for Kind { pair, flows, decided_by, example } in kinds.iter().take(SHOWN) {
+            let mut recorded = style.access(pair.access);
+            if let Some(rule) = &pair.rule {
+                recorded += &format!(" by {}{}", rule.name, names::rule_kind_words(rule.kind));
+            }
+            let here = format!("{} by {decided_by}", style.verdict(pair.kind));
             writeln!(text, "  recorded {recorded}, here {here}: {}", counted(*flows, "flow")).expect(write);
-            let example = self.agreement.disagreements().iter().find(|one| one.pair == **pair);
-            if let Some(one) = example {
-                let place = self.provenance.place(one.location);
-                let place = style.faint(&format!("{} record {}", place.file, place.record));
-                writeln!(text, "    {}  {place}", self.explain(one).join(" ")).expect(write);
+            if let Some((explain, place)) = example {
+                writeln!(text, "    {explain}  {}", style.faint(place)).expect(write);
             }
         }
         let left = kinds.len().saturating_sub(SHOWN) as u64;
@@ -228,15 +259,6 @@ impl AgreementReport<'_> {
             )
             .expect(write);
         }
-    }
-}
-
-/// What a reader has to know of a rule that no network holds.
-fn words(rule: &RecordedRule) -> &'static str {
-    match rule.kind {
-        RuleKind::Platform => " (the platform's own, which no network holds)",
-        RuleKind::Unspecified => " (no rule: dropped because of encryption)",
-        RuleKind::User | RuleKind::Default | RuleKind::Admin => "",
     }
 }
 

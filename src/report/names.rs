@@ -581,3 +581,13 @@ pub fn rule_kind(kind: RuleKind) -> &'static str {
         RuleKind::Unspecified => "unspecified",
     }
 }
+
+/// What a reader has to know of a recorded rule that no network holds, to be said behind its name.
+#[must_use]
+pub fn rule_kind_words(kind: RuleKind) -> &'static str {
+    match kind {
+        RuleKind::Platform => " (the platform's own, which no network holds)",
+        RuleKind::Unspecified => " (no rule: dropped because of encryption)",
+        RuleKind::User | RuleKind::Default | RuleKind::Admin => "",
+    }
+}

@@ -175,8 +175,7 @@ impl<'a> ReplayReport<'a> {
 
     /// How what was recorded agrees, where something was.
     fn agreement(&self) -> Option<AgreementReport<'_>> {
-        let agreement = Some(&self.totals.agreement).filter(|agreement| !agreement.is_empty())?;
-        Some(AgreementReport { network: self.network, agreement, provenance: &self.provenance })
+        AgreementReport::of(self.network, self.totals, &self.provenance)
     }
 
     /// The report as `nsgsim/replay/1`.

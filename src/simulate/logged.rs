@@ -4,7 +4,7 @@
 //! not come into it: a log shows the addresses that the interface saw.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -15,9 +15,11 @@ use super::journey::{Journey, Stage};
 use super::simulator::{Passed, Simulator};
 use crate::compile::network::CompiledNetwork;
 use crate::compile::policy::{Classified, Engine};
-use crate::compile::topology::TopologyClass;
+use crate::compile::surroundings::fixed;
+use crate::compile::topology::{PLATFORM_ADDRESSES, TopologyClass};
 use crate::model::flow::{Origin, Packet};
 use crate::model::index::NicIndex;
+use crate::model::prefix::Prefix;
 use crate::model::reason_code::ReasonCode;
 use crate::model::recorded::SeenAt;
 use crate::model::rule::{Access, Direction};
@@ -44,8 +46,10 @@ pub(super) struct LoggedWay {
     policies: Option<Box<[(u32, Layer)]>>,
 }
 
-/// The ways that were laid so far: as many as interfaces logged, by the few classes of destinations that matter.
-pub(super) type LoggedWays = HashMap<(Interface, Direction, TopologyClass), Arc<LoggedWay>, FixedState>;
+/// The ways that were laid so far, by interface, direction and the class of the destination, where that makes a
+/// difference.
+pub(super) type LoggedWays =
+    HashMap<(Interface, Direction, Option<TopologyClass>), Arc<LoggedWay>, FixedState>;
 
 /// With more ways than this all are laid anew.
 const MOST_WAYS: usize = 1 << 16;
@@ -170,7 +174,9 @@ impl Simulator {
     }
 
     fn logged_way(&mut self, at: (Interface, Direction), destination: IpAddr) -> Arc<LoggedWay> {
-        let key = (at.0, at.1, self.compiled().class(destination));
+        // PERF: a way for each class of destinations took more memory than the whole network.
+        let class = is_special(destination).then(|| self.compiled().class(destination));
+        let key = (at.0, at.1, class);
         if let Some(way) = self.logged_ways.get(&key) {
             return Arc::clone(way);
         }
@@ -184,4 +190,14 @@ impl Simulator {
         }
         way
     }
+}
+
+/// Whether something else than rules may decide about packets to an address: the platform's own are exempt from them, and
+/// some are never carried (PLAT-1 to PLAT-4, PLAT-9).
+fn is_special(destination: IpAddr) -> bool {
+    static PLATFORM: LazyLock<Vec<Prefix>> =
+        LazyLock::new(|| PLATFORM_ADDRESSES.iter().copied().map(fixed).collect());
+    destination.is_multicast()
+        || destination == IpAddr::from(Ipv4Addr::BROADCAST)
+        || PLATFORM.iter().any(|prefix| prefix.contains(&destination))
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Cursor, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::flow_log::{LogReader, RecordTexts};
 use super::flow_table::{Columns, FIRST_BYTES, FlowTable, Kind, Skipped, recognise};
@@ -20,6 +22,8 @@ pub struct InputOptions {
     pub tunnels: Tunnels,
     /// Which columns of flow tables say what.
     pub columns: Columns,
+    /// How much was taken of all inputs as they lie there, in bytes.
+    pub taken: Arc<AtomicU64>,
 }
 
 /// An input that is open.
@@ -40,7 +44,7 @@ impl Input {
     /// Fails if the file cannot be opened, or is nothing that is read. Of a flow log only the first bytes are looked at:
     /// the rest is [`LogReader::next_batch`]'s to refuse.
     pub fn open(path: &Path, file: u32, options: &InputOptions) -> Result<Self, IngestError> {
-        let (name, mut stream) = (source::shown(path), source::open(path)?);
+        let (name, mut stream) = (source::shown(path), source::open_counted(path, &options.taken)?);
         let mut head = Vec::new();
         let read = stream.by_ref().take(FIRST_BYTES as u64).read_to_end(&mut head);
         // What cannot be read behind some bytes is met again by the reader.

@@ -3,6 +3,7 @@
 //! Words from the input come into it through the templates and through [`svg::Svg`] alone, both of which escape them. What
 //! style and script it has are named by their hashes in its security policy, so that nothing else in it could run.
 
+mod agreement;
 mod denied;
 mod ledger;
 mod marks;
@@ -19,6 +20,7 @@ use askama::Template;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use sha2::{Digest as _, Sha256};
 
+use self::agreement::Agreement;
 use self::denied::{Denied, Talkers};
 use self::ledger::{Fact, Ledger};
 use self::marks::{Count, Mark, share};
@@ -26,6 +28,7 @@ use self::matrix::Matrix;
 use self::over_time::OverTime;
 use self::rules::Rules;
 use self::topology::Topology;
+use super::agreement::AgreementReport;
 use super::ledger::Provenance;
 use super::time::rfc3339;
 use crate::compile::network::CompiledNetwork;
@@ -73,6 +76,7 @@ struct PageTemplate {
     rules: Rules,
     topology: Topology,
     denied: Denied,
+    agreement: Option<Agreement>,
     ledger: Ledger,
     facts: Vec<Fact>,
     marks: Vec<Mark>,
@@ -100,6 +104,8 @@ impl ReplayPage<'_> {
             rules: Rules::new(network, &self.totals.tally, &self.digest.rules),
             topology: Topology::new(network),
             denied: Denied::new(self.compiled, self.options, self.digest, self.provenance, &mut finder),
+            agreement: AgreementReport::of(network, self.totals, self.provenance)
+                .map(|report| Agreement::new(&report)),
             ledger: Ledger::new(self.totals, self.provenance),
             facts: ledger::facts(self.provenance),
             marks: marks::ALL.map(Mark::of).to_vec(),

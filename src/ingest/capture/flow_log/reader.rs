@@ -11,8 +11,9 @@ use super::{Damage, Skipped, record, stream};
 use crate::ingest::error::IngestError;
 use crate::model::flow_log::LoggedFlow;
 
-/// How many bytes of records are handed on together, at least one record.
-const TOGETHER: usize = 1 << 20;
+/// How many bytes of records are handed on together, at least one record: so many that what is made of them stays in the
+/// caches while it is worked on.
+const TOGETHER: usize = 1 << 18;
 
 /// How many batches wait for who works on them.
 const WAITING: usize = 2;

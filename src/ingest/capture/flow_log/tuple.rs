@@ -55,12 +55,14 @@ pub(super) struct Tuple {
 pub(super) fn read(text: &str, version: Version) -> Result<Tuple, String> {
     // Room for one field more, so that a longer tuple is told from a whole one without keeping all of it.
     let mut fields = [""; 14];
-    let mut count = 0;
-    for field in text.split(',') {
+    let (mut count, mut begin) = (0, 0);
+    // PERF: fields are so short that a loop over bytes finds their ends sooner than a search does.
+    let commas = text.bytes().enumerate().filter(|(_, byte)| *byte == b',').map(|(at, _)| at);
+    for end in commas.chain([text.len()]) {
         if let Some(kept) = fields.get_mut(count) {
-            *kept = field;
+            *kept = &text[begin..end];
         }
-        count += 1;
+        (count, begin) = (count + 1, end + 1);
     }
     if count != version.fields() {
         let (expected, number) = (version.fields(), version.number());
