@@ -87,9 +87,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     };
     let [allowed, denied] = args.split.named();
     output::check_all(&[
+        ("--html", args.html.as_deref()),
         ("--decisions", args.decisions.as_deref()),
         ("--output", args.output.output.as_deref()),
-        ("--html", args.html.as_deref()),
         allowed,
         denied,
     ])?;
