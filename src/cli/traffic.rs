@@ -257,10 +257,7 @@ impl Raw {
                     location
                 };
                 let entry = |item| match item {
-                    Ok(logged) => {
-                        let flow = RecordedFlow::from(logged);
-                        Entry::Flow(RecordedFlow { location: number(1), ..flow })
-                    }
+                    Ok(flow) => Entry::Flow(RecordedFlow { location: number(1), ..flow }),
                     Err(flow_log::Skipped { place, message, tuples, .. }) => {
                         // Of a record that is too damaged to count its tuples one is known to be missing.
                         let count = tuples.unwrap_or(1).max(1);
@@ -268,7 +265,7 @@ impl Raw {
                         Entry::Unread { location: number(count), count }
                     }
                 };
-                (Batch::Entries(texts.parse().into_iter().map(entry).collect()), unread)
+                (Batch::Entries(texts.parse().into_iter().flatten().map(entry).collect()), unread)
             }
             Self::Rows(rows) => {
                 let entry = |row| match row {

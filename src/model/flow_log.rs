@@ -57,41 +57,58 @@ impl LoggedFlow {
     /// What rules look at: protocols without ports have none here, whatever is logged in their place (NSG-10).
     #[must_use]
     pub fn five_tuple(&self) -> FiveTuple {
-        let port = |number| if self.protocol.has_ports() { Port::Number(number) } else { Port::None };
-        FiveTuple {
-            source: self.source,
-            destination: self.destination,
-            protocol: self.protocol,
-            source_port: port(self.source_port),
-            destination_port: port(self.destination_port),
-        }
+        let ports = (self.source_port, self.destination_port);
+        logged_tuple(self.source, self.destination, self.protocol, ports)
     }
 
-    /// Which part of the flow it tells of: version 1 tells of beginnings alone, and a denied flow has no more than one part
-    /// (LOG-10).
+    /// Which part of the flow it tells of.
     #[must_use]
     pub fn part(&self) -> Part {
-        match (self.decision, self.state) {
-            (Access::Deny, _) | (_, None | Some(FlowState::Denied)) => Part::Whole,
-            (Access::Allow, Some(FlowState::Begin)) => Part::Begin,
-            (Access::Allow, Some(FlowState::Continue)) => Part::Continue,
-            (Access::Allow, Some(FlowState::End)) => Part::End,
-        }
+        logged_part(self.decision, self.state)
+    }
+}
+
+/// What rules look at in what is logged of a flow.
+#[must_use]
+pub fn logged_tuple(
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: Protocol,
+    (source_port, destination_port): (u16, u16),
+) -> FiveTuple {
+    let port = |number| if protocol.has_ports() { Port::Number(number) } else { Port::None };
+    FiveTuple {
+        source,
+        destination,
+        protocol,
+        source_port: port(source_port),
+        destination_port: port(destination_port),
+    }
+}
+
+/// Which part of a flow a tuple tells of: version 1 tells of beginnings alone, and a denied flow has no more than one part
+/// (LOG-10).
+#[must_use]
+pub fn logged_part(decision: Access, state: Option<FlowState>) -> Part {
+    match (decision, state) {
+        (Access::Deny, _) | (_, None | Some(FlowState::Denied)) => Part::Whole,
+        (Access::Allow, Some(FlowState::Begin)) => Part::Begin,
+        (Access::Allow, Some(FlowState::Continue)) => Part::Continue,
+        (Access::Allow, Some(FlowState::End)) => Part::End,
     }
 }
 
 impl From<LoggedFlow> for RecordedFlow {
     fn from(logged: LoggedFlow) -> Self {
+        let rule =
+            RecordedRule { acl: Some(logged.acl.clone()), name: logged.rule.clone(), kind: logged.rule_kind };
         Self {
             location: logged.location,
             time_ns: Some(logged.time_ms * 1_000_000),
             five_tuple: logged.five_tuple(),
             seen_at: Some(SeenAt { mac: logged.mac, direction: logged.direction }),
             part: logged.part(),
-            verdict: Some(RecordedVerdict {
-                access: logged.decision,
-                rule: Some(RecordedRule { acl: Some(logged.acl), name: logged.rule, kind: logged.rule_kind }),
-            }),
+            verdict: Some(RecordedVerdict { access: logged.decision, rule: Some(Arc::new(rule)) }),
             sent: logged.sent,
             returned: logged.returned,
         }

@@ -62,7 +62,9 @@ pub struct RecordedVerdict {
     /// What was decided.
     pub access: Access,
     /// By whose rule, and by which; `None` where the input names none.
-    pub rule: Option<RecordedRule>,
+    ///
+    /// PERF: shared, as thousands of tuples of a log name the same.
+    pub rule: Option<Arc<RecordedRule>>,
 }
 
 /// A rule as a record names it.

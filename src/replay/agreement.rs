@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::{Equivalent, HashMap};
@@ -27,7 +28,7 @@ pub struct Pair {
     /// What the record says.
     pub access: Access,
     /// By which rule; `None` where it names none.
-    pub rule: Option<RecordedRule>,
+    pub rule: Option<Arc<RecordedRule>>,
     /// What decides here.
     pub decider: Decider,
     /// How.
@@ -87,7 +88,11 @@ pub struct Disagreement {
 /// Counts of flows by what was recorded and what is simulated. They add up in any order and grouping.
 #[derive(Clone, Debug, Default)]
 pub struct Agreement {
-    pairs: HashMap<Pair, u64, FixedState>,
+    /// The place of each pair's count.
+    places: HashMap<Pair, usize, FixedState>,
+    flows: Vec<u64>,
+    /// The pair that was counted last, and its place.
+    last: Option<(Pair, usize)>,
     /// Disagreements, the earliest by their locations, at most [`MOST_DISAGREEMENTS`].
     ///
     /// INVARIANT: sorted by location.
@@ -96,7 +101,7 @@ pub struct Agreement {
 
 impl PartialEq for Agreement {
     fn eq(&self, other: &Self) -> bool {
-        self.pairs == other.pairs && self.disagreements == other.disagreements
+        self.pairs() == other.pairs() && self.disagreements == other.disagreements
     }
 }
 
@@ -130,6 +135,19 @@ impl Equivalent<Pair> for Borrowed<'_> {
 }
 
 impl Borrowed<'_> {
+    /// Whether it is a pair whose rule is the very same, not only of the same name.
+    fn is(&self, pair: &Pair) -> bool {
+        let is_same = match (&self.recorded.rule, &pair.rule) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same
+            && self.recorded.access == pair.access
+            && self.decider == pair.decider
+            && self.kind == pair.kind
+    }
+
     fn pair(self) -> Pair {
         let RecordedVerdict { access, rule } = self.recorded.clone();
         Pair { access, rule, decider: self.decider, kind: self.kind }
@@ -145,27 +163,41 @@ impl Agreement {
         disagreement: impl FnOnce(Pair) -> Disagreement,
     ) {
         let borrowed = Borrowed { recorded, decider, kind };
-        match self.pairs.get_mut(&borrowed) {
-            Some(count) => *count += 1,
-            None => self.count(borrowed.pair(), 1),
-        }
+        // PERF: tuples of one rule follow each other, and share its name.
+        let place = match &self.last {
+            Some((pair, place)) if borrowed.is(pair) => *place,
+            _ => {
+                let place = match self.places.get(&borrowed) {
+                    Some(place) => *place,
+                    None => self.place(borrowed.pair()),
+                };
+                self.last = Some((borrowed.pair(), place));
+                place
+            }
+        };
+        self.flows[place] += 1;
         if Class::of(recorded.access, kind).disagrees() && self.disagreements.len() < MOST_DISAGREEMENTS {
             self.disagreements.push(disagreement(borrowed.pair()));
         }
     }
 
-    fn count(&mut self, mut pair: Pair, flows: u64) {
-        if self.pairs.len() >= MOST_PAIRS && !self.pairs.contains_key(&pair) {
+    /// The place of a pair's count, new or not.
+    fn place(&mut self, mut pair: Pair) -> usize {
+        if self.places.len() >= MOST_PAIRS && !self.places.contains_key(&pair) {
             pair.rule = None;
         }
-        *self.pairs.entry(pair).or_default() += flows;
+        *self.places.entry(pair).or_insert_with(|| {
+            self.flows.push(0);
+            self.flows.len() - 1
+        })
     }
 
     /// Adds another agreement to this one.
     pub fn merge(&mut self, other: &Self) {
         // In order, so that the same rules are told apart on every run.
         for (pair, flows) in other.pairs() {
-            self.count(pair.clone(), flows);
+            let place = self.place(pair.clone());
+            self.flows[place] += flows;
         }
         self.disagreements.extend_from_slice(&other.disagreements);
         self.disagreements.sort_by_key(|one| one.location);
@@ -175,14 +207,14 @@ impl Agreement {
     /// Flows by what was recorded and what is simulated, in order.
     #[must_use]
     pub fn pairs(&self) -> BTreeMap<&Pair, u64> {
-        self.pairs.iter().map(|(pair, flows)| (pair, *flows)).collect()
+        self.places.iter().map(|(pair, place)| (pair, self.flows[*place])).collect()
     }
 
     /// Flows by class, in order.
     #[must_use]
     pub fn classes(&self) -> BTreeMap<Class, u64> {
         let mut classes = BTreeMap::new();
-        for (pair, flows) in &self.pairs {
+        for (pair, flows) in self.pairs() {
             *classes.entry(Class::of(pair.access, pair.kind)).or_default() += flows;
         }
         classes
@@ -197,7 +229,7 @@ impl Agreement {
     /// Whether no verdict was recorded of any flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
+        self.places.is_empty()
     }
 }
 

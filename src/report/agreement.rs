@@ -116,7 +116,7 @@ impl<'a> AgreementReport<'a> {
     fn shares(&self) -> BTreeMap<(Access, Option<&RecordedRule>), Share> {
         let mut shares: BTreeMap<_, Share> = BTreeMap::new();
         for (pair, flows) in self.agreement.pairs() {
-            let share = shares.entry((pair.access, pair.rule.as_ref())).or_default();
+            let share = shares.entry((pair.access, pair.rule.as_deref())).or_default();
             share.flows += flows;
             match Class::of(pair.access, pair.kind) {
                 Class::AgreeAllow | Class::AgreeDeny => {
@@ -177,7 +177,7 @@ impl<'a> AgreementReport<'a> {
                 .iter()
                 .map(|one| DisagreementJson {
                     time: one.time_ns.map(rfc3339),
-                    recorded: recorded(one.pair.access, one.pair.rule.as_ref()),
+                    recorded: recorded(one.pair.access, one.pair.rule.as_deref()),
                     verdict: one.pair.kind,
                     decided_by: names.decider(&one.pair.decider),
                     explain: self.explain(one),

@@ -48,8 +48,20 @@ pub(super) struct LoggedWay {
 
 /// The ways that were laid so far, by interface, direction and the class of the destination, where that makes a
 /// difference.
-pub(super) type LoggedWays =
-    HashMap<(Interface, Direction, Option<TopologyClass>), Arc<LoggedWay>, FixedState>;
+#[derive(Default)]
+pub(super) struct LoggedWays {
+    laid: HashMap<WayKey, Arc<LoggedWay>, FixedState>,
+    /// The one that was taken last: tuples of one interface follow each other.
+    last: Option<(WayKey, Arc<LoggedWay>)>,
+}
+
+type WayKey = (Interface, Direction, Option<TopologyClass>);
+
+impl LoggedWays {
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
 
 /// With more ways than this all are laid anew.
 const MOST_WAYS: usize = 1 << 16;
@@ -177,16 +189,23 @@ impl Simulator {
         // PERF: a way for each class of destinations took more memory than the whole network.
         let class = is_special(destination).then(|| self.compiled().class(destination));
         let key = (at.0, at.1, class);
-        if let Some(way) = self.logged_ways.get(&key) {
+        if let Some((last, way)) = &self.logged_ways.last
+            && *last == key
+        {
             return Arc::clone(way);
+        }
+        if let Some(way) = self.logged_ways.laid.get(&key) {
+            let way = Arc::clone(way);
+            self.logged_ways.last = Some((key, Arc::clone(&way)));
+            return way;
         }
         let way = Arc::new(LoggedWay::lay(self.compiled(), self.engine(), at, destination));
         // A way that names an address is not another packet's of the same class; without tables there is but one class.
         if !way.journey.names_an_address() && !self.compiled().linear_only {
-            if self.logged_ways.len() >= MOST_WAYS {
+            if self.logged_ways.laid.len() >= MOST_WAYS {
                 self.logged_ways.clear();
             }
-            self.logged_ways.insert(key, Arc::clone(&way));
+            self.logged_ways.laid.insert(key, Arc::clone(&way));
         }
         way
     }

@@ -87,8 +87,8 @@ impl Input {
             }
             Self::Log(reader) => {
                 while let Some(texts) = reader.next_batch()? {
-                    if let Some(flow) = texts.parse().into_iter().flatten().next() {
-                        return Ok(Some(flow.time_ms * 1_000_000));
+                    if let Some(flow) = texts.parse().into_iter().flatten().flatten().next() {
+                        return Ok(flow.time_ns);
                     }
                 }
                 Ok(None)

@@ -194,10 +194,11 @@ fn replayed(compiled: &Arc<CompiledNetwork>, log: &Path, pool: &ThreadPool) -> R
                 let entries: Vec<Entry> = texts
                     .parse()
                     .into_iter()
+                    .flatten()
                     .filter_map(|item| {
                         number += 1;
                         let location = Location { file: 0, number };
-                        item.ok().map(|flow| Entry::Flow(RecordedFlow { location, ..flow.into() }))
+                        item.ok().map(|flow| Entry::Flow(RecordedFlow { location, ..flow }))
                     })
                     .collect();
                 drop(replay.feed_recorded(&entries));

@@ -90,7 +90,7 @@ pub fn read(
         each(item);
     };
     let end = stream::records(name, stream, |number, text| {
-        record::read(name, file, number, text, &mut count);
+        record::read(name, file, number, text, &mut |item| count(item.map(LoggedFlow::from)));
         ControlFlow::Continue(())
     })?;
     Ok(ReadLog { records: end.records, flows, skipped, bytes_read: end.bytes_read, damage: end.damage })

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{Damage, Skipped, record, stream};
 use crate::ingest::error::IngestError;
-use crate::model::flow_log::LoggedFlow;
+use crate::model::recorded::RecordedFlow;
 
 /// How many bytes of records are handed on together, at least one record: so many that what is made of them stays in the
 /// caches while it is worked on.
@@ -97,17 +97,16 @@ impl RecordTexts {
         self.file
     }
 
-    /// What the records hold, in the order of the file. Tuples are numbered within their records.
+    /// What each of the records holds, in the order of the file.
     #[must_use]
-    pub fn parse(&self) -> Vec<Result<LoggedFlow, Skipped>> {
+    pub fn parse(&self) -> Vec<Vec<Result<RecordedFlow, Skipped>>> {
         let parse = |position: usize| {
             let (number, mut items) = (self.first + position as u64, Vec::new());
             let text = &self.texts[position];
-            record::read(&self.name, self.file, number, text, &mut |item| items.push(item));
+            record::read(&self.name, self.file, number, text, &mut |item| items.push(item.map(Into::into)));
             items
         };
-        let parsed: Vec<Vec<_>> = (0..self.texts.len()).into_par_iter().map(parse).collect();
-        parsed.into_iter().flatten().collect()
+        (0..self.texts.len()).into_par_iter().map(parse).collect()
     }
 }
 

@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
 use super::Skipped;
-use super::tuple::{self, Version, shorten};
-use crate::model::flow_log::LoggedFlow;
+use super::tuple::{self, Tuple, Version, shorten};
+use crate::model::flow_log::{LoggedFlow, logged_part, logged_tuple};
 use crate::model::id::ResourceId;
 use crate::model::record::Location;
+use crate::model::recorded::{RecordedFlow, RecordedRule, RecordedVerdict, SeenAt};
 
 /// What every record says, whichever log it is of.
 #[derive(Deserialize)]
@@ -94,13 +95,65 @@ struct VnetRule<'a> {
     flow_tuples: Vec<&'a RawValue>,
 }
 
+/// A tuple with what it shares with its neighbours.
+pub(super) struct Item<'g> {
+    location: Location,
+    /// Which tuple of its record it is, from 1.
+    number: u64,
+    tuple: Tuple,
+    mac: [u8; 6],
+    rule: &'g Arc<RecordedRule>,
+    acl: &'g Arc<str>,
+}
+
+impl From<Item<'_>> for LoggedFlow {
+    fn from(Item { location, number, tuple, mac, rule, acl }: Item<'_>) -> Self {
+        Self {
+            location,
+            tuple: number,
+            time_ms: tuple.time_ms,
+            mac,
+            acl: Arc::clone(acl),
+            rule: Arc::clone(&rule.name),
+            rule_kind: rule.kind,
+            source: tuple.source,
+            destination: tuple.destination,
+            protocol: tuple.protocol,
+            source_port: tuple.source_port,
+            destination_port: tuple.destination_port,
+            direction: tuple.direction,
+            decision: tuple.decision,
+            state: tuple.state,
+            encryption: tuple.encryption,
+            sent: tuple.sent,
+            returned: tuple.returned,
+        }
+    }
+}
+
+impl From<Item<'_>> for RecordedFlow {
+    fn from(Item { location, tuple, mac, rule, .. }: Item<'_>) -> Self {
+        let ports = (tuple.source_port, tuple.destination_port);
+        Self {
+            location,
+            time_ns: Some(tuple.time_ms * 1_000_000),
+            five_tuple: logged_tuple(tuple.source, tuple.destination, tuple.protocol, ports),
+            seen_at: Some(SeenAt { mac, direction: tuple.direction }),
+            verdict: Some(RecordedVerdict { access: tuple.decision, rule: Some(Arc::clone(rule)) }),
+            part: logged_part(tuple.decision, tuple.state),
+            sent: tuple.sent,
+            returned: tuple.returned,
+        }
+    }
+}
+
 /// Reads the record with this number and text, and hands on what it holds.
 pub(super) fn read(
     name: &str,
     file: u32,
     number: u64,
     text: &str,
-    each: &mut dyn FnMut(Result<LoggedFlow, Skipped>),
+    each: &mut dyn FnMut(Result<Item<'_>, Skipped>),
 ) {
     let place = format!("{name}#/records/{}", number - 1);
     let mut record = Reading { location: Location { file, number }, place, tuples: 0, each };
@@ -156,7 +209,7 @@ struct Reading<'e> {
     place: String,
     /// Tuples met so far, those skipped included.
     tuples: u64,
-    each: &'e mut dyn FnMut(Result<LoggedFlow, Skipped>),
+    each: &'e mut dyn FnMut(Result<Item<'_>, Skipped>),
 }
 
 /// Tuples that share everything but what they say themselves.
@@ -230,7 +283,9 @@ impl Reading<'_> {
             self.tuples += count;
             return self.skip(pointer, message, Some(count));
         };
-        let rule: Arc<str> = Arc::from(rule);
+        let acl = Some(Arc::clone(group.acl));
+        let rule = Arc::new(RecordedRule { acl, name: Arc::from(rule), kind: rule_kind });
+        let location = self.location;
         for (at, raw) in group.tuples.iter().enumerate() {
             self.tuples += 1;
             let text = serde_json::from_str::<Text<'_>>(raw.get());
@@ -238,26 +293,10 @@ impl Reading<'_> {
                 .map_err(|_| format!("`{}`: expected a text", shorten(raw.get())))
                 .and_then(|text| tuple::read(&text.0, group.version));
             match read {
-                Ok(tuple) => (self.each)(Ok(LoggedFlow {
-                    location: self.location,
-                    tuple: self.tuples,
-                    time_ms: tuple.time_ms,
-                    mac,
-                    acl: Arc::clone(group.acl),
-                    rule: Arc::clone(&rule),
-                    rule_kind,
-                    source: tuple.source,
-                    destination: tuple.destination,
-                    protocol: tuple.protocol,
-                    source_port: tuple.source_port,
-                    destination_port: tuple.destination_port,
-                    direction: tuple.direction,
-                    decision: tuple.decision,
-                    state: tuple.state,
-                    encryption: tuple.encryption,
-                    sent: tuple.sent,
-                    returned: tuple.returned,
-                })),
+                Ok(tuple) => {
+                    let (number, rule, acl) = (self.tuples, &rule, group.acl);
+                    (self.each)(Ok(Item { location, number, tuple, mac, rule, acl }));
+                }
                 Err(message) => self.skip(&format!("{pointer}/flowTuples/{at}"), message, Some(1)),
             }
         }

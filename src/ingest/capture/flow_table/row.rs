@@ -285,7 +285,7 @@ fn verdict(cells: &Cells) -> Result<Option<RecordedVerdict>, String> {
             return Err(wrong(cells, Field::Verdict, text, expected));
         }
     };
-    Ok(Some(RecordedVerdict { access, rule: rule(cells) }))
+    Ok(Some(RecordedVerdict { access, rule: rule(cells).map(Arc::new) }))
 }
 
 /// The rule that the row names.
