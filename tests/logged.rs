@@ -615,3 +615,95 @@ fn the_page_of_a_log_shows_how_far_it_agrees() {
     run(&[&network[..], &["data/example.pcap", "--html", &page]].concat());
     assert!(!read(&page).contains("id=\"agreement\""));
 }
+
+/// Denied tuples count no packets: a gate must see the flip all the same.
+#[test]
+fn a_flip_of_a_denied_flow_of_a_log_fails_the_gate() {
+    let folder = folder("log-gate");
+    let log = path(&folder, "log.json");
+    // The candidate takes away the rule that lets SSH in from the hub.
+    let tuple = "1767225600000,10.10.255.255,10.20.1.4,50000,22,6,I,B,NX,0,0,0,0";
+    let text = vnet_log("000D3A200005", "unspecified", &[("UserRule_AllowSshFromHub", &[tuple])]).to_string();
+    fs::write(&log, text).expect("the log can be written");
+    let base = ["whatif", "-q", "--base", "data/example", "--cand", "data/example-candidate", &log];
+    for (fail_on, code) in [("newly-denied", 1), ("newly-allowed", 0), ("any", 1)] {
+        let output =
+            program::nsgsim(&[&base[..], &["--fail-on", fail_on]].concat()).output().expect("it runs");
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{fail_on}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+    // The agreement is that of the base.
+    let output = program::nsgsim(&[&base[..], &["--format", "json"]].concat()).output().expect("it runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
+    assert_eq!(report["agreement"]["agree_allow"], 1);
+}
+
+#[test]
+fn at_one_interface_only_its_own_logs_are_judged() {
+    let folder = folder("log-at");
+    let log = path(&folder, "log.json");
+    run(&["gen", "-q", "-s", "data/example", "--flows", "300", "--as", "vnet-flow-log", "-o", &log]);
+    let all = decisions(&folder, &log, &[]);
+    let one = decisions(&folder, &log, &["--at", "nic-web-1"]);
+    let of_it: Vec<_> = all.into_iter().filter(|row| row["nic"] == "nic-web-1").collect();
+    assert!(of_it.len() > 5, "{}", of_it.len());
+    assert_eq!(one, of_it);
+    // A table's rows are judged there by their addresses.
+    let table = path(&folder, "table.csv");
+    let rows = "src,dst,proto,dport\n10.20.1.4,10.20.2.4,tcp,8080\n10.20.3.4,10.20.2.4,tcp,8080\n";
+    fs::write(&table, rows).expect("the table can be written");
+    let one = decisions(&folder, &table, &["--at", "nic-web-1"]);
+    assert_eq!(one.iter().map(|row| row["record"].clone()).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn each_row_of_a_table_is_compared_and_has_a_row() {
+    let folder = folder("table-rows");
+    let table = path(&folder, "table.csv");
+    let rows = "time,src,dst,proto,dport,action\n2026-11-02T09:00:00Z,10.20.1.4,10.20.2.4,tcp,8080,allow\n\
+                2026-11-02T09:01:00Z,10.20.1.4,10.20.2.4,tcp,8080,deny\n";
+    fs::write(&table, rows).expect("the table can be written");
+    let report = run(&["replay", "-q", "-s", "data/example", &table, "--format", "json"]);
+    let report: Value = serde_json::from_slice(&report).expect("the report is JSON");
+    assert_eq!(report["agreement"]["agree_allow"], 1);
+    assert_eq!(report["agreement"]["logged_deny_simulated_allow"], 1);
+
+    // Traffic Analytics puts several public addresses into one row: each is a flow.
+    let table = path(&folder, "analytics.csv");
+    let addresses: Vec<String> = (1..=8).map(|last| format!("198.51.100.{last}|1|0|0|0|0|0")).collect();
+    let text = format!(
+        "FlowStartTime,SrcIp,DestIp,DestPublicIps,DestPort,L4Protocol,FlowStatus\n\
+         2026-11-02T09:00:00Z,10.20.1.4,,{},443,T,Allowed\n",
+        addresses.join(" ")
+    );
+    fs::write(&table, text).expect("the table can be written");
+    let rows = decisions(&folder, &table, &[]);
+    let destinations: BTreeSet<&str> = rows.iter().filter_map(|row| row["destination"].as_str()).collect();
+    assert_eq!((rows.len(), destinations.len()), (8, 8));
+}
+
+/// A bit of the checksum at a gzip file's end is wrong: what it holds counts, and the fault is told.
+#[test]
+fn a_wrong_checksum_at_the_end_of_a_small_file_is_told() {
+    let folder = folder("log-checksum");
+    let log = vnet_log(
+        MAC,
+        "unspecified",
+        &[("UserRule_a", &["1767225600000,10.0.0.1,10.0.0.2,1,2,6,I,B,NX,0,0,0,0"])],
+    );
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, log.to_string().as_bytes()).expect("it is packed");
+    let mut bytes = packed.finish().expect("it is packed");
+    let checksum = bytes.len() - 8;
+    bytes[checksum] ^= 1;
+    let file = path(&folder, "PT1H.json.gz");
+    fs::write(&file, bytes).expect("it can be written");
+    let report = run(&["replay", "-q", "-s", "data/example", &file, "--format", "json"]);
+    let report: Value = serde_json::from_slice(&report).expect("the report is JSON");
+    assert_eq!(report["ledger"]["read"], 1);
+    assert_eq!(report["damage"].as_array().map(Vec::len), Some(1), "{}", report["damage"]);
+}

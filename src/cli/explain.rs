@@ -21,7 +21,7 @@ use crate::model::index::{NicIndex, ServiceAccountIndex};
 use crate::model::network::Network;
 use crate::model::rule::{Direction, Protocol, Rule};
 use crate::model::tag::TagName;
-use crate::model::verdict::{Answer, Reason, RuleHit, Step, StepAnswer, VerdictKind};
+use crate::model::verdict::{Answer, Interface, Reason, RuleHit, Step, StepAnswer, VerdictKind};
 use crate::report::explain::Explanation;
 use crate::report::inputs::Inputs;
 use crate::report::names::Names;
@@ -46,10 +46,11 @@ pub(super) struct Args {
     /// tcp, udp, icmp, icmpv6, esp, ah, gre or an IANA number
     #[arg(long, value_name = "PROTOCOL", default_value = "tcp", value_parser = protocol)]
     proto: Protocol,
-    /// What is asked: the whole journey, one interface's filters alone as IP flow verify answers, or the next hop
+    /// What is asked: the whole journey, one interface's filters alone as IP flow verify answers or as its flow log
+    /// tells, or the next hop
     #[arg(long, default_value = "path")]
     mode: Mode,
-    /// The interface, for --mode ip-flow; without it the one that is an end of the packet
+    /// The interface, for --mode ip-flow and logged; without it the one that is an end of the packet
     #[arg(long, value_name = "NIC")]
     at: Option<String>,
     /// Which way, seen from --at
@@ -78,6 +79,8 @@ enum Mode {
     Path,
     /// One interface's admin rules and NSGs in one direction, nothing else
     IpFlow,
+    /// As ip-flow, with what the platform exempts and what networks do not carry: what a flow log of the interface tells of
+    Logged,
     /// The route of an interface's packets to an address, as Network Watcher's next hop answers
     NextHop,
 }
@@ -91,9 +94,10 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     if args.mode != Mode::Path && args.account.is_some() {
         return Err(CliError::usage("--account is for --mode path: only a whole journey comes to a service"));
     }
-    if args.mode != Mode::IpFlow && (args.at.is_some() || args.direction.is_some()) {
+    let one_view = matches!(args.mode, Mode::IpFlow | Mode::Logged);
+    if !one_view && (args.at.is_some() || args.direction.is_some()) {
         return Err(CliError::usage(
-            "--at and --direction are for --mode ip-flow: no other question has one view",
+            "--at and --direction are for --mode ip-flow and logged: no other question has one view",
         ));
     }
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
@@ -120,6 +124,10 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         Mode::IpFlow => {
             let (nic, direction) = view(compiled, args, &from, &to, &packet.five_tuple)?;
             simulator.ip_flow(nic, direction, &packet)
+        }
+        Mode::Logged => {
+            let (nic, direction) = view(compiled, args, &from, &to, &packet.five_tuple)?;
+            simulator.logged(Interface::Nic(nic), direction, &packet)
         }
         Mode::Path => match from.nic {
             Some(nic) => simulator.path(Ends { target, ..Origin::Nic(nic).into() }, &packet, 0),
@@ -385,8 +393,7 @@ fn view(
     let (source, destination) = (owner(from, tuple.source), owner(to, tuple.destination));
     let direction = args.direction.map(Direction::from);
     let at = args.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?;
-    let missing =
-        || CliError::usage("--mode ip-flow needs --at NIC: no end of the packet is one interface alone");
+    let missing = || CliError::usage("this mode needs --at NIC: no end of the packet is one interface alone");
     match (at, direction) {
         (Some(nic), Some(direction)) => Ok((nic, direction)),
         (Some(nic), None) if source == Some(nic) => Ok((nic, Direction::Outbound)),

@@ -69,7 +69,7 @@ impl Split {
     ) -> Result<(), CliError> {
         let Batch::Packets(Packets { records: batch, frames: Some(frames) }) = batch else {
             return Err(CliError::usage(
-                "--split-allowed and --split-denied: a flow log holds no packets: expected captures alone",
+                "--split-allowed and --split-denied: flow logs and tables hold no packets: expected captures alone",
             ));
         };
         let names = Names { network: rows.network };

@@ -257,15 +257,15 @@ impl Raw {
                     location
                 };
                 let entry = |item| match item {
-                    Ok(flow) => Entry::Flow(RecordedFlow { location: number(1), ..flow }),
+                    Ok(flow) => Some(Entry::Flow(RecordedFlow { location: number(1), ..flow })),
                     Err(flow_log::Skipped { place, message, tuples, .. }) => {
                         // Of a record that is too damaged to count its tuples one is known to be missing.
-                        let count = tuples.unwrap_or(1).max(1);
+                        let count = tuples.unwrap_or(1);
                         unread.push(UnreadJson { place, message, entries: tuples });
-                        Entry::Unread { location: number(count), count }
+                        (count > 0).then(|| Entry::Unread { location: number(count), count })
                     }
                 };
-                (Batch::Entries(texts.parse().into_iter().flatten().map(entry).collect()), unread)
+                (Batch::Entries(texts.parse().into_iter().flatten().filter_map(entry).collect()), unread)
             }
             Self::Rows(rows) => {
                 let entry = |row| match row {

@@ -111,7 +111,9 @@ fn status(fail_on: FailOn, counts: &Counts) -> Status {
         let opposite = if kind == VerdictKind::Deny { VerdictKind::Allow } else { VerdictKind::Deny };
         change.candidate.kind == VerdictKind::Mixed && change.base.kind == opposite
     });
-    if partly || counts.newly(kind).packets > 0 {
+    // A denied flow of a log has no packets.
+    let newly = counts.flips.keys().any(|change| change.candidate.kind == kind);
+    if partly || newly {
         Status::Findings
     } else if could_be {
         Status::Incomplete

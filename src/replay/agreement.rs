@@ -249,7 +249,10 @@ pub fn is_same_rule(network: &Network, pair: &Pair) -> Option<bool> {
             let is_of_nsg = recorded.acl.as_deref().is_none_or(|acl| match &nsg.resource_guid {
                 _ if acl.contains('/') => acl.eq_ignore_ascii_case(nsg.id.as_str()),
                 Some(guid) if is_guid(acl) => acl.eq_ignore_ascii_case(guid),
-                None if is_guid(acl) => true,
+                // The GUID of another NSG speaks against it, one that the export does not have says nothing.
+                None if is_guid(acl) => !network.nsgs.iter().any(|nsg| {
+                    nsg.resource_guid.as_deref().is_some_and(|guid| guid.eq_ignore_ascii_case(acl))
+                }),
                 _ => is_cut_from(acl, nsg.id.name(), NSG_NAME),
             });
             is_of_nsg && is_cut_from(&recorded.name, name, RULE_NAME)

@@ -74,8 +74,8 @@ pub(super) struct Conversations {
     /// Those whose five-tuples cannot be packed.
     others: HashMap<FiveTuple, Open, FixedState>,
     most: usize,
-    /// By where its first packet stands: what rows show of an open one, where they are wanted.
-    rows: Option<HashMap<Location, Conversation, FixedState>>,
+    /// What rows show of those that are open, where they are wanted.
+    rows: Option<HashMap<Key, Conversation, FixedState>>,
     /// Those that ended, in the order of their ends, where rows are wanted.
     pub(super) ended: Vec<Conversation>,
 }
@@ -107,7 +107,7 @@ pub(super) struct Joining<'r> {
     pub(super) now_ns: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 enum Key {
     Packed(FlowMapKey),
     Other(FiveTuple),
@@ -148,7 +148,7 @@ impl Conversations {
             if !reopened && ((joining.continued && open.kind == kind) || again) {
                 open.add(tcp, forward, now_ns);
                 let (first, decider) = (open.first, open.decider);
-                if let Some(row) = self.rows.as_mut().and_then(|rows| rows.get_mut(&first)) {
+                if let Some(row) = self.rows.as_mut().and_then(|rows| rows.get_mut(&found)) {
                     row.add(joining);
                 }
                 return (first, false, decider);
@@ -177,7 +177,7 @@ impl Conversations {
         if let Some(rows) = &mut self.rows {
             let mut row = joining.conversation();
             row.add(joining);
-            rows.insert(first, row);
+            rows.insert(key, row);
         }
         (first, true, decider)
     }
@@ -202,8 +202,8 @@ impl Conversations {
             Key::Packed(key) => self.packed.remove(&key),
             Key::Other(key) => self.others.remove(&key),
         };
-        if let (Some(ended), Some(rows)) = (ended, &mut self.rows) {
-            self.ended.extend(rows.remove(&ended.first));
+        if let (Some(_), Some(rows)) = (ended, &mut self.rows) {
+            self.ended.extend(rows.remove(&key));
         }
     }
 
@@ -227,7 +227,8 @@ impl Conversations {
         self.others.clear();
         if let Some(rows) = &mut self.rows {
             let mut open: Vec<Conversation> = rows.drain().map(|(_, open)| open).collect();
-            open.sort_unstable_by_key(|open| open.location);
+            // One row of a table may tell of several flows.
+            open.sort_unstable_by_key(|open| (open.location, open.tuple));
             self.ended.extend(open);
         }
     }
@@ -251,8 +252,8 @@ impl Joining<'_> {
 
 impl Conversation {
     fn add(&mut self, joining: &Joining<'_>) {
-        self.packets += joining.seen.hit.packets;
-        self.bytes += joining.seen.hit.bytes;
+        self.packets = self.packets.saturating_add(joining.seen.hit.packets);
+        self.bytes = self.bytes.saturating_add(joining.seen.hit.bytes);
         self.last_ns = self.last_ns.max(joining.now_ns);
     }
 }

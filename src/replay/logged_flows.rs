@@ -67,8 +67,8 @@ impl LoggedFlows {
         {
             open.last_ns = open.last_ns.max(now_ns);
             if let Some(row) = &mut open.row {
-                row.packets += seen.hit.packets;
-                row.bytes += seen.hit.bytes;
+                row.packets = row.packets.saturating_add(seen.hit.packets);
+                row.bytes = row.bytes.saturating_add(seen.hit.bytes);
                 row.last_ns = row.last_ns.max(now_ns);
             }
             let told = Told { first: open.first, opens: false, decider: open.decider };

@@ -93,32 +93,43 @@ impl Shard {
         };
         self.tally.see(flow.time_ns);
         let packet = Packet::new(flow.five_tuple);
-        match flow.seen_at {
-            Some(seen_at) => match macs.interface(self.simulator.compiled(), seen_at, &packet) {
-                Ok(interface) => Some(self.take_logged(interface, seen_at, flow, &packet, now_ns)),
-                Err(Unplaced::OutOfScope(OutOfScope(reason))) => {
-                    self.ledger.out_of_scope(reason, flow.location);
-                    None
-                }
-                Err(Unplaced::Open(unknown)) => {
-                    let judged = (Verdict::Undetermined(unknown), false);
-                    Some(self.count(flow.into(), &packet, judged, now_ns))
-                }
-            },
-            None => match self.simulator.judge(&packet, now_ns) {
+        let Some(seen_at) = flow.seen_at else {
+            let judged = match self.at {
+                Some(nic) => self.simulator.at(nic, &packet, now_ns),
+                None => self.simulator.judge(&packet, now_ns),
+            };
+            return match judged {
                 Ok(Judged { answer, continued, packet }) => {
                     let processed = self.count(flow.into(), &packet, (answer.verdict, continued), now_ns);
-                    if processed.opens_flow {
+                    if processed.opens_flow || flow.part.begins() {
                         self.compare(flow, None, &processed);
                     }
                     Some(processed)
                 }
-                Err(OutOfScope(reason)) => {
-                    self.ledger.out_of_scope(reason, flow.location);
-                    None
+                Err(OutOfScope(reason)) => self.set_aside(reason, flow),
+            };
+        };
+        let vnet = self.simulator.vnet();
+        match macs.interface(self.simulator.compiled(), seen_at, &packet, vnet) {
+            Ok(interface) if self.at.is_some_and(|nic| interface != Interface::Nic(nic)) => {
+                self.set_aside(ReasonCode::NotAtNic, flow)
+            }
+            Ok(interface) => Some(self.take_logged(interface, seen_at, flow, &packet, now_ns)),
+            Err(Unplaced::OutOfScope(OutOfScope(reason))) => self.set_aside(reason, flow),
+            Err(Unplaced::Open(unknown)) => {
+                let judged = (Verdict::Undetermined(unknown), false);
+                let processed = self.count(flow.into(), &packet, judged, now_ns);
+                if processed.opens_flow {
+                    self.compare(flow, None, &processed);
                 }
-            },
+                Some(processed)
+            }
         }
+    }
+
+    fn set_aside(&mut self, reason: ReasonCode, flow: &RecordedFlow) -> Option<Processed> {
+        self.ledger.out_of_scope(reason, flow.location);
+        None
     }
 
     /// Judges and counts a flow at the interface that logged it.

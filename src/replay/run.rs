@@ -201,7 +201,7 @@ impl Replay {
 
     pub(super) fn ended(&mut self) -> Vec<Conversation> {
         let mut flows: Vec<_> = self.shards.iter_mut().flat_map(Shard::ended).collect();
-        flows.sort_unstable_by_key(|flow| flow.location);
+        flows.sort_by_key(|flow| (flow.location, flow.tuple));
         flows
     }
 }

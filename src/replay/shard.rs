@@ -41,7 +41,7 @@ pub struct Processed {
 /// A share of the flows.
 pub struct Shard {
     pub(super) simulator: Simulator,
-    at: Option<NicIndex>,
+    pub(super) at: Option<NicIndex>,
     /// Flows that are open, and those that ended.
     pub(super) conversations: Conversations,
     /// Packets stand alone: each is a flow of its own.

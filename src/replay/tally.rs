@@ -153,8 +153,9 @@ impl Hits {
     /// Counts one record.
     #[inline]
     pub fn add(&mut self, hit: Hit, opens_flow: bool) {
-        self.packets += hit.packets;
-        self.bytes += hit.bytes;
+        // What logs and tables say may be any number.
+        self.packets = self.packets.saturating_add(hit.packets);
+        self.bytes = self.bytes.saturating_add(hit.bytes);
         self.flows += u64::from(opens_flow);
         if let Some(time_ns) = hit.time_ns {
             widen(&mut self.span, (time_ns, time_ns));
@@ -163,8 +164,8 @@ impl Hits {
 
     /// Adds other counts to these.
     pub fn merge(&mut self, other: &Self) {
-        self.packets += other.packets;
-        self.bytes += other.bytes;
+        self.packets = self.packets.saturating_add(other.packets);
+        self.bytes = self.bytes.saturating_add(other.bytes);
         self.flows += other.flows;
         if let Some(span) = other.span {
             widen(&mut self.span, span);

@@ -360,7 +360,7 @@ impl<'n> Names<'n> {
         if let Some((interface, direction)) = at {
             // An interface that the inventory does not list has no name to ask by.
             if let Some(nic) = interface.nic() {
-                add("--mode", "ip-flow".to_owned());
+                add("--mode", "logged".to_owned());
                 add("--at", self.network.nic_name(nic).to_owned());
                 let direction = if direction == Direction::Inbound { "in" } else { "out" };
                 add("--direction", direction.to_owned());

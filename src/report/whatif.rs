@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::agreement::{AgreementJson, AgreementReport};
 use super::ledger::{HitsJson, LedgerJson, PlaceJson, Provenance, SpanJson, VerdictsJson};
 use super::names::{DeciderWords, Names, socket};
 use super::style::{Style, lines, plain, section};
@@ -39,6 +40,9 @@ struct WhatIfJson<'a> {
     ledger: TwoSided<LedgerJson>,
     verdicts: TwoSided<VerdictsJson>,
     coverage: CoverageJson,
+    /// How what was recorded agrees with the base, where something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agreement: Option<AgreementJson>,
     span: SpanJson,
     #[serde(flatten)]
     provenance: &'a Provenance,
@@ -126,9 +130,14 @@ impl WhatIfReport<'_> {
         };
         let mut flips: Vec<_> = self.comparison.counts.flips.iter().collect();
         flips.sort_by_key(|(change, flip)| {
-            (rank(change.candidate.kind), Reverse(flip.hits.packets), **change)
+            (rank(change.candidate.kind), Reverse((flip.hits.packets, flip.hits.flows)), **change)
         });
         flips
+    }
+
+    /// How what was recorded agrees with the base.
+    fn agreement(&self) -> Option<AgreementReport<'_>> {
+        AgreementReport::of(self.base, &self.comparison.base, &self.provenance)
     }
 
     fn coverage(&self) -> CoverageJson {
@@ -185,6 +194,7 @@ impl WhatIfReport<'_> {
             },
             verdicts: TwoSided { base: (&base.tally).into(), candidate: (&candidate.tally).into() },
             coverage: self.coverage(),
+            agreement: self.agreement().map(|agreement| agreement.json()),
             span: base.tally.span.into(),
             provenance: &self.provenance,
         };
@@ -215,6 +225,9 @@ impl WhatIfReport<'_> {
         self.totals_table(&mut text, style);
         self.ledger_table(&mut text, style);
         self.coverage_text(&mut text, style);
+        if let Some(agreement) = self.agreement() {
+            agreement.table(&mut text, style);
+        }
         self.provenance.closing(&mut text, style, self.comparison.base.tally.span);
         text
     }
@@ -270,7 +283,9 @@ impl WhatIfReport<'_> {
             ("newly determined", counts.newly_determined()),
         ];
         let mut table = plain(&["", "flows", "packets", "bytes"], &[1, 2, 3]);
-        for (name, hits) in rows.into_iter().filter(|(name, hits)| *name != MIXED || hits.packets > 0) {
+        for (name, hits) in
+            rows.into_iter().filter(|(name, hits)| *name != MIXED || hits.flows + hits.packets > 0)
+        {
             table.add_row([name.to_owned(), grouped(hits.flows), grouped(hits.packets), grouped(hits.bytes)]);
         }
         text.push_str(&lines(&table));

@@ -18,7 +18,7 @@ use crate::compile::policy::{Classified, Engine};
 use crate::compile::surroundings::fixed;
 use crate::compile::topology::{PLATFORM_ADDRESSES, TopologyClass};
 use crate::model::flow::{Origin, Packet};
-use crate::model::index::NicIndex;
+use crate::model::index::{NicIndex, VnetIndex};
 use crate::model::prefix::Prefix;
 use crate::model::reason_code::ReasonCode;
 use crate::model::recorded::SeenAt;
@@ -80,7 +80,8 @@ impl MacAddresses {
     }
 
     /// The interface that saw a flow: the one with the MAC address. Where none has it, one of which the export does not
-    /// tell the MAC address, or an unlisted one, found by the address at its end of the flow.
+    /// tell the MAC address, or an unlisted one, found by the address at its end of the flow, in this network where one is
+    /// given.
     ///
     /// # Errors
     ///
@@ -90,6 +91,7 @@ impl MacAddresses {
         compiled: &CompiledNetwork,
         seen_at: SeenAt,
         packet: &Packet,
+        only: Option<VnetIndex>,
     ) -> Result<Interface, Unplaced> {
         let address = match seen_at.direction {
             Direction::Inbound => packet.five_tuple.destination,
@@ -111,7 +113,11 @@ impl MacAddresses {
             Origin::Unlisted(subnet) => Some(Interface::Unlisted(subnet)),
             Origin::Internet | Origin::OnPremises(_) | Origin::Platform => None,
         };
-        let mut found = inside(compiled, address, None).into_iter().filter_map(may_have_logged);
+        // What forwards logs flows of other machines' addresses: then the address does not tell.
+        if nics.iter().any(|nic| nic.ip_forwarding && nic.mac.is_none()) {
+            return Err(Unplaced::Open(Unknown::AmbiguousPlace { address }));
+        }
+        let mut found = inside(compiled, address, only).into_iter().filter_map(may_have_logged);
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
             (Some(_), Some(_)) => Err(Unplaced::Open(Unknown::AmbiguousPlace { address })),

@@ -111,6 +111,12 @@ impl Simulator {
         Self { flows, fragments, ..Self::new(compiled, self.options) }
     }
 
+    /// The network in which addresses are looked for, where several hold them.
+    #[must_use]
+    pub fn vnet(&self) -> Option<VnetIndex> {
+        self.options.vnet
+    }
+
     /// The engine that it judges with.
     pub(super) fn engine(&self) -> Engine {
         self.options.engine

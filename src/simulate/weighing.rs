@@ -16,7 +16,7 @@ use crate::model::flow::Packet;
 use crate::model::index::NicIndex;
 use crate::model::rule::Direction;
 use crate::model::unknown::Unknown;
-use crate::model::verdict::{Answer, Note, RouteStep, VerdictKind};
+use crate::model::verdict::{Answer, Interface, Note, RouteStep, VerdictKind};
 
 /// A simulator that also says which decisions its verdicts hang on.
 ///
@@ -89,6 +89,19 @@ impl Weighing {
         for alternative in self.alternatives.iter().filter(|one| self.matters(one.choice, packet)) {
             let simulator = self.decided.fork(alternative.compiled(self.compiled()));
             others.push((alternative.choice, simulator.ip_flow(nic, direction, packet).verdict.kind()));
+        }
+        note(&mut answer, others);
+        answer
+    }
+
+    /// As [`Simulator::logged_answer`].
+    pub fn logged(&mut self, interface: Interface, direction: Direction, packet: &Packet) -> Answer {
+        let mut answer = self.decided.logged_answer(interface, direction, packet);
+        let mut others = Vec::new();
+        for alternative in self.alternatives.iter().filter(|one| self.matters(one.choice, packet)) {
+            let mut simulator = self.decided.fork(alternative.compiled(self.compiled()));
+            let verdict = simulator.logged_answer(interface, direction, packet).verdict;
+            others.push((alternative.choice, verdict.kind()));
         }
         note(&mut answer, others);
         answer

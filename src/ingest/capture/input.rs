@@ -1,6 +1,6 @@
 //! An input of a run: a capture, a flow log or a flow table, told apart by its first bytes and never by its name.
 
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -47,9 +47,8 @@ impl Input {
         let (name, mut stream) = (source::shown(path), source::open_counted(path, &options.taken)?);
         let mut head = Vec::new();
         let read = stream.by_ref().take(FIRST_BYTES as u64).read_to_end(&mut head);
-        // What cannot be read behind some bytes is met again by the reader.
-        if let (Err(error), true) = (read, head.is_empty()) {
-            return Err(IngestError::io(&name, error));
+        if let (Err(error), true) = (&read, head.is_empty()) {
+            return Err(IngestError::io(&name, io::Error::new(error.kind(), error.to_string())));
         }
         let is_capture = Format::of(&head[..head.len().min(MAGIC_BYTES)]).is_some();
         let kind = recognise(&head).filter(|_| !is_capture);
@@ -58,7 +57,7 @@ impl Input {
             const READ: &str = "a capture (pcap or pcapng), a flow log or a flow table";
             return Err(IngestError::content(name, foreign(&head, READ)));
         }
-        let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(stream));
+        let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(Fault(read.err())).chain(stream));
         Ok(match kind {
             // The parts of such a file are found from its end: better in the file itself.
             Some(Kind::Parquet) if !source::is_stdin(path) => {
@@ -113,6 +112,15 @@ impl Input {
             Self::Log(reader) => reader.damage(),
             Self::Table(table) => table.damage(),
         }
+    }
+}
+
+/// A fault that is met once: a stream that was looked into before need not tell of it again.
+struct Fault(Option<io::Error>);
+
+impl Read for Fault {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 

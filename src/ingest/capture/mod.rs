@@ -230,6 +230,16 @@ fn note(link_types: &mut Vec<(LinkType, u64)>, seen: Option<LinkType>) {
     }
 }
 
+/// The beginning of a text that may be of any length, fit for one line of a terminal.
+fn shorten(text: &str) -> String {
+    const MOST: usize = 120;
+    let plain = |text: &str| text.replace(char::is_control, " ");
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", plain(&text[..end])),
+        None => plain(text),
+    }
+}
+
 /// What to say of a file that is no capture.
 fn foreign(first: &[u8], expected: &str) -> String {
     if first.is_empty() {

@@ -45,8 +45,8 @@ impl Volume {
     /// Adds another volume to this one.
     pub fn merge(&mut self, other: &Self) {
         self.flows += other.flows;
-        self.packets += other.packets;
-        self.bytes += other.bytes;
+        self.packets = self.packets.saturating_add(other.packets);
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 

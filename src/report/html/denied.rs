@@ -63,11 +63,11 @@ impl Talkers {
             let sent = senders.entry(group.source).or_default();
             sent.hits.merge(hits);
             sent.destinations.insert(group.destination);
-            *sent.deciders.entry(&group.decider).or_default() += hits.packets;
+            *sent.deciders.entry(&group.decider).or_default() += weight(hits);
         }
         let mut senders: Vec<_> = senders.into_iter().collect();
-        senders.sort_by_key(|(address, sent)| (Reverse(sent.hits.packets), *address));
-        let most = senders.first().map_or(0, |(_, sent)| sent.hits.packets);
+        senders.sort_by_key(|(address, sent)| (Reverse(weight(&sent.hits)), *address));
+        let most = senders.first().map_or(0, |(_, sent)| weight(&sent.hits));
         let row = |(address, sent): &(IpAddr, Sent<'_>)| {
             let (who, within) = who(network, finder.locate(*address));
             Talker {
@@ -79,7 +79,7 @@ impl Talkers {
                 bytes: Count(sent.hits.bytes),
                 destinations: Count(sent.destinations.len() as u64),
                 decided_by: main_decider(names, sent),
-                gauge: gauge("fill-deny", sent.hits.packets, most),
+                gauge: gauge("fill-deny", weight(&sent.hits), most),
             }
         };
         let rows = senders.iter().take(TALKERS_SHOWN).map(row).collect();
@@ -87,14 +87,19 @@ impl Talkers {
         if senders.len() > TALKERS_SHOWN {
             beyond.push(counted((senders.len() - TALKERS_SHOWN) as u64, "more sender"));
         }
-        if tally.denied_beyond.packets > 0 {
+        if tally.denied_beyond.flows > 0 {
             beyond.push(format!(
                 "{} of senders that were not told apart",
-                counted(tally.denied_beyond.packets, "packet")
+                counted(tally.denied_beyond.flows, "flow")
             ));
         }
         Self { rows, beyond }
     }
+}
+
+/// By how much a sender stands out: by packets, or by flows where logs count no packets of what is denied.
+fn weight(hits: &Hits) -> u64 {
+    hits.packets.max(hits.flows)
 }
 
 fn main_decider(names: Names<'_>, sent: &Sent<'_>) -> String {

@@ -81,7 +81,7 @@ impl Rules {
                 )),
             }
         }
-        others.sort_by_key(|(hits, _)| Reverse(hits.packets));
+        others.sort_by_key(|(hits, _)| Reverse((hits.packets, hits.flows)));
 
         let row = |place: RulePlace, owner: &str, rule: &Written| {
             let (met, decided) = (

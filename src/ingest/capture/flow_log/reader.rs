@@ -24,7 +24,6 @@ pub struct LogReader {
     file: u32,
     batches: Receiver<Message>,
     damage: Option<Damage>,
-    bytes_read: u64,
 }
 
 enum Message {
@@ -50,7 +49,7 @@ impl LogReader {
         let walked = name.clone();
         // It ends by itself once nobody listens.
         thread::spawn(move || walk(&walked, reader, &sender));
-        Self { name, file, batches, damage: None, bytes_read: 0 }
+        Self { name, file, batches, damage: None }
     }
 
     /// The next records; nothing at the end.
@@ -65,12 +64,10 @@ impl LogReader {
     pub fn next_batch(&mut self) -> Result<Option<RecordTexts>, IngestError> {
         match self.batches.recv() {
             Ok(Message::Texts { first, texts }) => {
-                self.bytes_read += texts.iter().map(|text| text.len() as u64).sum::<u64>();
                 Ok(Some(RecordTexts { name: self.name.clone(), file: self.file, first, texts }))
             }
             Ok(Message::End(end)) => {
-                let end = end?;
-                (self.damage, self.bytes_read) = (end.damage, end.bytes_read);
+                self.damage = end?.damage;
                 Ok(None)
             }
             Err(_) => panic!("a log is walked to its end"),
@@ -81,12 +78,6 @@ impl LogReader {
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
         self.damage.as_ref()
-    }
-
-    /// How many bytes of records were handed out so far; after the end, how many bytes were taken of the stream.
-    #[must_use]
-    pub fn bytes_read(&self) -> u64 {
-        self.bytes_read
     }
 }
 

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
 use super::Skipped;
-use super::tuple::{self, Tuple, Version, shorten};
+use super::tuple::{self, Tuple, Version};
+use crate::ingest::capture::shorten;
 use crate::model::flow_log::{LoggedFlow, logged_part, logged_tuple};
 use crate::model::id::ResourceId;
 use crate::model::record::Location;
@@ -279,7 +280,7 @@ impl Reading<'_> {
             return self.skip(pointer, message, Some(count));
         };
         let Some((rule, rule_kind)) = tuple::rule(group.rule) else {
-            let message = format!("rule `{}`: expected a name", group.rule);
+            let message = format!("rule `{}`: expected a name", shorten(group.rule));
             self.tuples += count;
             return self.skip(pointer, message, Some(count));
         };

@@ -21,6 +21,7 @@ const LONGEST: usize = 256 << 20;
 /// How much is read at a time: so many bytes at least, and so many times the longest record so far.
 const READ_TOGETHER: usize = 1 << 16;
 const RECORDS_TOGETHER: usize = 4;
+const MOST_TOGETHER: usize = 16 << 20;
 
 /// A byte order mark, which editors put before JSON that they save.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -154,7 +155,8 @@ impl<R: Read> Walk<R> {
                     }
                     self.whole += 1;
                     let flow = each(self.whole, record.get());
-                    self.window.together = self.window.together.max(RECORDS_TOGETHER * length);
+                    let together = (RECORDS_TOGETHER * length).min(MOST_TOGETHER);
+                    self.window.together = self.window.together.max(together);
                     return Ok(match flow {
                         ControlFlow::Continue(()) => ControlFlow::Continue(length),
                         ControlFlow::Break(()) => ControlFlow::Break(()),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::ingest::capture::shorten;
 use crate::model::flow_log::{Encryption, FlowState, RuleKind, Volume};
 use crate::model::rule::{Access, Direction, Protocol};
 
@@ -125,7 +126,8 @@ pub(super) fn read(text: &str, version: Version) -> Result<Tuple, String> {
     Ok(tuple)
 }
 
-/// A rule as a log names it: its own name, and its kind by the prefix (NW-3, LOG-6). `None` if no name is left.
+/// A rule as a log names it: its own name, and its kind by the prefix (NW-3, LOG-6). `None` if no name is left,
+/// or none that can be shown.
 pub(super) fn rule(text: &str) -> Option<(&str, RuleKind)> {
     const PREFIXES: [(&str, RuleKind); 4] = [
         ("UserRule_", RuleKind::User),
@@ -140,16 +142,7 @@ pub(super) fn rule(text: &str) -> Option<(&str, RuleKind)> {
         "unspecified" => (text, RuleKind::Unspecified),
         _ => (text, RuleKind::Admin),
     });
-    (!name.is_empty()).then_some((name, kind))
-}
-
-/// The beginning of a text that may be of any length.
-pub(super) fn shorten(text: &str) -> String {
-    const MOST: usize = 120;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
+    (!name.is_empty() && !name.contains(char::is_control)).then_some((name, kind))
 }
 
 /// Reads a field, or says which one it is and what was expected.

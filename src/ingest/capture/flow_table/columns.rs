@@ -280,7 +280,7 @@ fn plain(name: &str) -> String {
 /// The names of a table's columns, as far as they fit into a message.
 fn listed(names: &[String]) -> String {
     const MOST: usize = 30;
-    let shown = names.iter().take(MOST).map(|name| format!("`{}`", super::row::shorten(name)));
+    let shown = names.iter().take(MOST).map(|name| format!("`{}`", crate::ingest::capture::shorten(name)));
     let mut text = shown.collect::<Vec<_>>().join(", ");
     if names.is_empty() {
         text.push_str("none");

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use super::cells::Cells;
 use super::columns::{Columns, Field};
-use super::row::shorten;
 use super::{LONGEST, Lost, Next, Rows};
+use crate::ingest::capture::shorten;
 use crate::ingest::error::IngestError;
 
 /// How much of the stream is read at once.

@@ -13,8 +13,8 @@ use super::cells::Cells;
 use super::columns::{Columns, Field};
 use super::lines::{Line, Lines};
 use super::recognise::JsonForm;
-use super::row::shorten;
 use super::{LONGEST, Lost, Next, Rows};
+use crate::ingest::capture::shorten;
 use crate::ingest::error::IngestError;
 
 pub(super) struct JsonRows {
@@ -42,6 +42,10 @@ impl JsonRows {
         let first = rows.texts.advance();
         if let Text::Broken(error) = first {
             return Err(IngestError::io(name, error));
+        }
+        // What is not taken apart into lines and does not begin with a row is no table.
+        if let (Text::Bad(message), JsonForm::Stream | JsonForm::List) = (&first, form) {
+            return Err(IngestError::content(name, format!("{message}: expected a row of a flow table")));
         }
         // The first object shows what the table has. If it cannot be read it is a row that is skipped.
         if matches!(first, Text::Whole)

@@ -68,7 +68,7 @@ impl Lines {
             Ok(_) => Line::Whole,
             Err(_) => Line::Bad(format!(
                 "`{}`: expected UTF-8",
-                super::row::shorten(&String::from_utf8_lossy(&self.line))
+                crate::ingest::capture::shorten(&String::from_utf8_lossy(&self.line))
             )),
         }
     }

@@ -14,8 +14,8 @@ use ::parquet::schema::types::ColumnDescriptor;
 
 use super::cells::Cells;
 use super::columns::{Columns, Field};
-use super::row::shorten;
 use super::{Lost, Next, Rows};
+use crate::ingest::capture::shorten;
 use crate::ingest::error::IngestError;
 
 /// How many rows are unpacked at once.

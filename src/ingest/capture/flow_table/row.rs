@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::cells::Cells;
 use super::columns::Field;
 use super::{SkipCause, time};
+use crate::ingest::capture::shorten;
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::flow_log::{RuleKind, Volume};
 use crate::model::id::ResourceId;
@@ -400,16 +401,6 @@ fn wrong(cells: &Cells, field: Field, text: &str, expected: &str) -> String {
         return format!("column `{column}`: nothing: expected {expected}");
     }
     format!("column `{column}`: `{}`: expected {expected}", shorten(text))
-}
-
-/// The beginning of a text that may be of any length, fit for one line.
-pub(super) fn shorten(text: &str) -> String {
-    const MOST: usize = 120;
-    let plain = |text: &str| text.replace(char::is_control, " ");
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", plain(&text[..end])),
-        None => plain(text),
-    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::io::Read;
 use super::cells::Cells;
 use super::columns::{Columns, Field};
 use super::lines::{Line, Lines};
-use super::row::shorten;
 use super::{Lost, Next, Rows};
+use crate::ingest::capture::shorten;
 use crate::ingest::error::IngestError;
 
 pub(super) struct ZeekRows {
