@@ -51,7 +51,7 @@ impl LoggedFlows {
 
     /// Takes a tuple in, with what the rules say of it.
     ///
-    /// A flow whose beginning is in no log begins with the first tuple that tells of it.
+    /// A flow whose beginning is in no log is counted from the first tuple that tells of it.
     pub(super) fn tell(
         &mut self,
         (interface, direction): (Interface, Direction),
