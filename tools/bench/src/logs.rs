@@ -149,9 +149,12 @@ pub(crate) fn run(plan: Plan<'_>, cores: &[usize]) -> Result<Outcome> {
     Ok(Outcome { tuples, file_bytes: map.len(), readers: readers.collect() })
 }
 
+/// When the first flow begins: 2026-01-01T00:00:00Z. Logs take small numbers for seconds (LOG-7).
+const START_NS: u64 = 1_767_225_600_000_000_000;
+
 /// Writes what a VNet flow log would say of seeded flows. Returns the number of its tuples.
 fn write(compiled: &Arc<CompiledNetwork>, tags: &Tags, plan: Plan<'_>, log: &Path) -> Result<u64> {
-    let options = SynthOptions { flows: plan.flows, seed: plan.seed, skew: None, start_ns: 0 };
+    let options = SynthOptions { flows: plan.flows, seed: plan.seed, skew: None, start_ns: START_NS };
     let mut writer = LogWriter::new(LogVersion::Vnet, File::create(log)?)?;
     let mut logging = Logging::new(Arc::clone(compiled));
     for script in scripts(&compiled.network, &tags.catalog, &options)? {
