@@ -232,8 +232,8 @@ impl Express {
 
     /// The way between two addresses; a way that is about one address alone is no lane.
     fn between(&self, (source, destination): (IpAddr, IpAddr)) -> Lane {
-        // These are never carried, whatever rules say (PLAT-9); they are classes of their own.
-        if destination.is_multicast() || destination == IpAddr::from(Ipv4Addr::BROADCAST) {
+        // They are classes of their own.
+        if is_never_carried(destination) {
             return Lane::Slow;
         }
         match placings(&self.compiled, source, destination, self.options.vnet) {
@@ -620,6 +620,11 @@ impl Lane {
         }
         Self::Asked { policies, ending, blocks_smtp, filters: filters.into(), translates, entrance_tcp_min }
     }
+}
+
+/// Destinations that are never carried, whatever rules say (PLAT-9).
+pub(super) fn is_never_carried(destination: IpAddr) -> bool {
+    destination.is_multicast() || destination == IpAddr::from(Ipv4Addr::BROADCAST)
 }
 
 /// Inbound, the platform exempts nothing but the ports of DHCP, which are not [plain](is_plain).

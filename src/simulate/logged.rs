@@ -3,23 +3,22 @@
 //! A log says who began a flow, so rules alone decide, and no record of an open flow is asked. Routes and translation do
 //! not come into it: a log shows the addresses that the interface saw.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, LazyLock};
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::ends::{OutOfScope, inside};
-use super::express::{LaneFilter, is_ordinary, is_whole_and_plain};
+use super::express::{LaneFilter, is_never_carried, is_ordinary, is_whole_and_plain};
 use super::journey::{Journey, Stage};
+use super::plan::is_platform;
 use super::simulator::{Passed, Simulator};
 use crate::compile::network::CompiledNetwork;
 use crate::compile::policy::{Classified, Engine};
-use crate::compile::surroundings::fixed;
-use crate::compile::topology::{PLATFORM_ADDRESSES, TopologyClass};
+use crate::compile::topology::TopologyClass;
 use crate::model::flow::{Origin, Packet};
 use crate::model::index::{NicIndex, VnetIndex};
-use crate::model::prefix::Prefix;
 use crate::model::reason_code::ReasonCode;
 use crate::model::recorded::SeenAt;
 use crate::model::rule::{Access, Direction};
@@ -28,7 +27,11 @@ use crate::model::verdict::{Answer, Interface, Layer, Reason, RuleHit, Verdict};
 
 /// Which interface has which MAC address.
 #[derive(Debug, Default)]
-pub struct MacAddresses(HashMap<[u8; 6], Vec<NicIndex>, FixedState>);
+pub struct MacAddresses {
+    known: HashMap<[u8; 6], Vec<NicIndex>, FixedState>,
+    /// Some interface forwards of which the export does not tell the MAC address.
+    untold_forwards: bool,
+}
 
 /// Why it is not known which interface saw a flow.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -76,7 +79,8 @@ impl MacAddresses {
                 known.entry(mac).or_default().push(NicIndex::new(position));
             }
         }
-        Self(known)
+        let untold_forwards = compiled.network.nics.iter().any(|nic| nic.ip_forwarding && nic.mac.is_none());
+        Self { known, untold_forwards }
     }
 
     /// The interface that saw a flow: the one with the MAC address. Where none has it, one of which the export does not
@@ -98,7 +102,7 @@ impl MacAddresses {
             Direction::Outbound => packet.five_tuple.source,
         };
         let nics = &compiled.network.nics;
-        if let Some(known) = self.0.get(&seen_at.mac) {
+        if let Some(known) = self.known.get(&seen_at.mac) {
             let has = |nic: &&NicIndex| nics[nic.get()].has(address);
             return match &known[..] {
                 [one] => Ok(Interface::Nic(*one)),
@@ -114,7 +118,7 @@ impl MacAddresses {
             Origin::Internet | Origin::OnPremises(_) | Origin::Platform => None,
         };
         // What forwards logs flows of other machines' addresses: then the address does not tell.
-        if nics.iter().any(|nic| nic.ip_forwarding && nic.mac.is_none()) {
+        if self.untold_forwards {
             return Err(Unplaced::Open(Unknown::AmbiguousPlace { address }));
         }
         let mut found = inside(compiled, address, only).into_iter().filter_map(may_have_logged);
@@ -135,7 +139,7 @@ impl LoggedWay {
     ) -> Self {
         let journey = Journey::logged_at(compiled, interface, direction, destination);
         // These are never carried, whatever rules say (PLAT-9).
-        let is_carried = !destination.is_multicast() && destination != IpAddr::from(Ipv4Addr::BROADCAST);
+        let is_carried = !is_never_carried(destination);
         let policies = match &journey.stages[..] {
             [Stage::Start(start), Stage::Filter(filter)]
                 if is_carried
@@ -220,9 +224,5 @@ impl Simulator {
 /// Whether something else than rules may decide about packets to an address: the platform's own are exempt from them, and
 /// some are never carried (PLAT-1 to PLAT-4, PLAT-9).
 fn is_special(destination: IpAddr) -> bool {
-    static PLATFORM: LazyLock<Vec<Prefix>> =
-        LazyLock::new(|| PLATFORM_ADDRESSES.iter().copied().map(fixed).collect());
-    destination.is_multicast()
-        || destination == IpAddr::from(Ipv4Addr::BROADCAST)
-        || PLATFORM.iter().any(|prefix| prefix.contains(&destination))
+    is_never_carried(destination) || is_platform(destination)
 }

@@ -15,7 +15,7 @@ mod service;
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -31,6 +31,7 @@ use crate::compile::topology::PLATFORM_ADDRESSES;
 use crate::model::flow::Origin;
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, Reference, ServiceAccountIndex, SubnetIndex, VnetIndex};
+use crate::model::prefix::Prefix;
 use crate::model::rule::Direction;
 use crate::model::unknown::{Feature, Unknown};
 use crate::model::verdict::{Interface, Note, Reason, RouteEnd, RouteStep};
@@ -358,8 +359,11 @@ fn same_region(one: Option<&String>, other: Option<&String>) -> Option<bool> {
 }
 
 /// An address that the platform keeps for itself (PLAT-1 to PLAT-4).
-fn is_platform(address: IpAddr) -> bool {
-    PLATFORM_ADDRESSES.iter().any(|platform| fixed(platform).contains(&address))
+pub(super) fn is_platform(address: IpAddr) -> bool {
+    // PERF: asked for each tuple of a log, so they are read once.
+    static PLATFORM: LazyLock<Vec<Prefix>> =
+        LazyLock::new(|| PLATFORM_ADDRESSES.iter().copied().map(fixed).collect());
+    PLATFORM.iter().any(|platform| platform.contains(&address))
 }
 
 /// An address of the host below the machine, to which no route leads (PLAT-8).

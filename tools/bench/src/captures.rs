@@ -98,15 +98,7 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
 
     let wires: Vec<Cell<Wire>> = flows.iter().map(|header| Cell::new(header.wire())).collect();
     let peer = Peer::build(dpdk, &set.expanded(), &wires.iter().collect::<Vec<_>>())?;
-    let one = ThreadPoolBuilder::new().num_threads(1).build()?;
-    let all_cores = cores_of(cores)?;
-    let all = ThreadPoolBuilder::new()
-        .num_threads(cores.len())
-        .start_handler(move |_| {
-            // Threads stay where the one that starts them was told to; a refusal costs speed alone.
-            let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &all_cores);
-        })
-        .build()?;
+    let [one, all] = pools(cores)?;
 
     let expected = expected(&set.rules, &flows, &times_met);
     let counted = parse(&map, &peer, set.rules.len());
@@ -187,7 +179,17 @@ pub(crate) fn run(dpdk: Dpdk, plan: Plan<'_>, cores: &[usize]) -> Result<Outcome
     })
 }
 
-pub(crate) fn cores_of(cores: &[usize]) -> Result<nix::sched::CpuSet> {
+/// A pool of one thread, and one that has all cores.
+pub(crate) fn pools(cores: &[usize]) -> Result<[ThreadPool; 2]> {
+    let all_cores = cores_of(cores)?;
+    let all = ThreadPoolBuilder::new().num_threads(cores.len()).start_handler(move |_| {
+        // Threads stay where the one that starts them was told to; a refusal costs speed alone.
+        let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &all_cores);
+    });
+    Ok([ThreadPoolBuilder::new().num_threads(1).build()?, all.build()?])
+}
+
+fn cores_of(cores: &[usize]) -> Result<nix::sched::CpuSet> {
     let mut set = nix::sched::CpuSet::new();
     for &core in cores {
         set.set(core)?;

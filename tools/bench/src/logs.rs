@@ -16,12 +16,11 @@ use nsgsim::model::record::Location;
 use nsgsim::model::recorded::RecordedFlow;
 use nsgsim::replay::recorded::Entry;
 use nsgsim::replay::run::{Replay, ReplayOptions};
-use rayon::{ThreadPool, ThreadPoolBuilder};
-use serde::Deserialize;
-use serde::Serialize;
+use rayon::ThreadPool;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
-use crate::captures::cores_of;
+use crate::captures::pools;
 use crate::measure::{Effort, Spread, side_by_side};
 use crate::native;
 use crate::nsg::Tags;
@@ -111,15 +110,7 @@ pub(crate) fn run(plan: Plan<'_>, cores: &[usize]) -> Result<Outcome> {
     let tuples = usize::try_from(write(&compiled, &tags, plan, &log)?)?;
 
     let map = native::map(&log)?;
-    let one = ThreadPoolBuilder::new().num_threads(1).build()?;
-    let all_cores = cores_of(cores)?;
-    let all = ThreadPoolBuilder::new()
-        .num_threads(cores.len())
-        .start_handler(move |_| {
-            // Threads stay where the one that starts them was told to; a refusal costs speed alone.
-            let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &all_cores);
-        })
-        .build()?;
+    let [one, all] = pools(cores)?;
     ensure!(parsed(&map)? == tuples, "serde_json finds another number of tuples");
     for pool in [&one, &all] {
         let read = replayed(&compiled, &log, pool)?;
