@@ -56,6 +56,7 @@ fn answers(base: &Arc<CompiledNetwork>, candidate: &Arc<CompiledNetwork>, record
         network: &base.network,
         totals: &totals,
         by: By::Rule,
+        groups: None,
         provenance: provenance.clone(),
     };
     let whatif = WhatIfReport {

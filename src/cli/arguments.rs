@@ -15,7 +15,7 @@ use crate::model::network::Network;
 use crate::model::rule::Direction;
 use crate::replay::ledger::Ledger;
 use crate::replay::run::ReplayOptions;
-use crate::report::style::Style;
+use crate::report::style::{Form, Style};
 use crate::simulate::SimulatorOptions;
 
 /// The network and the tags that it is read with.
@@ -217,20 +217,24 @@ pub(super) enum ColorChoice {
     Never,
 }
 
-/// Table or JSON.
+/// Text or JSON.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(super) enum TableOrJson {
+pub(super) enum TextOrJson {
     /// For people
     Table,
+    /// For pull requests and pages: Markdown
+    Md,
     /// For machines
     Json,
 }
 
-/// Table, JSON or CSV.
+/// Text, JSON or CSV.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(super) enum TableJsonOrCsv {
+pub(super) enum TextJsonOrCsv {
     /// For people
     Table,
+    /// For pull requests and pages: Markdown
+    Md,
     /// For machines
     Json,
     /// For spreadsheets
@@ -256,18 +260,20 @@ impl From<DirectionArg> for Direction {
 }
 
 impl OutputArgs {
-    /// The style of text that goes to the output.
-    pub(super) fn style(&self) -> Style {
+    /// The style of text that goes to the output, made for a terminal or as Markdown.
+    pub(super) fn style(&self, form: Form) -> Style {
+        if form == Form::Markdown {
+            return Style { form, ..Style::default() };
+        }
+        let on_terminal = self.output.is_none() && std::io::stdout().is_terminal();
         let colour = match self.color {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => {
-                self.output.is_none()
-                    && std::io::stdout().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                on_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             }
         };
-        Style { colour }
+        Style { form, colour, fits_terminal: on_terminal }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::arguments::{NetworkArgs, OutputArgs, TableOrJson, zipf};
+use super::arguments::{NetworkArgs, OutputArgs, TextOrJson, zipf};
 use super::{CliError, Status, inputs, output};
 use crate::analyze::bench::{BenchOptions, SKEWED_KEYS, bench};
 use crate::analyze::slowdown;
@@ -14,6 +14,7 @@ use crate::ingest::source;
 use crate::model::zipf::Zipf;
 use crate::report::bench::{BenchReport, Machine};
 use crate::report::slowdown::SlowdownReport;
+use crate::report::style::Form;
 
 /// Throughput of look-ups and whole journeys, with a check that both engines name the same rule
 ///
@@ -53,9 +54,9 @@ struct MeasuringArgs {
     /// Numbers of threads to measure on; one and all cores without it
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     threads: Vec<u16>,
-    /// table or json
+    /// table, md or json
     #[arg(long, default_value = "table")]
-    format: TableOrJson,
+    format: TextOrJson,
     /// Show what each list of rules was compiled into
     #[arg(long)]
     explain_plan: bool,
@@ -75,9 +76,9 @@ struct CompareArgs {
     /// The later result
     #[arg(value_name = "NEW")]
     new: PathBuf,
-    /// table or json
+    /// table, md or json
     #[arg(long, default_value = "table")]
-    format: TableOrJson,
+    format: TextOrJson,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -115,8 +116,9 @@ fn measure(args: &MeasuringArgs) -> Result<Status, CliError> {
         inputs: loaded.inputs,
     };
     let text = match args.format {
-        TableOrJson::Table => report.table(args.output.style()),
-        TableOrJson::Json => report.json(),
+        TextOrJson::Table => report.table(args.output.style(Form::Plain)),
+        TextOrJson::Md => report.table(args.output.style(Form::Markdown)),
+        TextOrJson::Json => report.json(),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(if result.differences.is_empty() { Status::Clean } else { Status::Findings })
@@ -137,8 +139,9 @@ fn compare(args: &CompareArgs) -> Result<Status, CliError> {
     }
     let report = SlowdownReport { old: (&old_name, &old), new: (&new_name, &new), slowdown: &slowdown };
     let text = match args.format {
-        TableOrJson::Table => report.table(args.output.style()),
-        TableOrJson::Json => report.json(),
+        TextOrJson::Table => report.table(args.output.style(Form::Plain)),
+        TextOrJson::Md => report.table(args.output.style(Form::Markdown)),
+        TextOrJson::Json => report.json(),
     };
     output::write(args.output.output.as_deref(), &text)?;
     let is_worse = slowdown.compared.iter().any(|compared| compared.is_regression);

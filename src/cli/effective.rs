@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::arguments::{DirectionArg, NetworkArgs, OutputArgs, TableJsonOrCsv};
+use super::arguments::{DirectionArg, NetworkArgs, OutputArgs, TextJsonOrCsv};
 use super::{CliError, Status, inputs, output};
 use crate::analyze::{check, routes};
 use crate::ingest::azure::answers;
@@ -13,6 +13,7 @@ use crate::model::rule::Direction;
 use crate::report::check::CheckReport;
 use crate::report::effective::EffectiveRules;
 use crate::report::effective_routes::EffectiveRoutes;
+use crate::report::style::Form;
 
 /// The rules in force at an interface, filter by filter in the order in which they are asked, or its routes
 ///
@@ -39,9 +40,9 @@ pub(super) struct Args {
     /// rules, of its effective route table, of a security group view or of NSG diagnostics, recognised by content
     #[arg(long, value_name = "FILE", conflicts_with_all = ["direction", "expand"])]
     check: Option<PathBuf>,
-    /// table, json or csv
+    /// table, md, json or csv
     #[arg(long, default_value = "table")]
-    format: TableJsonOrCsv,
+    format: TextJsonOrCsv,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -62,9 +63,10 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             inputs: loaded.inputs,
         };
         let text = match args.format {
-            TableJsonOrCsv::Table => routes.table(args.output.style()),
-            TableJsonOrCsv::Json => routes.json(),
-            TableJsonOrCsv::Csv => routes.csv(),
+            TextJsonOrCsv::Table => routes.table(args.output.style(Form::Plain)),
+            TextJsonOrCsv::Md => routes.table(args.output.style(Form::Markdown)),
+            TextJsonOrCsv::Json => routes.json(),
+            TextJsonOrCsv::Csv => routes.csv(),
         };
         output::write(args.output.output.as_deref(), &text)?;
         return Ok(Status::Clean);
@@ -81,9 +83,10 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         inputs: loaded.inputs,
     };
     let text = match args.format {
-        TableJsonOrCsv::Table => rules.table(args.output.style()),
-        TableJsonOrCsv::Json => rules.json(),
-        TableJsonOrCsv::Csv => rules.csv(),
+        TextJsonOrCsv::Table => rules.table(args.output.style(Form::Plain)),
+        TextJsonOrCsv::Md => rules.table(args.output.style(Form::Markdown)),
+        TextJsonOrCsv::Json => rules.json(),
+        TextJsonOrCsv::Csv => rules.csv(),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(Status::Clean)
@@ -106,9 +109,10 @@ fn check(args: &Args, loaded: &inputs::Loaded, nic: NicIndex, file: &Path) -> Re
         inputs: loaded.inputs.clone(),
     };
     let text = match args.format {
-        TableJsonOrCsv::Table => report.table(args.output.style()),
-        TableJsonOrCsv::Json => report.json(),
-        TableJsonOrCsv::Csv => report.csv(),
+        TextJsonOrCsv::Table => report.table(args.output.style(Form::Plain)),
+        TextJsonOrCsv::Md => report.table(args.output.style(Form::Markdown)),
+        TextJsonOrCsv::Json => report.json(),
+        TextJsonOrCsv::Csv => report.csv(),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(if comparison.differences.is_empty() { Status::Clean } else { Status::Findings })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::arguments::{DirectionArg, NetworkArgs, OutputArgs, TableOrJson};
+use super::arguments::{DirectionArg, NetworkArgs, OutputArgs, TextOrJson};
 use super::{CliError, Status, inputs, output};
 use crate::compile::balancers::frontend_address;
 use crate::compile::linear;
@@ -26,6 +26,7 @@ use crate::report::explain::Explanation;
 use crate::report::inputs::Inputs;
 use crate::report::names::Names;
 use crate::report::next_hop::NextHopReport;
+use crate::report::style::Form;
 use crate::simulate::{Ends, SimulatorOptions, Weighing};
 
 /// One packet, every step, and why
@@ -62,9 +63,9 @@ pub(super) struct Args {
     /// The virtual network, where several hold the addresses
     #[arg(long, value_name = "VNET", conflicts_with = "at")]
     vnet: Option<String>,
-    /// table or json
+    /// table, md or json
     #[arg(long, default_value = "table")]
-    format: TableOrJson,
+    format: TextOrJson,
     /// Show each rule that was tried and which field failed
     #[arg(short, long)]
     verbose: bool,
@@ -156,8 +157,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         inputs: loaded.inputs,
     };
     let text = match args.format {
-        TableOrJson::Table => explanation.table(args.output.style(), args.verbose),
-        TableOrJson::Json => explanation.json(),
+        TextOrJson::Table => explanation.table(args.output.style(Form::Plain), args.verbose),
+        TextOrJson::Md => explanation.table(args.output.style(Form::Markdown), args.verbose),
+        TextOrJson::Json => explanation.json(),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(match answer.verdict.kind() {
@@ -197,8 +199,9 @@ fn next_hop(
     let route = simulator.next_hop(nic, destination);
     let report = NextHopReport { names: Names { network }, destination, route: &route, inputs };
     let text = match args.format {
-        TableOrJson::Table => report.table(),
-        TableOrJson::Json => report.json(),
+        TextOrJson::Table => report.table(args.output.style(Form::Plain)),
+        TextOrJson::Md => report.table(args.output.style(Form::Markdown)),
+        TextOrJson::Json => report.json(),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(if route.is_err() { Status::Incomplete } else { Status::Clean })

@@ -13,10 +13,12 @@ use super::split::{Split, SplitArgs};
 use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs};
 use crate::ingest::capture::input::Packets;
+use crate::replay::digest::groups::{Grouper, Grouping};
 use crate::replay::recorded::Entry;
 use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
 use crate::report::replay::{By, ReplayReport};
+use crate::report::style::{Form, Style};
 
 /// Captures, flow logs and flow tables through the network: every record judged or set aside, in a ledger that adds up
 ///
@@ -43,7 +45,7 @@ pub(super) struct Args {
     /// Make a page of the answer as well: one HTML file that needs nothing else
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// table or json; with --by flow also csv or ndjson
+    /// table, md or json; with --by flow csv or ndjson
     #[arg(long, default_value = "table")]
     format: FormatArg,
     #[command(flatten)]
@@ -57,13 +59,38 @@ enum ByArg {
     Rule,
     /// The deciding NSG
     Nsg,
+    /// The interfaces at the flows' ends
+    Nic,
+    /// The subnets at the flows' ends
+    Subnet,
+    /// Both ends together, subnet to subnet
+    Pair,
+    /// The service tags that hold the addresses of the flows' ends
+    Tag,
+    /// The hour in which the flows began, UTC
+    Hour,
     /// Nothing: every flow is listed
     Flow,
+}
+
+impl ByArg {
+    /// What flows are told apart by, where that is neither what decided nor every one.
+    fn grouping(self) -> Option<Grouping> {
+        match self {
+            Self::Rule | Self::Nsg | Self::Flow => None,
+            Self::Nic => Some(Grouping::Nic),
+            Self::Subnet => Some(Grouping::Subnet),
+            Self::Pair => Some(Grouping::Pair),
+            Self::Tag => Some(Grouping::Tag),
+            Self::Hour => Some(Grouping::Hour),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum FormatArg {
     Table,
+    Md,
     Json,
     Csv,
     Ndjson,
@@ -75,10 +102,10 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let row_format = match (listed, args.format) {
         (true, FormatArg::Csv | FormatArg::Table) => Some(RowFormat::Csv),
         (true, FormatArg::Ndjson) => Some(RowFormat::Ndjson),
-        (true, FormatArg::Json) => {
+        (true, FormatArg::Json | FormatArg::Md) => {
             return Err(CliError::usage("--by flow lists rows: use --format csv or ndjson"));
         }
-        (false, FormatArg::Table | FormatArg::Json) => None,
+        (false, FormatArg::Table | FormatArg::Md | FormatArg::Json) => None,
         (false, FormatArg::Csv | FormatArg::Ndjson) => {
             return Err(CliError::usage(
                 "--format csv and ndjson are for rows: use --by flow or --decisions FILE",
@@ -99,11 +126,14 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let network = &loaded.compiled.network;
     let options = ReplayOptions {
-        flows: sinks.wants_flows() || args.html.is_some(),
+        flows: sinks.wants_flows() || args.html.is_some() || args.by.grouping().is_some(),
         records: sinks.wants_records() || split.is_some(),
         ..args.judging.options(network)?
     };
 
+    let mut grouper = args.by.grouping().map(|grouping| {
+        Grouper::new(grouping, Arc::clone(&loaded.compiled), options.simulator.vnet)
+    });
     let page = args.html.as_deref();
     let mut page = page.map(|path| Page::create(path, &loaded.compiled, &options)).transpose()?;
     let mut traffic =
@@ -118,6 +148,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             Batch::Entries(entries) => replay.feed_recorded(entries),
         };
         page.iter_mut().for_each(|page| page.take(&progress.flows));
+        grouper.iter_mut().for_each(|grouper| progress.flows.iter().for_each(|flow| grouper.add(flow)));
         if let Some(split) = &mut split {
             split.take(&rows, batch, &progress)?;
         }
@@ -125,6 +156,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     })?;
     let (totals, flows) = replay.finish();
     page.iter_mut().for_each(|page| page.take(&flows));
+    grouper.iter_mut().for_each(|grouper| flows.iter().for_each(|flow| grouper.add(flow)));
+    let groups = grouper.map(Grouper::finish);
     let last = Progress { flows, records: Vec::new() };
     sinks.take(&rows, &Batch::Packets(Packets::default()), &last)?;
     traffic.finish();
@@ -133,6 +166,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         network,
         totals: &totals,
         by: if args.by == ByArg::Nsg { By::Nsg } else { By::Rule },
+        groups: groups.as_ref(),
         provenance: traffic.provenance(args.judging.no_timing, loaded.inputs.clone()),
     };
     sinks.finish()?;
@@ -146,11 +180,17 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         (true, _) => {
             // The rows are the answer; what they add up to is talk.
             if !quiet {
-                eprint!("{}", report.table(crate::report::style::Style::default()));
+                eprint!("{}", report.table(Style::default()));
             }
         }
-        (false, FormatArg::Json) => output::write(args.output.output.as_deref(), &report.json())?,
-        (false, _) => output::write(args.output.output.as_deref(), &report.table(args.output.style()))?,
+        (false, format) => {
+            let text = match format {
+                FormatArg::Json => report.json(),
+                FormatArg::Md => report.table(args.output.style(Form::Markdown)),
+                _ => report.table(args.output.style(Form::Plain)),
+            };
+            output::write(args.output.output.as_deref(), &text)?;
+        }
     }
     let incomplete = args.judging.is_incomplete(&totals.ledger);
     Ok(if incomplete { Status::Incomplete } else { Status::Clean })

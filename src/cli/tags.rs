@@ -5,12 +5,13 @@ use std::net::IpAddr;
 
 use clap::Subcommand;
 
-use super::arguments::{OutputArgs, TableJsonOrCsv, TagsArgs};
+use super::arguments::{OutputArgs, TextJsonOrCsv, TagsArgs};
 use super::{CliError, Status, inputs, output};
 use crate::compile::resolve::fixed_tag;
 use crate::model::prefix::Prefix;
 use crate::model::tag::{TagCatalog, TagName};
 use crate::report::inputs::Inputs;
+use crate::report::style::Form;
 use crate::report::tags::{Holder, TagShown, TagsOf};
 
 /// How many names are offered for one that is unknown.
@@ -54,9 +55,9 @@ struct ShowArgs {
 struct Reading {
     #[command(flatten)]
     tags: TagsArgs,
-    /// table, json or csv
+    /// table, md, json or csv
     #[arg(long, default_value = "table")]
-    format: TableJsonOrCsv,
+    format: TextJsonOrCsv,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -68,23 +69,25 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     };
     let catalog = inputs::tags(&reading.tags, reading.output.quiet)?;
     let inputs = Inputs::new(None, catalog.source.clone());
-    let style = reading.output.style();
+    let style = |form| reading.output.style(form);
     let text = match &args.question {
         Question::Of(args) => {
             let answer = |address: &IpAddr| (*address, holders(&catalog, *address));
             let tags = TagsOf { answers: args.addresses.iter().map(answer).collect(), inputs };
             match reading.format {
-                TableJsonOrCsv::Table => tags.table(style),
-                TableJsonOrCsv::Json => tags.json(),
-                TableJsonOrCsv::Csv => tags.csv(),
+                TextJsonOrCsv::Table => tags.table(style(Form::Plain)),
+                TextJsonOrCsv::Md => tags.table(style(Form::Markdown)),
+                TextJsonOrCsv::Json => tags.json(),
+                TextJsonOrCsv::Csv => tags.csv(),
             }
         }
         Question::Show(args) => {
             let tag = shown(&catalog, &args.tag, inputs)?;
             match reading.format {
-                TableJsonOrCsv::Table => tag.table(style),
-                TableJsonOrCsv::Json => tag.json(),
-                TableJsonOrCsv::Csv => tag.csv(),
+                TextJsonOrCsv::Table => tag.table(style(Form::Plain)),
+                TextJsonOrCsv::Md => tag.table(style(Form::Markdown)),
+                TextJsonOrCsv::Json => tag.json(),
+                TextJsonOrCsv::Csv => tag.csv(),
             }
         }
     };

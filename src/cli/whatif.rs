@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
-use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, TableOrJson};
+use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, TextOrJson};
 use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs, output};
 use crate::analyze::changes::changed_rules;
 use crate::analyze::whatif::{Counts, WhatIf};
 use crate::model::verdict::VerdictKind;
+use crate::report::style::Form;
 use crate::report::whatif::WhatIfReport;
 
 /// The same traffic before and after a change: which flows get another answer
@@ -32,9 +33,9 @@ pub(super) struct Args {
     /// What ends with exit status 1
     #[arg(long, default_value = "any")]
     fail_on: FailOn,
-    /// table or json
+    /// table, md or json
     #[arg(long, default_value = "table")]
-    format: TableOrJson,
+    format: TextOrJson,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -83,8 +84,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         provenance: traffic.provenance(args.judging.no_timing, made_from),
     };
     let text = match args.format {
-        TableOrJson::Table => report.table(args.output.style()),
-        TableOrJson::Json => report.json(),
+        TextOrJson::Table => report.table(args.output.style(Form::Plain)),
+        TextOrJson::Md => report.table(args.output.style(Form::Markdown)),
+        TextOrJson::Json => report.json(),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(match status(args.fail_on, &comparison.counts) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::ledger::{PlaceJson, Provenance};
 use super::names::{self, DeciderWords, Names};
-use super::style::{Style, lines, plain, section};
+use super::sheet::{Sheet, Table};
 use super::time::{counted, grouped, rfc3339};
 use crate::model::network::Network;
 use crate::model::recorded::RecordedRule;
@@ -212,11 +212,12 @@ impl<'a> AgreementReport<'a> {
         Names { network: self.network }.explain(&one.tuple, at)
     }
 
-    pub(super) fn table(&self, text: &mut String, style: Style) {
+    pub(super) fn table(&self, sheet: &mut Sheet) {
+        let style = sheet.style;
         let write = "writing to a string works";
-        section(text, style, "Agreement with what was recorded");
+        sheet.section("Agreement with what was recorded");
         let classes = self.agreement.classes();
-        let mut table = plain(&["flows", "recorded", "here"], &[0]);
+        let mut table = Table::new(&["flows", "recorded", "here"], &[0]);
         for (class, recorded, here) in [
             (Class::AgreeAllow, "allow", "allow"),
             (Class::AgreeDeny, "deny", "deny"),
@@ -227,33 +228,33 @@ impl<'a> AgreementReport<'a> {
             let flows = classes.get(&class).copied().unwrap_or_default();
             table.add_row([grouped(flows), recorded.to_owned(), here.to_owned()]);
         }
-        text.push_str(&lines(&table));
+        sheet.table(&table);
         let RulesJson { compared, same } = self.rules();
         if compared > 0 {
             let of = counted(compared, "flow");
-            writeln!(text, "  the same rule at {} of {of} that agree and name one", grouped(same))
+            writeln!(sheet, "  the same rule at {} of {of} that agree and name one", grouped(same))
                 .expect(write);
         }
         let kinds = self.kinds();
         if kinds.is_empty() {
             return;
         }
-        section(text, style, "Disagreements");
+        sheet.section("Disagreements");
         for Kind { pair, flows, decided_by, example } in kinds.iter().take(SHOWN) {
             let mut recorded = style.access(pair.access);
             if let Some(rule) = &pair.rule {
                 recorded += &format!(" by {}{}", rule.name, names::rule_kind_words(rule.kind));
             }
             let here = format!("{} by {decided_by}", style.verdict(pair.kind));
-            writeln!(text, "  recorded {recorded}, here {here}: {}", counted(*flows, "flow")).expect(write);
+            writeln!(sheet, "  recorded {recorded}, here {here}: {}", counted(*flows, "flow")).expect(write);
             if let Some((explain, place)) = example {
-                writeln!(text, "    {explain}  {}", style.faint(place)).expect(write);
+                writeln!(sheet, "    {explain}  {}", style.faint(place)).expect(write);
             }
         }
         let left = kinds.len().saturating_sub(SHOWN) as u64;
         if left > 0 {
             writeln!(
-                text,
+                sheet,
                 "  and {}: --format json and --decisions FILE list them",
                 counted(left, "more kind")
             )

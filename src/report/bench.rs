@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::inputs::Inputs;
 use super::names::{self, Names};
-use super::style::{Style, lines, plain, section};
+use super::sheet::{Sheet, Table};
+use super::style::Style;
 use super::time::{counted, grouped};
 use crate::analyze::bench::{BATCH, BenchResult, Difference, Measure, REPEATS, Subject};
 use crate::compile::classifier::Form;
@@ -229,10 +230,10 @@ impl BenchReport<'_> {
     #[must_use]
     pub fn table(&self, style: Style) -> String {
         let write = "writing to a string works";
-        let mut text = String::new();
-        section(&mut text, style, &format!("Operations a second, median of {REPEATS}"));
+        let mut sheet = Sheet::new(style);
+        sheet.section(&format!("Operations a second, median of {REPEATS}"));
         let header = ["", "threads", "operations", "median", "least", "most", "p50 ns", "p99 ns"];
-        let mut table = plain(&header, &[1, 2, 3, 4, 5, 6, 7]);
+        let mut table = Table::new(&header, &[1, 2, 3, 4, 5, 6, 7]);
         for measure in &self.result.measures {
             let Spread { median, least, most } = measure.per_second;
             let whole = |figure: f64| format!("{figure:.0}");
@@ -247,12 +248,12 @@ impl BenchReport<'_> {
                 format!("{:.1}", measure.latency.p99_ns),
             ]);
         }
-        text.push_str(&lines(&table));
+        sheet.table(&table);
 
-        section(&mut text, style, "Tables");
+        sheet.section("Tables");
         let Spread { median, least, most } = self.result.compile_s;
         writeln!(
-            text,
+            sheet,
             "  {} compiled in {:.1} ms ({:.1} to {:.1}), {}",
             policies(self.compiled.policies.len()),
             median * 1e3,
@@ -263,7 +264,7 @@ impl BenchReport<'_> {
         .expect(write);
         if self.plan {
             let header = ["NSG", "direction", "rules", "entries", "form", "bytes"];
-            let mut table = plain(&header, &[2, 3, 5]);
+            let mut table = Table::new(&header, &[2, 3, 5]);
             for row in self.plan() {
                 table.add_row([
                     row.nsg,
@@ -274,12 +275,12 @@ impl BenchReport<'_> {
                     grouped(row.bytes as u64),
                 ]);
             }
-            text.push_str(&lines(&table));
+            sheet.table(&table);
         }
 
-        section(&mut text, style, "Agreement");
+        sheet.section("Agreement");
         writeln!(
-            text,
+            sheet,
             "  {} asked of both engines, {} settled by the tables alone, {}",
             counted(self.result.checked as u64, "key"),
             grouped(self.result.settled as u64),
@@ -288,15 +289,15 @@ impl BenchReport<'_> {
         .expect(write);
         for difference in &self.result.differences {
             let DifferenceJson { nsg, direction, packet, compiled, linear } = self.difference(difference);
-            writeln!(text, "  {nsg} {direction} {packet}: compiled {compiled}, linear {linear}")
+            writeln!(sheet, "  {nsg} {direction} {packet}: compiled {compiled}, linear {linear}")
                 .expect(write);
         }
         let processor = self.machine.processor.as_deref().unwrap_or("unknown processor");
         let Machine { cores, os, arch, .. } = self.machine;
         let machine = format!("{} of {processor}, {os} on {arch}", counted(cores as u64, "core"));
-        writeln!(text, "  {}", style.faint(&machine)).expect(write);
-        writeln!(text, "  {}", style.faint(&self.inputs.tags_shown())).expect(write);
-        text
+        writeln!(sheet, "  {}", style.faint(&machine)).expect(write);
+        writeln!(sheet, "  {}", style.faint(&self.inputs.tags_shown())).expect(write);
+        sheet.finish()
     }
 }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::effective::counted_prefixes;
 use super::effective_routes::{part, source};
 use super::inputs::Inputs;
-use super::style::{Style, lines, plain, section};
+use super::sheet::{Sheet, Table};
+use super::style::Style;
 use super::time::counted;
 use crate::analyze::check::{
     Comparison, Difference, DifferenceKind, Field, Item, NotCompared, Uncompared, Why,
@@ -364,10 +365,10 @@ impl CheckReport<'_> {
     pub fn table(&self, style: Style) -> String {
         let write = "writing to a string works";
         let Comparison { rules, routes, packets, differences, not_compared } = self.comparison;
-        let mut text = String::new();
+        let mut sheet = Sheet::new(style);
         if !differences.is_empty() {
-            section(&mut text, style, &format!("{} and {} differ", self.nic, self.file));
-            let mut table = plain(&["what", "field", "here", "there"], &[]);
+            sheet.section(&format!("{} and {} differ", self.nic, self.file));
+            let mut table = Table::new(&["what", "field", "here", "there"], &[]);
             for difference in differences {
                 let (field, here, there) = match &difference.kind {
                     DifferenceKind::OnlyComputed => ("", "is there".to_owned(), "-".to_owned()),
@@ -378,13 +379,13 @@ impl CheckReport<'_> {
                 };
                 table.add_row([item_words(&difference.item), spaced(field), here, there]);
             }
-            text.push_str(&lines(&table));
+            sheet.table(&table);
         }
         if !not_compared.is_empty() {
-            section(&mut text, style, "not compared");
+            sheet.section("not compared");
             for left in not_compared {
                 let (what, why) = (left_words(&left.what), why_words(&left.why, &self.inputs));
-                writeln!(text, "  {what}: {why}").expect(write);
+                writeln!(sheet, "  {what}: {why}").expect(write);
             }
         }
         let counts = [(*rules, "rule"), (*routes, "route"), (*packets, "packet")];
@@ -394,16 +395,16 @@ impl CheckReport<'_> {
             .map(|(count, what)| counted(*count as u64, what))
             .collect();
         let compared = if compared.is_empty() { "nothing".to_owned() } else { compared.join(", ") };
-        if !text.is_empty() {
-            text.push('\n');
+        if !sheet.is_empty() {
+            sheet.line("");
         }
         writeln!(
-            text,
+            sheet,
             "compared {compared}: {}, {} not compared",
             counted(differences.len() as u64, "difference"),
             not_compared.len()
         )
         .expect(write);
-        text
+        sheet.finish()
     }
 }

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::inputs::Inputs;
 use super::names::{self, Names};
-use super::style::{Style, lines, plain, section};
+use super::sheet::{Sheet, Table};
+use super::style::Style;
 use crate::compile::address_set::AddressSet;
 use crate::compile::field::{AddressField, Doubt};
 use crate::compile::network::{CompiledNetwork, LayerPolicy, PolicyReference};
@@ -244,42 +245,42 @@ impl EffectiveRules<'_> {
     #[must_use]
     pub fn table(&self, style: Style) -> String {
         let write = "writing to a string works";
-        let mut text = String::new();
+        let mut sheet = Sheet::new(style);
         let layers = self.layers();
         for direction in self.directions {
             let mut of_direction = layers.iter().filter(|layer| layer.direction == *direction).peekable();
             if of_direction.peek().is_none() {
-                section(&mut text, style, &format!("{direction}, nic {}", self.nic_name()));
-                text.push_str("  no NSG, neither the interface's own nor its subnet's\n");
+                sheet.section(&format!("{direction}, nic {}", self.nic_name()));
+                sheet.line("  no NSG, neither the interface's own nor its subnet's");
             }
             for layer in of_direction {
                 let filter = self.names().filter(layer.layer, Interface::Nic(self.nic));
                 let nsg = layer.nsg.as_deref().unwrap_or("(unknown)");
-                section(&mut text, style, &format!("{direction}, {filter}: {nsg}"));
+                sheet.section(&format!("{direction}, {filter}: {nsg}"));
                 if let Some(missing) = &layer.missing {
-                    writeln!(text, "  missing: the export lacks {missing}").expect(write);
+                    writeln!(sheet, "  missing: the export lacks {missing}").expect(write);
                 }
                 if let Some(rules) = &layer.rules {
-                    rules_table(&mut text, style, rules);
+                    rules_table(&mut sheet, rules);
                 }
             }
         }
         if self.expand {
-            section(&mut text, style, &format!("what names stand for at {}", self.nic_name()));
-            names_table(&mut text, &layers);
+            sheet.section(&format!("what names stand for at {}", self.nic_name()));
+            names_table(&mut sheet, &layers);
         }
-        writeln!(text, "\n  {}", style.faint(&self.inputs.tags_shown())).expect(write);
-        text
+        writeln!(sheet, "\n  {}", style.faint(&self.inputs.tags_shown())).expect(write);
+        sheet.finish()
     }
 }
 
-fn rules_table(text: &mut String, style: Style, rules: &[RuleJson]) {
+fn rules_table(sheet: &mut Sheet, rules: &[RuleJson]) {
     let header = ["priority", "access", "protocol", "source", "port", "destination", "port", "rule"];
-    let mut table = plain(&header, &[0]);
+    let mut table = Table::new(&header, &[0]);
     for rule in rules {
         table.add_row([
             rule.priority.to_string(),
-            style.access(rule.access),
+            sheet.style.access(rule.access),
             rule.protocol.clone(),
             rule.source.join(","),
             rule.source_port.join(","),
@@ -288,17 +289,17 @@ fn rules_table(text: &mut String, style: Style, rules: &[RuleJson]) {
             rule.rule.clone(),
         ]);
     }
-    text.push_str(&lines(&table));
+    sheet.table(&table);
     for rule in rules {
         if !rule.unknown.is_empty() {
-            writeln!(text, "  {} unknown: {}", rule.rule, unknown_text(&rule.unknown, ", "))
+            writeln!(sheet, "  {} unknown: {}", rule.rule, unknown_text(&rule.unknown, ", "))
                 .expect("writing to a string works");
         }
     }
 }
 
 /// What the names in these rules stand for at this interface, each once, in the order in which they appear.
-fn names_table(text: &mut String, layers: &[LayerJson]) {
+fn names_table(sheet: &mut Sheet, layers: &[LayerJson]) {
     let write = "writing to a string works";
     let mut shown: Vec<&[String]> = Vec::new();
     for rule in layers.iter().filter_map(|layer| layer.rules.as_ref()).flatten() {
@@ -319,8 +320,8 @@ fn names_table(text: &mut String, layers: &[LayerJson]) {
                 (count, false) => counted_prefixes(count),
                 (count, true) => format!("{} and what is unknown", counted_prefixes(count)),
             };
-            writeln!(text, "  {}: {count}", written.join(",")).expect(write);
-            wrap(text, prefixes);
+            writeln!(sheet, "  {}: {count}", written.join(",")).expect(write);
+            wrap(sheet, prefixes);
         }
     }
 }
@@ -330,21 +331,19 @@ pub(super) fn counted_prefixes(count: usize) -> String {
     if count == 1 { "1 prefix".to_owned() } else { format!("{count} prefixes") }
 }
 
-fn wrap(text: &mut String, words: &[String]) {
+fn wrap(sheet: &mut Sheet, words: &[String]) {
     const INDENT: &str = "   ";
     let mut line = INDENT.to_owned();
     for word in words {
         if line.len() > INDENT.len() && line.len() + 1 + word.len() > WIDTH {
-            text.push_str(&line);
-            text.push('\n');
+            sheet.line(&line);
             line.truncate(INDENT.len());
         }
         line.push(' ');
         line.push_str(word);
     }
     if line.len() > INDENT.len() {
-        text.push_str(&line);
-        text.push('\n');
+        sheet.line(&line);
     }
 }
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::effective::counted_prefixes;
 use super::inputs::Inputs;
-use super::style::{Style, lines, plain, section};
+use super::sheet::{Sheet, Table};
+use super::style::Style;
 use crate::analyze::routes::{ListedRoute, OpenPart, OpenRoutes, RouteList, RouteState};
 use crate::model::reason_code::ReasonCode;
 use crate::model::verdict::{NextHopKind, RouteSource};
@@ -169,9 +170,9 @@ impl EffectiveRoutes<'_> {
     /// Never: writing to a string works.
     #[must_use]
     pub fn table(&self, style: Style) -> String {
-        let mut text = String::new();
-        section(&mut text, style, &format!("routes of {}", self.nic));
-        let mut table = plain(&["prefix", "source", "state", "next hop", "address", "name"], &[]);
+        let mut sheet = Sheet::new(style);
+        sheet.section(&format!("routes of {}", self.nic));
+        let mut table = Table::new(&["prefix", "source", "state", "next hop", "address", "name"], &[]);
         let mut shown: Vec<Many<'_>> = Vec::new();
         for route in &self.list.routes {
             let many = self.many(route);
@@ -202,14 +203,14 @@ impl EffectiveRoutes<'_> {
             ]);
         }
         if !self.list.routes.is_empty() {
-            text.push_str(&lines(&table));
+            sheet.table(&table);
         }
         for open in &self.list.open {
-            writeln!(text, "  unknown: {}, {} {}", part(open.about), open.code, open.name)
+            writeln!(sheet, "  unknown: {}, {} {}", part(open.about), open.code, open.name)
                 .expect("writing to a string works");
         }
-        writeln!(text, "\n  {}", style.faint(&self.inputs.tags_shown())).expect("writing to a string works");
-        text
+        writeln!(sheet, "\n  {}", style.faint(&self.inputs.tags_shown())).expect("writing to a string works");
+        sheet.finish()
     }
 
     /// What a route shares with the others of its tag, where they are shown as one.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::inputs::Inputs;
 use super::names::{self, FieldsJson, Names, ReasonJson};
+use super::sheet::Sheet;
 use super::style::Style;
 use crate::model::flow::FiveTuple;
 use crate::model::network::Network;
@@ -221,10 +222,10 @@ impl Explanation<'_> {
     #[must_use]
     pub fn table(&self, style: Style, verbose: bool) -> String {
         let names = self.names();
-        let mut text = String::new();
+        let mut sheet = Sheet::new(style);
         let write = "writing to a string works";
         let verdict = style.verdict(self.answer.verdict.kind());
-        writeln!(text, "{verdict}  {}", names::tuple(&self.packet)).expect(write);
+        writeln!(sheet, "{verdict}  {}", names::tuple(&self.packet)).expect(write);
         let rows: Vec<[String; 5]> = self.answer.steps.iter().map(|step| step_row(names, step)).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..5).map(width).collect();
@@ -233,17 +234,17 @@ impl Explanation<'_> {
             for (cell, width) in row.iter().zip(&widths) {
                 write!(line, "  {cell:<width$}").expect(write);
             }
-            writeln!(text, "{}", line.trim_end()).expect(write);
+            writeln!(sheet, "{}", line.trim_end()).expect(write);
             if verbose {
                 for (rule, fields) in self.tried.get(number).into_iter().flatten() {
                     let failed = failed_fields(*fields);
-                    writeln!(text, "       {:>5}  {}: {failed}", rule.priority.0, rule.name).expect(write);
+                    writeln!(sheet, "       {:>5}  {}: {failed}", rule.priority.0, rule.name).expect(write);
                 }
                 if let StepAnswer::Rule(hit) = &self.answer.steps[number].answer {
                     let rule = names.rule(hit);
                     let fields = names.fields(rule);
                     writeln!(
-                        text,
+                        sheet,
                         "       {:>5}  {}: matches {} {}:{} -> {}:{}",
                         rule.priority.0,
                         rule.name,
@@ -258,9 +259,9 @@ impl Explanation<'_> {
             }
         }
         for remark in self.remarks(style) {
-            writeln!(text, "  {remark}").expect(write);
+            writeln!(sheet, "  {remark}").expect(write);
         }
-        text
+        sheet.finish()
     }
 
     /// What is said behind the steps, a line each: routes, translation, what settled it, notes.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::inputs::Inputs;
-use super::style::Style;
+use super::sheet::Sheet;
 use super::time::{counted, rfc3339};
 use crate::model::record::Location;
 use crate::model::verdict::VerdictKind;
@@ -174,7 +174,7 @@ impl Provenance {
     }
 
     /// The last lines of a table: what was damaged, which time it covers, what it was made from.
-    pub(super) fn closing(&self, text: &mut String, style: Style, span: Option<(u64, u64)>) {
+    pub(super) fn closing(&self, sheet: &mut Sheet, span: Option<(u64, u64)>) {
         let write = "writing to a string works";
         for damage in &self.damage {
             let unread = damage
@@ -182,21 +182,21 @@ impl Provenance {
                 .map(|bytes| format!(", {} not read", counted(bytes, "byte")))
                 .unwrap_or_default();
             writeln!(
-                text,
+                sheet,
                 "  damaged: {} after record {} at byte {}{unread}: {}",
                 damage.file, damage.after_record, damage.offset, damage.message
             )
             .expect(write);
         }
         if let Some((first, last)) = span {
-            writeln!(text, "  from {} to {}", rfc3339(first), rfc3339(last)).expect(write);
+            writeln!(sheet, "  from {} to {}", rfc3339(first), rfc3339(last)).expect(write);
         }
         if let Some(timing) = self.timing {
             // Rounded to whole records: a rate of fractions says nothing.
             let rate = format!("{:.0}", timing.records_per_s);
             let tail = format!("{:.3} s, {rate} records/s", timing.elapsed_s);
-            writeln!(text, "  {}", style.faint(&tail)).expect(write);
+            writeln!(sheet, "  {}", sheet.style.faint(&tail)).expect(write);
         }
-        writeln!(text, "  {}", style.faint(&self.inputs.tags_shown())).expect(write);
+        writeln!(sheet, "  {}", sheet.style.faint(&self.inputs.tags_shown())).expect(write);
     }
 }

@@ -10,6 +10,7 @@ pub mod decisions;
 pub mod effective;
 pub mod effective_routes;
 pub mod explain;
+pub mod groups;
 pub mod html;
 pub mod inputs;
 pub mod ledger;
@@ -17,7 +18,9 @@ pub mod names;
 pub mod next_hop;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+pub mod places;
 pub mod replay;
+pub mod sheet;
 pub mod slowdown;
 pub mod split;
 pub mod style;

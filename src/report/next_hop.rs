@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::explain::{RouteJson, UndeterminedJson, route_json, route_line, undetermined_json};
 use super::inputs::Inputs;
 use super::names::Names;
+use super::sheet::Sheet;
+use super::style::Style;
 use crate::model::unknown::Unknown;
 use crate::model::verdict::RouteStep;
 
@@ -53,14 +55,16 @@ impl NextHopReport<'_> {
 
     /// The answer for people, in one line.
     #[must_use]
-    pub fn table(&self) -> String {
-        match self.route {
-            Ok(Some(route)) => format!("{}: {}\n", self.destination, route_line(self.names, route)),
-            Ok(None) => format!("{}: no route holds the address\n", self.destination),
+    pub fn table(&self, style: Style) -> String {
+        let mut sheet = Sheet::new(style);
+        sheet.line(&match self.route {
+            Ok(Some(route)) => format!("{}: {}", self.destination, route_line(self.names, route)),
+            Ok(None) => format!("{}: no route holds the address", self.destination),
             Err(unknown) => {
                 let (code, text) = (unknown.code(), self.names.unknown(unknown));
-                format!("{}: undetermined, {code}: {text}\n", self.destination)
+                format!("{}: undetermined, {code}: {text}", self.destination)
             }
-        }
+        });
+        sheet.finish()
     }
 }

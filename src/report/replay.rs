@@ -6,14 +6,17 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::agreement::{AgreementJson, AgreementReport};
+use super::groups::{GroupJson, GroupsReport};
 use super::ledger::{HitsJson, LedgerJson, Provenance, SpanJson, VerdictsJson};
 use super::names::{Names, socket};
-use super::style::{Style, lines, plain, section};
+use super::sheet::{Sheet, Table};
+use super::style::Style;
 use super::time::{counted, grouped};
 use crate::model::flow::Port;
 use crate::model::network::Network;
 use crate::model::rule::Direction;
 use crate::model::verdict::VerdictKind;
+use crate::replay::digest::groups::Groups;
 use crate::replay::run::Totals;
 use crate::replay::tally::{Decider, Hits};
 
@@ -38,6 +41,8 @@ pub struct ReplayReport<'a> {
     pub totals: &'a Totals,
     /// What counts are grouped by.
     pub by: By,
+    /// Flows by hours or by their ends, to be shown in place of these counts.
+    pub groups: Option<&'a Groups>,
     /// What was read.
     pub provenance: Provenance,
 }
@@ -51,6 +56,9 @@ struct ReplayJson<'a> {
     other_reasons: Vec<RuleJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     nsgs: Vec<NsgJson>,
+    /// Flows by hours or by their ends, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<GroupJson>>,
     denied: Vec<DeniedJson>,
     denied_beyond: HitsJson,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,6 +181,10 @@ impl<'a> ReplayReport<'a> {
             .collect()
     }
 
+    fn groups(&self) -> Option<GroupsReport<'a>> {
+        self.groups.map(|groups| GroupsReport { network: self.network, groups })
+    }
+
     /// How what was recorded agrees, where something was.
     fn agreement(&self) -> Option<AgreementReport<'_>> {
         AgreementReport::of(self.network, self.totals, &self.provenance)
@@ -194,6 +206,7 @@ impl<'a> ReplayReport<'a> {
             rules,
             other_reasons,
             nsgs: if self.by == By::Nsg { self.nsgs() } else { Vec::new() },
+            groups: self.groups().map(|groups| groups.json()),
             denied: self.denied(),
             denied_beyond: (&tally.denied_beyond).into(),
             agreement: self.agreement().map(|agreement| agreement.json()),
@@ -210,23 +223,24 @@ impl<'a> ReplayReport<'a> {
     /// Never: writing to a string works.
     #[must_use]
     pub fn table(&self, style: Style) -> String {
-        let mut text = String::new();
-        match self.by {
-            By::Rule => self.rules_table(&mut text, style),
-            By::Nsg => self.nsgs_table(&mut text, style),
+        let mut sheet = Sheet::new(style);
+        match (self.groups(), self.by) {
+            (Some(groups), _) => groups.table(&mut sheet),
+            (None, By::Rule) => self.rules_table(&mut sheet),
+            (None, By::Nsg) => self.nsgs_table(&mut sheet),
         }
-        self.denied_table(&mut text, style);
+        self.denied_table(&mut sheet);
         if let Some(agreement) = self.agreement() {
-            agreement.table(&mut text, style);
+            agreement.table(&mut sheet);
         }
-        self.ledger_table(&mut text, style);
-        text
+        self.ledger_table(&mut sheet);
+        sheet.finish()
     }
 
-    fn rules_table(&self, text: &mut String, style: Style) {
-        section(text, style, "Verdicts by rule");
+    fn rules_table(&self, sheet: &mut Sheet) {
+        sheet.section("Verdicts by rule");
         let header = ["verdict", "packets", "flows", "bytes", "priority", "decided by"];
-        let mut table = plain(&header, &[1, 2, 3, 4]);
+        let mut table = Table::new(&header, &[1, 2, 3, 4]);
         let (rules, others) = self.rules();
         for row in rules.iter().chain(&others) {
             let by = match (&row.nsg, row.direction, &row.rule) {
@@ -235,7 +249,7 @@ impl<'a> ReplayReport<'a> {
                 _ => row.kind.unwrap_or_default().to_owned(),
             };
             table.add_row([
-                style.verdict(row.access),
+                sheet.style.verdict(row.access),
                 grouped(row.hits.packets),
                 grouped(row.hits.flows),
                 grouped(row.hits.bytes),
@@ -243,33 +257,33 @@ impl<'a> ReplayReport<'a> {
                 by,
             ]);
         }
-        text.push_str(&lines(&table));
+        sheet.table(&table);
     }
 
-    fn nsgs_table(&self, text: &mut String, style: Style) {
-        section(text, style, "Verdicts by NSG");
-        let mut table = plain(&["verdict", "packets", "flows", "bytes", "decided by"], &[1, 2, 3]);
+    fn nsgs_table(&self, sheet: &mut Sheet) {
+        sheet.section("Verdicts by NSG");
+        let mut table = Table::new(&["verdict", "packets", "flows", "bytes", "decided by"], &[1, 2, 3]);
         for row in self.nsgs() {
             table.add_row([
-                style.verdict(row.access),
+                sheet.style.verdict(row.access),
                 grouped(row.hits.packets),
                 grouped(row.hits.flows),
                 grouped(row.hits.bytes),
                 row.nsg,
             ]);
         }
-        text.push_str(&lines(&table));
+        sheet.table(&table);
     }
 
-    fn denied_table(&self, text: &mut String, style: Style) {
+    fn denied_table(&self, sheet: &mut Sheet) {
         let groups: Vec<_> = self.totals.tally.denied.iter().collect();
         if groups.is_empty() {
             return;
         }
-        section(text, style, "Denied flows");
+        sheet.section("Denied flows");
         let names = self.names();
         let header = ["packets", "flows", "source", "destination", "protocol", "decided by"];
-        let mut table = plain(&header, &[0, 1]);
+        let mut table = Table::new(&header, &[0, 1]);
         let mut sorted = groups;
         sorted.sort_by_key(|(group, hits)| (std::cmp::Reverse((hits.packets, hits.flows)), **group));
         for (group, hits) in sorted.iter().take(DENIED_SHOWN) {
@@ -283,23 +297,23 @@ impl<'a> ReplayReport<'a> {
                 names.decider(&group.decider).line(),
             ]);
         }
-        text.push_str(&lines(&table));
+        sheet.table(&table);
         let beyond = self.totals.tally.denied_beyond.flows;
         let left: u64 = sorted.iter().skip(DENIED_SHOWN).map(|(_, hits)| hits.flows).sum::<u64>() + beyond;
         if left > 0 {
-            writeln!(text, "  and {}: --decisions FILE lists every one", counted(left, "more flow"))
+            writeln!(sheet, "  and {}: --decisions FILE lists every one", counted(left, "more flow"))
                 .expect("writing to a string works");
         }
     }
 
-    fn ledger_table(&self, text: &mut String, style: Style) {
+    fn ledger_table(&self, sheet: &mut Sheet) {
         let write = "writing to a string works";
-        section(text, style, "Ledger");
+        sheet.section("Ledger");
         let ledger = &self.totals.ledger;
         let width = grouped(ledger.read).len();
         let mut line = |name: &str, count: u64, indent: usize, tail: &str| {
             let pad = 16 - indent;
-            writeln!(text, "  {:indent$}{name:<pad$}{:>width$}{tail}", "", grouped(count)).expect(write);
+            writeln!(sheet, "  {:indent$}{name:<pad$}{:>width$}{tail}", "", grouped(count)).expect(write);
         };
         line("read", ledger.read, 0, "");
         let evaluated = &ledger.evaluated;
@@ -330,6 +344,6 @@ impl<'a> ReplayReport<'a> {
         if ledger.evicted_flows > 0 {
             line("evicted flows", ledger.evicted_flows, 0, "  (--max-flows)");
         }
-        self.provenance.closing(text, style, self.totals.tally.span);
+        self.provenance.closing(sheet, self.totals.tally.span);
     }
 }

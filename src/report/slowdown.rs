@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::bench::{SpreadJson, subject_shown};
-use super::style::{Style, lines, plain, section};
+use super::sheet::{Sheet, Table};
+use super::style::Style;
 use super::time::{counted, grouped};
 use crate::analyze::slowdown::{Compared, Figure, Slowdown, Uncompared};
 use crate::model::measured::{MeasuredBench, Spread};
@@ -112,9 +113,9 @@ impl SlowdownReport<'_> {
     /// The report for people.
     #[must_use]
     pub fn table(&self, style: Style) -> String {
-        let mut text = String::new();
-        section(&mut text, style, "Medians, new by old");
-        let mut table = plain(&["", "threads", "old", "new", "ratio", ""], &[1, 2, 3, 4]);
+        let mut sheet = Sheet::new(style);
+        sheet.section("Medians, new by old");
+        let mut table = Table::new(&["", "threads", "old", "new", "ratio", ""], &[1, 2, 3, 4]);
         for compared in &self.slowdown.compared {
             let (what, threads, shown): (String, String, fn(Spread) -> String) = match &compared.figure {
                 Figure::Speed { subject, threads } => {
@@ -137,21 +138,21 @@ impl SlowdownReport<'_> {
                 if compared.is_regression { "regression".to_owned() } else { String::new() },
             ]);
         }
-        text.push_str(&lines(&table));
+        sheet.table(&table);
         if !self.slowdown.uncompared.is_empty() {
-            section(&mut text, style, "Not compared");
+            sheet.section("Not compared");
             for one in &self.slowdown.uncompared {
                 let subject = subject_shown(&one.subject);
                 let threads = counted(one.threads, "thread");
-                text.push_str(&format!("  {subject} on {threads}: in the {} bench alone\n", only_in(one)));
+                sheet.line(&format!("  {subject} on {threads}: in the {} bench alone", only_in(one)));
             }
         }
-        text.push('\n');
-        text.push_str(&match self.regressions() {
-            0 => "no regression\n".to_owned(),
-            count => format!("{}\n", counted(count as u64, "regression")),
+        sheet.line("");
+        sheet.line(&match self.regressions() {
+            0 => "no regression".to_owned(),
+            count => counted(count as u64, "regression"),
         });
-        text
+        sheet.finish()
     }
 }
 

@@ -1,15 +1,27 @@
-//! Colour on a terminal, and tables without frames. Colour never carries a meaning alone.
-
-use comfy_table::{CellAlignment, Table, presets};
+//! How texts look. Colour never carries a meaning alone.
 
 use crate::model::rule::Access;
 use crate::model::verdict::VerdictKind;
 
-/// Whether to colour.
+/// What a text is made for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Form {
+    /// Lines and columns, for a terminal.
+    #[default]
+    Plain,
+    /// Markdown with the tables of GitHub's flavour.
+    Markdown,
+}
+
+/// How a text is written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Style {
+    /// What it is made for.
+    pub form: Form,
     /// ANSI colours are written.
     pub colour: bool,
+    /// Tables are made to fit the width of the terminal that standard output is.
+    pub fits_terminal: bool,
 }
 
 impl Style {
@@ -48,34 +60,4 @@ impl Style {
     fn paint(self, code: &str, text: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
-}
-
-/// Begins a section of a text: its heading, and a blank line between it and what stands before.
-pub fn section(text: &mut String, style: Style, words: &str) {
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(&style.heading(words));
-    text.push('\n');
-}
-
-/// A table without frames; columns named in `right` are right-aligned.
-#[must_use]
-pub fn plain(header: &[&str], right: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header.to_vec());
-    for (place, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((if place == 0 { 2 } else { 1 }, 1));
-        if right.contains(&place) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
-/// A table as text without blanks at the ends of lines, each line closed.
-#[must_use]
-pub fn lines(table: &Table) -> String {
-    table.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use serde::{Serialize, Serializer};
 
 use super::inputs::Inputs;
-use super::style::{Style, lines, plain};
+use super::sheet::{Sheet, Table};
+use super::style::Style;
 use super::time::counted;
 use crate::model::prefix::Prefix;
 
@@ -78,24 +79,22 @@ impl TagsOf {
     /// A table for each address.
     #[must_use]
     pub fn table(&self, style: Style) -> String {
-        let mut text = String::new();
+        let mut sheet = Sheet::new(style);
         for (address, tags) in &self.answers {
-            text.push_str(&style.heading(&address.to_string()));
-            text.push('\n');
+            sheet.section(&address.to_string());
             if tags.is_empty() {
-                text.push_str("  no service tag holds it\n");
+                sheet.line("  no service tag holds it");
             } else {
-                let mut table = plain(&["prefix", "tag", "region", "service"], &[]);
+                let mut table = Table::new(&["prefix", "tag", "region", "service"], &[]);
                 for tag in tags {
                     let prefix = tag.prefix.to_string();
-                    table.add_row([&prefix, &tag.name, &tag.region, &tag.system_service]);
+                    table.add_row([prefix, tag.name.clone(), tag.region.clone(), tag.system_service.clone()]);
                 }
-                text.push_str(&lines(&table));
+                sheet.table(&table);
             }
-            text.push('\n');
         }
-        text.push_str(&format!("  {}\n", style.faint(&self.inputs.tags_shown())));
-        text
+        sheet.line(&format!("\n  {}", style.faint(&self.inputs.tags_shown())));
+        sheet.finish()
     }
 }
 
@@ -182,28 +181,29 @@ impl TagShown {
     #[must_use]
     pub fn table(&self, style: Style) -> String {
         let write = "writing to a string works";
-        let mut text = style.heading(&self.name) + "\n";
+        let mut sheet = Sheet::new(style);
+        sheet.section(&self.name);
         if !self.region.is_empty() {
-            writeln!(text, "  region   {}", self.region).expect(write);
+            writeln!(sheet, "  region   {}", self.region).expect(write);
         }
         if !self.system_service.is_empty() {
-            writeln!(text, "  service  {}", self.system_service).expect(write);
+            writeln!(sheet, "  service  {}", self.system_service).expect(write);
         }
         match (&self.prefixes, self.counts()) {
             (Some(prefixes), Some(counts)) => {
                 let (v4, v6) = (counts.ipv4 as u64, counts.ipv6 as u64);
-                writeln!(text, "  holds    {}, {}", counted(v4, "IPv4 block"), counted(v6, "IPv6 block"))
+                writeln!(sheet, "  holds    {}, {}", counted(v4, "IPv4 block"), counted(v6, "IPv6 block"))
                     .expect(write);
                 for prefix in prefixes {
-                    writeln!(text, "    {prefix}").expect(write);
+                    writeln!(sheet, "    {prefix}").expect(write);
                 }
             }
-            _ => text.push_str(
-                "  computed: what it holds depends on the subnet; nsgsim effective --nic NIC --expand shows it\n",
+            _ => sheet.line(
+                "  computed: what it holds depends on the subnet; nsgsim effective --nic NIC --expand shows it",
             ),
         }
-        writeln!(text, "\n  {}", style.faint(&self.inputs.tags_shown())).expect(write);
-        text
+        writeln!(sheet, "\n  {}", style.faint(&self.inputs.tags_shown())).expect(write);
+        sheet.finish()
     }
 }
 

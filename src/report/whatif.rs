@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::agreement::{AgreementJson, AgreementReport};
 use super::ledger::{HitsJson, LedgerJson, PlaceJson, Provenance, SpanJson, VerdictsJson};
 use super::names::{DeciderWords, Names, socket};
-use super::style::{Style, lines, plain, section};
+use super::sheet::{Sheet, Table};
+use super::style::Style;
 use super::time::{counted, grouped};
 use crate::analyze::changes::ChangedRule;
 use crate::analyze::whatif::{Change, Comparison, Distinct, Flip, Side};
@@ -220,24 +221,25 @@ impl WhatIfReport<'_> {
     /// Never: writing to a string works.
     #[must_use]
     pub fn table(&self, style: Style) -> String {
-        let mut text = String::new();
-        self.flips_text(&mut text, style);
-        self.totals_table(&mut text, style);
-        self.ledger_table(&mut text, style);
-        self.coverage_text(&mut text, style);
+        let mut sheet = Sheet::new(style);
+        self.flips_text(&mut sheet);
+        self.totals_table(&mut sheet);
+        self.ledger_table(&mut sheet);
+        self.coverage_text(&mut sheet);
         if let Some(agreement) = self.agreement() {
-            agreement.table(&mut text, style);
+            agreement.table(&mut sheet);
         }
-        self.provenance.closing(&mut text, style, self.comparison.base.tally.span);
-        text
+        self.provenance.closing(&mut sheet, self.comparison.base.tally.span);
+        sheet.finish()
     }
 
-    fn flips_text(&self, text: &mut String, style: Style) {
+    fn flips_text(&self, sheet: &mut Sheet) {
+        let style = sheet.style;
         let write = "writing to a string works";
-        section(text, style, "Flips");
+        sheet.section("Flips");
         let flips = self.flips();
         if flips.is_empty() {
-            text.push_str("  none\n");
+            sheet.line("  none");
         }
         for (change, flip) in flips {
             let words = |network, side: &Side| {
@@ -249,10 +251,10 @@ impl WhatIfReport<'_> {
             };
             let (base, candidate) =
                 (words(self.base, &change.base), words(self.candidate, &change.candidate));
-            writeln!(text, "  {base} -> {candidate}").expect(write);
+            writeln!(sheet, "  {base} -> {candidate}").expect(write);
             let Flip { hits, sources, destinations, .. } = flip;
             writeln!(
-                text,
+                sheet,
                 "    {}, {}, {}; {}, {}",
                 counted(hits.flows, "flow"),
                 counted(hits.packets, "packet"),
@@ -263,17 +265,17 @@ impl WhatIfReport<'_> {
             .expect(write);
             let SpanJson { first, last } = hits.span.into();
             if let (Some(first), Some(last)) = (first, last) {
-                writeln!(text, "    from {first} to {last}").expect(write);
+                writeln!(sheet, "    from {first} to {last}").expect(write);
             }
             let example = Names { network: self.base }.explain(&flip.example, flip.at).join(" ");
             let place = self.provenance.place(flip.location);
             let place = style.faint(&format!("{} record {}", place.file, place.record));
-            writeln!(text, "    {example}  {place}").expect(write);
+            writeln!(sheet, "    {example}  {place}").expect(write);
         }
     }
 
-    fn totals_table(&self, text: &mut String, style: Style) {
-        section(text, style, "Totals");
+    fn totals_table(&self, sheet: &mut Sheet) {
+        sheet.section("Totals");
         let counts = &self.comparison.counts;
         let rows = [
             ("newly denied", counts.newly(VerdictKind::Deny)),
@@ -282,19 +284,19 @@ impl WhatIfReport<'_> {
             ("newly undetermined", counts.newly(VerdictKind::Undetermined)),
             ("newly determined", counts.newly_determined()),
         ];
-        let mut table = plain(&["", "flows", "packets", "bytes"], &[1, 2, 3]);
+        let mut table = Table::new(&["", "flows", "packets", "bytes"], &[1, 2, 3]);
         for (name, hits) in
             rows.into_iter().filter(|(name, hits)| *name != MIXED || hits.flows + hits.packets > 0)
         {
             table.add_row([name.to_owned(), grouped(hits.flows), grouped(hits.packets), grouped(hits.bytes)]);
         }
-        text.push_str(&lines(&table));
+        sheet.table(&table);
     }
 
-    fn ledger_table(&self, text: &mut String, style: Style) {
-        section(text, style, "Ledger");
+    fn ledger_table(&self, sheet: &mut Sheet) {
+        sheet.section("Ledger");
         let Comparison { base, candidate, .. } = self.comparison;
-        let mut table = plain(&["", "base", "candidate"], &[1, 2]);
+        let mut table = Table::new(&["", "base", "candidate"], &[1, 2]);
         let mut row = |name: &str, count: fn(&Totals) -> u64| {
             table.add_row([name.to_owned(), grouped(count(base)), grouped(count(candidate))]);
         };
@@ -309,15 +311,15 @@ impl WhatIfReport<'_> {
         row("undetermined", |totals| totals.ledger.undetermined.total());
         row("skipped", |totals| totals.ledger.skipped.total());
         row("evicted flows", |totals| totals.ledger.evicted_flows);
-        text.push_str(&lines(&table));
+        sheet.table(&table);
     }
 
-    fn coverage_text(&self, text: &mut String, style: Style) {
+    fn coverage_text(&self, sheet: &mut Sheet) {
         let write = "writing to a string works";
-        section(text, style, "Coverage");
+        sheet.section("Coverage");
         let coverage = self.coverage();
         writeln!(
-            text,
+            sheet,
             "  {} read, {} judged by both, {} seen",
             counted(coverage.records_read, "record"),
             grouped(coverage.packets_judged_by_both),
@@ -325,7 +327,7 @@ impl WhatIfReport<'_> {
         )
         .expect(write);
         writeln!(
-            text,
+            sheet,
             "  {} changed, {} of which decided about this traffic",
             counted(coverage.rules_changed as u64, "rule"),
             grouped(coverage.rules_changed_that_decided as u64),
@@ -336,7 +338,7 @@ impl WhatIfReport<'_> {
             (coverage.packets_in_scope_of_candidate_only, "candidate"),
         ];
         for (count, side) in one_sided.into_iter().filter(|(count, _)| *count > 0) {
-            writeln!(text, "  {} in scope of the {side} alone", counted(count, "packet")).expect(write);
+            writeln!(sheet, "  {} in scope of the {side} alone", counted(count, "packet")).expect(write);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! sums, and the largest of the denied flows. Digests add up in any order and grouping, and their size hangs on the network
 //! and on fixed limits alone.
 
+pub mod groups;
 pub mod timeline;
 pub mod zones;
 

@@ -68,10 +68,16 @@ impl ZoneFinder {
     }
 
     /// Where a flow came from and where it went. An address that several networks hold is looked for in the other end's.
-    pub fn zones(&mut self, source: IpAddr, destination: IpAddr) -> (Zone, Zone) {
+    pub fn ends(&mut self, source: IpAddr, destination: IpAddr) -> (Located, Located) {
         let (from, to) = (self.candidates(source), self.candidates(destination));
         let (near_from, near_to) = (self.beside(&from, &to), self.beside(&to, &from));
-        (self.located(source, &near_from).zone, self.located(destination, &near_to).zone)
+        (self.located(source, &near_from), self.located(destination, &near_to))
+    }
+
+    /// The zones of both, alike.
+    pub fn zones(&mut self, source: IpAddr, destination: IpAddr) -> (Zone, Zone) {
+        let (from, to) = self.ends(source, destination);
+        (from.zone, to.zone)
     }
 
     /// Where an address lies.

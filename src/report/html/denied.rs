@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::marks::{Count, Mark, gauge};
-use super::matrix::place;
 use crate::compile::network::CompiledNetwork;
 use crate::model::network::Network;
 use crate::model::verdict::{Answer, VerdictKind};
@@ -19,6 +18,7 @@ use crate::report::explain::{Explanation, step_row};
 use crate::report::inputs::Inputs;
 use crate::report::ledger::Provenance;
 use crate::report::names::{Names, socket};
+use crate::report::places::place;
 use crate::report::style::Style;
 use crate::report::time::{counted, rfc3339};
 use crate::simulate::{Simulator, Weighing};

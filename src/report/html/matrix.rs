@@ -7,6 +7,7 @@ use super::marks::{ALL, Count, Mark, bar, fared};
 use crate::model::network::Network;
 use crate::replay::digest::ByVerdict;
 use crate::replay::digest::zones::Zone;
+use crate::report::places::{Place, place};
 
 /// How many zones have a row and a column of their own.
 const MOST_SHOWN: usize = 20;
@@ -17,13 +18,6 @@ pub(super) struct Matrix {
     pub(super) rows: Vec<Row>,
     /// How many zones are counted together as the last row and column.
     pub(super) together: usize,
-}
-
-/// A zone as the page names it.
-pub(super) struct Place {
-    pub(super) name: String,
-    /// What it is part of.
-    pub(super) within: String,
 }
 
 /// Flows from one zone.
@@ -90,24 +84,5 @@ fn cell(volumes: &ByVerdict) -> Cell {
         bar: bar(volumes),
         parts: parts.map(|kind| (Mark::of(kind), Count(volumes.of(kind).flows))).collect(),
         words: fared(volumes),
-    }
-}
-
-/// How a zone is called.
-pub(super) fn place(network: &Network, zone: Zone) -> Place {
-    let place = |name: &str, within: &str| Place { name: name.to_owned(), within: within.to_owned() };
-    match zone {
-        Zone::Subnet(subnet) => {
-            let subnet = &network.subnets[subnet.get()];
-            place(subnet.id.name(), network.vnets[subnet.vnet.get()].id.name())
-        }
-        Zone::Vnet(vnet) => place(network.vnets[vnet.get()].id.name(), "virtual network"),
-        Zone::Network => place("the network", "its virtual networks"),
-        Zone::Stray => place("subnet unknown", "interfaces of the network"),
-        Zone::PublicAddress => place("public addresses", "of the network"),
-        Zone::OnPremises => place("on-premises", "behind gateways"),
-        Zone::Internet => place("Internet", ""),
-        Zone::Platform => place("the platform", "168.63.129.16"),
-        Zone::Elsewhere => place("elsewhere", "no one place known"),
     }
 }
