@@ -131,9 +131,10 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         ..args.judging.options(network)?
     };
 
-    let mut grouper = args.by.grouping().map(|grouping| {
-        Grouper::new(grouping, Arc::clone(&loaded.compiled), options.simulator.vnet)
-    });
+    let mut grouper = args
+        .by
+        .grouping()
+        .map(|grouping| Grouper::new(grouping, Arc::clone(&loaded.compiled), options.simulator.vnet));
     let page = args.html.as_deref();
     let mut page = page.map(|path| Page::create(path, &loaded.compiled, &options)).transpose()?;
     let mut traffic =

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use clap::Subcommand;
 
-use super::arguments::{OutputArgs, TextJsonOrCsv, TagsArgs};
+use super::arguments::{OutputArgs, TagsArgs, TextJsonOrCsv};
 use super::{CliError, Status, inputs, output};
 use crate::compile::resolve::fixed_tag;
 use crate::model::prefix::Prefix;

@@ -215,13 +215,8 @@ impl<'a> GroupsReport<'a> {
             }
             let line: String = sums.iter().map(|flows| mark(*flows, most)).collect();
             let each = if width == 1 { "an hour".to_owned() } else { format!("in {width} hours") };
-            writeln!(
-                sheet,
-                "  {:<12}  {line}  at most {} {each}",
-                kind_word(kind),
-                counted(most, "flow")
-            )
-            .expect(write);
+            writeln!(sheet, "  {:<12}  {line}  at most {} {each}", kind_word(kind), counted(most, "flow"))
+                .expect(write);
         }
     }
 }

@@ -1,0 +1,28 @@
+//! The program as users run it, and the calls behind its commands.
+
+mod bad_input;
+mod bench;
+#[path = "../support/build/mod.rs"]
+mod build;
+#[path = "../support/capture_bytes/mod.rs"]
+mod capture_bytes;
+mod effective;
+mod effective_check;
+mod estate;
+mod example;
+#[path = "../support/example_data/mod.rs"]
+mod example_data;
+mod html;
+mod interrupted;
+mod logged;
+#[path = "../support/packets.rs"]
+mod packets;
+#[path = "../support/program.rs"]
+mod program;
+mod required;
+mod seeded;
+mod split;
+mod threads;
+#[path = "../support/tshark.rs"]
+mod tshark;
+mod whatif;
