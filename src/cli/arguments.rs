@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
@@ -13,8 +14,10 @@ use crate::ingest::capture::input::InputOptions;
 use crate::model::assumptions::{Assumptions, Choice};
 use crate::model::network::Network;
 use crate::model::rule::Direction;
+use crate::model::tag::TagCatalog;
 use crate::replay::ledger::Ledger;
 use crate::replay::run::ReplayOptions;
+use crate::report::pseudonyms::Pseudonyms;
 use crate::report::style::{Form, Style};
 use crate::simulate::SimulatorOptions;
 
@@ -138,6 +141,13 @@ pub(super) struct JudgingArgs {
     /// Whether flows stay open, or every packet stands alone
     #[arg(long, default_value = "full")]
     state: StateArg,
+    /// Replace addresses and names by pseudonyms in everything that is written, so that it can be shown to others
+    ///
+    /// The same KEY, any text, gives the same pseudonyms on every run; whoever has it can find out whether a guess is right.
+    /// Addresses that share a prefix have pseudonyms that do, private ones private ones. What Azure itself names stays.
+    /// Warnings on standard error name things as they are.
+    #[arg(long, value_name = "KEY")]
+    anonymize: Option<String>,
     /// How many flow records are kept at most, shared out evenly over 32 parts of the traffic; at least 4096
     #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = most_flows)]
     max_flows: usize,
@@ -176,6 +186,11 @@ impl JudgingArgs {
             at: self.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?,
             ..ReplayOptions::default()
         })
+    }
+
+    /// What addresses and names are replaced by, of networks whose rules name these service tags.
+    pub(super) fn pseudonyms(&self, tags: &Arc<TagCatalog>) -> Option<Pseudonyms> {
+        self.anonymize.as_deref().map(|key| Pseudonyms::new(key, Arc::clone(tags)))
     }
 
     /// How inputs are read.

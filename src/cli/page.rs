@@ -12,6 +12,7 @@ use crate::replay::digest::Collector;
 use crate::replay::run::{ReplayOptions, Totals};
 use crate::report::html::ReplayPage;
 use crate::report::ledger::Provenance;
+use crate::report::pseudonyms::Shown;
 
 /// A page under way.
 pub(super) struct Page {
@@ -46,10 +47,16 @@ impl Page {
     }
 
     /// Writes the page and puts it in its place.
-    pub(super) fn finish(self, totals: &Totals, provenance: &Provenance) -> Result<(), CliError> {
+    pub(super) fn finish(
+        self,
+        shown: Shown<'_>,
+        totals: &Totals,
+        provenance: &Provenance,
+    ) -> Result<(), CliError> {
         let Self { path, mut file, compiled, options, collector } = self;
         let digest = collector.finish();
-        let page = ReplayPage { compiled: &compiled, options: &options, totals, digest: &digest, provenance };
+        let page =
+            ReplayPage { compiled: &compiled, shown, options: &options, totals, digest: &digest, provenance };
         file.write_all(page.html().as_bytes()).map_err(|source| output::failed(&path, source))?;
         file.finish()
     }

@@ -17,6 +17,8 @@ use crate::replay::digest::groups::{Grouper, Grouping};
 use crate::replay::recorded::Entry;
 use crate::replay::run::{Progress, Replay, ReplayOptions};
 use crate::report::decisions::{RowFormat, RowWriter, Rows};
+use crate::report::inputs::Inputs;
+use crate::report::pseudonyms::Shown;
 use crate::report::replay::{By, ReplayReport};
 use crate::report::style::{Form, Style};
 
@@ -125,6 +127,14 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let network = &loaded.compiled.network;
+    let pseudonyms = args.judging.pseudonyms(&tags);
+    if pseudonyms.is_some() && split.is_some() {
+        return Err(CliError::usage(
+            "--anonymize: a split capture holds packets as they were: leave --split-allowed and --split-denied out",
+        ));
+    }
+    let masked = pseudonyms.as_ref().map(|by| by.masked(&**network));
+    let shown = Shown { network: masked.as_ref().unwrap_or(network), pseudonyms: pseudonyms.as_ref() };
     let options = ReplayOptions {
         flows: sinks.wants_flows() || args.html.is_some() || args.by.grouping().is_some(),
         records: sinks.wants_records() || split.is_some(),
@@ -141,8 +151,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?.keeping_frames(split.is_some());
     let pool = args.judging.threads.pool()?;
     let mut replay = Replay::new(Arc::clone(&loaded.compiled), options);
-    let files = traffic.files.clone();
-    let rows = Rows { network, files: &files };
+    let files = shown.masked(&traffic.provenance(true, Inputs::default())).files;
+    let rows = Rows { network: shown.network, files: &files, pseudonyms: shown.pseudonyms };
     traffic.each(&pool, |batch| {
         let progress = match batch {
             Batch::Packets(packets) => replay.feed(&packets.records),
@@ -163,16 +173,17 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     sinks.take(&rows, &Batch::Packets(Packets::default()), &last)?;
     traffic.finish();
 
+    let provenance = traffic.provenance(args.judging.no_timing, loaded.inputs.clone());
     let report = ReplayReport {
-        network,
-        totals: &totals,
+        network: shown.network,
+        totals: &shown.masked(&totals),
         by: if args.by == ByArg::Nsg { By::Nsg } else { By::Rule },
         groups: groups.as_ref(),
-        provenance: traffic.provenance(args.judging.no_timing, loaded.inputs.clone()),
+        provenance: shown.masked(&provenance),
     };
     sinks.finish()?;
     if let Some(page) = page {
-        page.finish(&totals, &report.provenance)?;
+        page.finish(shown, &totals, &report.provenance)?;
     }
     if let Some(split) = split {
         split.finish(&totals, quiet)?;

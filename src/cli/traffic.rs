@@ -217,6 +217,7 @@ impl Traffic {
             ignored: self.ignored.clone(),
             timing: (!no_timing).then_some(timing),
             inputs,
+            pseudonyms: false,
         }
     }
 

@@ -11,6 +11,7 @@ use super::{CliError, Status, inputs, output};
 use crate::analyze::changes::changed_rules;
 use crate::analyze::whatif::{Counts, WhatIf};
 use crate::model::verdict::VerdictKind;
+use crate::report::pseudonyms::Shown;
 use crate::report::style::Form;
 use crate::report::whatif::WhatIfReport;
 
@@ -75,13 +76,22 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let comparison = whatif.finish();
     traffic.finish();
 
+    let pseudonyms = args.judging.pseudonyms(&tags);
+    let [base_network, candidate_network] = [&base, &candidate].map(|side| &*side.compiled.network);
+    let masked =
+        pseudonyms.as_ref().map(|by| [base_network, candidate_network].map(|network| by.masked(network)));
+    let [base_shown, candidate_shown] = match &masked {
+        Some([base, candidate]) => [base, candidate],
+        None => [base_network, candidate_network],
+    };
+    let shown = Shown { network: base_shown, pseudonyms: pseudonyms.as_ref() };
     let made_from = base.inputs.clone().with_candidate(candidate.inputs.clone());
     let report = WhatIfReport {
-        base: &base.compiled.network,
-        candidate: &candidate.compiled.network,
-        comparison: &comparison,
-        changed_rules: &changed_rules(&base.compiled.network, &candidate.compiled.network),
-        provenance: traffic.provenance(args.judging.no_timing, made_from),
+        base: base_shown,
+        candidate: candidate_shown,
+        comparison: &shown.masked(&comparison),
+        changed_rules: &changed_rules(base_network, candidate_network),
+        provenance: shown.masked(&traffic.provenance(args.judging.no_timing, made_from)),
     };
     let text = match args.format {
         TextOrJson::Table => report.table(args.output.style(Form::Plain)),

@@ -76,6 +76,13 @@ impl ResourceId {
     }
 }
 
+/// Whether a text is a GUID, `8-4-4-4-12` hexadecimal digits.
+#[must_use]
+pub fn is_guid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
 impl PartialEq for ResourceId {
     fn eq(&self, other: &Self) -> bool {
         self.folded == other.folded

@@ -10,6 +10,7 @@ use hashbrown::{Equivalent, HashMap};
 use super::tally::Decider;
 use crate::model::flow::FiveTuple;
 use crate::model::flow_log::RuleKind;
+use crate::model::id::is_guid;
 use crate::model::network::Network;
 use crate::model::record::Location;
 use crate::model::recorded::{RecordedRule, RecordedVerdict, SeenAt};
@@ -204,6 +205,31 @@ impl Agreement {
         self.disagreements.truncate(MOST_DISAGREEMENTS);
     }
 
+    /// The same with other names for what was recorded, and other five-tuples.
+    #[must_use]
+    pub fn renamed(
+        &self,
+        rule: impl Fn(&RecordedRule) -> RecordedRule,
+        tuple: impl Fn(&FiveTuple) -> FiveTuple,
+    ) -> Self {
+        let renamed = |pair: &Pair| Pair {
+            rule: pair.rule.as_deref().map(|recorded| Arc::new(rule(recorded))),
+            ..pair.clone()
+        };
+        let mut other = Self::default();
+        for (pair, flows) in self.pairs() {
+            let place = other.place(renamed(pair));
+            other.flows[place] += flows;
+        }
+        let disagreement = |one: &Disagreement| Disagreement {
+            pair: renamed(&one.pair),
+            tuple: tuple(&one.tuple),
+            ..one.clone()
+        };
+        other.disagreements = self.disagreements.iter().map(disagreement).collect();
+        other
+    }
+
     /// Flows by what was recorded and what is simulated, in order.
     #[must_use]
     pub fn pairs(&self) -> BTreeMap<&Pair, u64> {
@@ -270,10 +296,4 @@ pub fn is_same_rule(network: &Network, pair: &Pair) -> Option<bool> {
 fn is_cut_from(logged: &str, name: &str, most: usize) -> bool {
     let is_start = name.get(..logged.len()).is_some_and(|start| start.eq_ignore_ascii_case(logged));
     is_start && (logged.len() == name.len() || logged.len() >= most)
-}
-
-/// Whether a text is a GUID, `8-4-4-4-12` hexadecimal digits.
-fn is_guid(text: &str) -> bool {
-    let lengths = text.split('-').map(str::len);
-    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::names::{Names, ReasonJson};
 #[cfg(feature = "parquet")]
 use super::parquet::ParquetWriter;
+use super::pseudonyms::Pseudonyms;
 use super::time::rfc3339;
 use crate::model::flow::{FiveTuple, Port};
 use crate::model::network::Network;
@@ -101,6 +102,9 @@ pub struct Rows<'a> {
     pub network: &'a Network,
     /// The inputs' names, by their positions.
     pub files: &'a [String],
+    /// What addresses and recorded names are replaced by, where they are. The network and the inputs' names are then
+    /// under pseudonyms too.
+    pub pseudonyms: Option<&'a Pseudonyms>,
 }
 
 impl<'a> Rows<'a> {
@@ -109,7 +113,8 @@ impl<'a> Rows<'a> {
     pub fn flow(&self, flow: &Conversation) -> Row<'a> {
         let time = Some(Moment(flow.first_ns));
         let amount = (flow.packets, flow.bytes);
-        self.row(&flow.tuple, &flow.verdict, flow.location, time, amount).with(flow.recorded.as_ref())
+        let row = self.row(&flow.tuple, &flow.verdict, flow.location, time, amount);
+        row.with(self.recorded(flow.recorded.as_ref()).as_ref())
     }
 
     /// A record's row.
@@ -118,7 +123,15 @@ impl<'a> Rows<'a> {
         let Seen { location, hit, recorded } = seen;
         let time = hit.time_ns.map(Moment);
         let amount = (hit.packets, hit.bytes);
-        self.row(&processed.packet, &processed.verdict, location, time, amount).with(recorded)
+        let row = self.row(&processed.packet, &processed.verdict, location, time, amount);
+        row.with(self.recorded(recorded).as_ref())
+    }
+
+    fn recorded(&self, recorded: Option<&RecordedVerdict>) -> Option<RecordedVerdict> {
+        recorded.map(|recorded| match self.pseudonyms {
+            Some(by) => by.masked(recorded),
+            None => recorded.clone(),
+        })
     }
 
     fn row(
@@ -130,6 +143,7 @@ impl<'a> Rows<'a> {
         (packets, bytes): (u64, u64),
     ) -> Row<'a> {
         let names = Names { network: self.network };
+        let tuple = self.pseudonyms.map_or(*tuple, |by| by.masked(tuple));
         // In place of ports, a flow of echoes is known by its identifier, which is no port.
         let port = |port: Port| port.number().filter(|_| tuple.protocol.has_ports());
         let (reason, code) = match verdict {

@@ -52,7 +52,7 @@ pub struct Timing {
 }
 
 /// What was read to come to a result.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Provenance {
     /// The captures' names, by their positions.
     pub files: Vec<String>,
@@ -72,6 +72,9 @@ pub struct Provenance {
     pub timing: Option<Timing>,
     /// The networks and the tags.
     pub inputs: Inputs,
+    /// Addresses and names are pseudonyms.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pseudonyms: bool,
 }
 
 #[derive(Serialize)]
@@ -196,6 +199,9 @@ impl Provenance {
             let rate = format!("{:.0}", timing.records_per_s);
             let tail = format!("{:.3} s, {rate} records/s", timing.elapsed_s);
             writeln!(sheet, "  {}", sheet.style.faint(&tail)).expect(write);
+        }
+        if self.pseudonyms {
+            writeln!(sheet, "  addresses and names are pseudonyms").expect(write);
         }
         writeln!(sheet, "  {}", sheet.style.faint(&self.inputs.tags_shown())).expect(write);
     }

@@ -19,6 +19,7 @@ pub mod next_hop;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod places;
+pub mod pseudonyms;
 pub mod replay;
 pub mod sheet;
 pub mod slowdown;

@@ -17,6 +17,7 @@ use nsgsim::replay::run::{Replay, ReplayOptions, Totals};
 use nsgsim::report::html::ReplayPage;
 use nsgsim::report::inputs::Inputs;
 use nsgsim::report::ledger::Provenance;
+use nsgsim::report::pseudonyms::Shown;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -296,15 +297,12 @@ fn digest<'f>(compiled: &Arc<CompiledNetwork>, flows: impl Iterator<Item = &'f C
 fn made(compiled: &Arc<CompiledNetwork>, totals: &Totals, digest: &Digest) -> String {
     let provenance = Provenance {
         files: vec!["example.pcap".to_owned()],
-        damage: Vec::new(),
-        unread: Vec::new(),
-        unread_beyond: 0,
-        ignored: Vec::new(),
-        timing: None,
         inputs: Inputs::new(None, None),
+        ..Provenance::default()
     };
     let options = ReplayOptions::default();
-    ReplayPage { compiled, options: &options, totals, digest, provenance: &provenance }.html()
+    let shown = Shown { network: &compiled.network, pseudonyms: None };
+    ReplayPage { compiled, shown, options: &options, totals, digest, provenance: &provenance }.html()
 }
 
 #[test]

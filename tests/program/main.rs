@@ -1,5 +1,6 @@
 //! The program as users run it, and the calls behind its commands.
 
+mod anonymize;
 mod bad_input;
 mod bench;
 #[path = "../support/build/mod.rs"]
@@ -12,6 +13,7 @@ mod estate;
 mod example;
 #[path = "../support/example_data/mod.rs"]
 mod example_data;
+mod groups;
 mod html;
 mod interrupted;
 mod logged;

@@ -39,12 +39,8 @@ fn compared(
 fn answers(base: &Arc<CompiledNetwork>, candidate: &Arc<CompiledNetwork>, records: &[Record]) -> [String; 2] {
     let provenance = Provenance {
         files: vec!["example.pcap".to_owned()],
-        damage: Vec::new(),
-        unread: Vec::new(),
-        unread_beyond: 0,
-        ignored: Vec::new(),
-        timing: None,
         inputs: Inputs::new(None, None),
+        ..Provenance::default()
     };
     // Batches that are no multiple of anything, so that flows straddle them.
     let batches: Vec<&[Record]> = records.chunks(997).collect();

@@ -5,20 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::ReplayPage;
 use super::marks::{Count, Mark, gauge};
-use crate::compile::network::CompiledNetwork;
+use crate::model::flow::FiveTuple;
 use crate::model::network::Network;
 use crate::model::verdict::{Answer, VerdictKind};
 use crate::replay::conversations::Conversation;
 use crate::replay::digest::zones::{Located, ZoneFinder};
-use crate::replay::digest::{Digest, again, first_packet};
-use crate::replay::run::ReplayOptions;
+use crate::replay::digest::{again, first_packet};
 use crate::replay::tally::{Decider, Hits, Tally};
 use crate::report::explain::{Explanation, step_row};
 use crate::report::inputs::Inputs;
 use crate::report::ledger::Provenance;
 use crate::report::names::{Names, socket};
 use crate::report::places::place;
+use crate::report::pseudonyms::Shown;
 use crate::report::style::Style;
 use crate::report::time::{counted, rfc3339};
 use crate::simulate::{Simulator, Weighing};
@@ -56,7 +57,8 @@ struct Sent<'t> {
 }
 
 impl Talkers {
-    pub(super) fn new(network: &Network, tally: &Tally, finder: &mut ZoneFinder) -> Self {
+    pub(super) fn new(shown: Shown<'_>, tally: &Tally, finder: &mut ZoneFinder) -> Self {
+        let network = shown.network;
         let names = Names { network };
         let mut senders: BTreeMap<IpAddr, Sent<'_>> = BTreeMap::new();
         for (group, hits) in &tally.denied {
@@ -71,7 +73,7 @@ impl Talkers {
         let row = |(address, sent): &(IpAddr, Sent<'_>)| {
             let (who, within) = who(network, finder.locate(*address));
             Talker {
-                address: address.to_string(),
+                address: shown.masked(address).to_string(),
                 who,
                 within,
                 packets: Count(sent.hits.packets),
@@ -173,13 +175,8 @@ enum Judge {
 }
 
 impl Denied {
-    pub(super) fn new(
-        compiled: &Arc<CompiledNetwork>,
-        options: &ReplayOptions,
-        digest: &Digest,
-        provenance: &Provenance,
-        finder: &mut ZoneFinder,
-    ) -> Self {
+    pub(super) fn new(page: &ReplayPage<'_>, finder: &mut ZoneFinder) -> Self {
+        let ReplayPage { compiled, shown, options, digest, provenance, .. } = *page;
         let simulator = again(options.simulator);
         let mut judge = match options.at {
             Some(_) => Judge::At(Box::new(Simulator::new(Arc::clone(compiled), simulator))),
@@ -198,11 +195,8 @@ impl Denied {
             };
             judged.ok().map(|judged| judged.answer)
         };
-        let network = &compiled.network;
-        let rows: Vec<Row> = digest
-            .denied()
-            .map(|flow| row(network, flow, answer(flow).as_ref(), provenance, finder))
-            .collect();
+        let rows: Vec<Row> =
+            digest.denied().map(|flow| row(shown, flow, answer(flow).as_ref(), provenance, finder)).collect();
         let all = digest.verdicts.of(VerdictKind::Deny).flows;
         let left_out = all.saturating_sub(rows.len() as u64);
         Self { rows, all: Count(all), left_out: (left_out > 0).then(|| counted(left_out, "smaller flow")) }
@@ -210,13 +204,20 @@ impl Denied {
 }
 
 fn row(
-    network: &Network,
+    shown: Shown<'_>,
     flow: &Conversation,
     answer: Option<&Answer>,
     provenance: &Provenance,
     finder: &mut ZoneFinder,
 ) -> Row {
+    let network = shown.network;
     let names = Names { network };
+    // Who has an address is found by the true one.
+    let FiveTuple { source, destination, .. } = first_packet(flow).five_tuple;
+    let (source_who, destination_who) =
+        (who_line(network, finder.locate(source)), who_line(network, finder.locate(destination)));
+    let (flow, answer) = (&shown.masked(flow), answer.map(|answer| shown.masked(answer)));
+    let answer = answer.as_ref();
     let tuple = first_packet(flow).five_tuple;
     let place = provenance.place(flow.location);
     let (steps, remarks) = answer.map(|answer| told(names, flow, answer)).unwrap_or_default();
@@ -229,9 +230,9 @@ fn row(
         time: time.trim_end_matches('Z').to_owned(),
         first: first.clone(),
         source: socket(tuple.source, tuple.source_port),
-        source_who: who_line(network, finder.locate(tuple.source)),
+        source_who,
         destination: socket(tuple.destination, tuple.destination_port),
-        destination_who: who_line(network, finder.locate(tuple.destination)),
+        destination_who,
         protocol: tuple.protocol.to_string(),
         decided_by: names.decider(&Decider::from(&flow.verdict)).line(),
         steps,

@@ -107,6 +107,9 @@ pub(super) fn facts(provenance: &Provenance) -> Vec<Fact> {
         }
     };
     fact("program", vec![format!("nsgsim {}", inputs.version)]);
+    if provenance.pseudonyms {
+        fact("addresses and names", vec!["pseudonyms (--anonymize)".to_owned()]);
+    }
     fact("network", inputs.network.iter().cloned().collect());
     fact("facts", inputs.facts.iter().cloned().collect());
     fact("service tags", vec![inputs.tags_shown()]);

@@ -30,6 +30,7 @@ use self::rules::Rules;
 use self::topology::Topology;
 use super::agreement::AgreementReport;
 use super::ledger::Provenance;
+use super::pseudonyms::Shown;
 use super::time::rfc3339;
 use crate::compile::network::CompiledNetwork;
 use crate::model::verdict::VerdictKind;
@@ -44,6 +45,8 @@ const SCRIPT: &str = include_str!("page.js");
 pub struct ReplayPage<'a> {
     /// The network.
     pub compiled: &'a Arc<CompiledNetwork>,
+    /// What it is shown as: itself, or under pseudonyms.
+    pub shown: Shown<'a>,
     /// How it was replayed.
     pub options: &'a ReplayOptions,
     /// The counts.
@@ -90,7 +93,8 @@ impl ReplayPage<'_> {
     /// Never: writing to a string works.
     #[must_use]
     pub fn html(&self) -> String {
-        let network = &self.compiled.network;
+        let network = self.shown.network;
+        let shown_totals = self.shown.masked(self.totals);
         let mut finder = ZoneFinder::new(Arc::clone(self.compiled), self.options.simulator.vnet);
         let page = PageTemplate {
             policy: policy(),
@@ -99,12 +103,12 @@ impl ReplayPage<'_> {
             span: self.totals.tally.span.map(|(first, last)| (rfc3339(first), rfc3339(last))),
             figures: self.figures(),
             over_time: OverTime::new(&self.digest.timeline),
-            talkers: Talkers::new(network, &self.totals.tally, &mut finder),
+            talkers: Talkers::new(self.shown, &self.totals.tally, &mut finder),
             matrix: Matrix::new(network, &self.digest.pairs),
             rules: Rules::new(network, &self.totals.tally, &self.digest.rules),
             topology: Topology::new(network),
-            denied: Denied::new(self.compiled, self.options, self.digest, self.provenance, &mut finder),
-            agreement: AgreementReport::of(network, self.totals, self.provenance)
+            denied: Denied::new(self, &mut finder),
+            agreement: AgreementReport::of(network, &shown_totals, self.provenance)
                 .map(|report| Agreement::new(&report)),
             ledger: Ledger::new(self.totals, self.provenance),
             facts: ledger::facts(self.provenance),

@@ -1,0 +1,230 @@
+//! Under `--anonymize` nothing that is written names what is the user's, and everything that is counted stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use nsgsim::model::id::ResourceId;
+use serde_json::Value;
+
+use crate::example_data::{network, nsgsim};
+
+const SPLIT: &str = "target/tmp/anonymized";
+
+/// Standard output of a run that is to succeed, or to find something.
+fn said(arguments: &[&str]) -> String {
+    let output = nsgsim(arguments);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("an answer is UTF-8")
+}
+
+/// Words as names and addresses have them.
+fn words(text: &str) -> BTreeSet<String> {
+    let is_of_word = |letter: char| letter.is_ascii_alphanumeric() || "-_.:".contains(letter);
+    let whole = text.split(|letter| !is_of_word(letter)).map(|word| word.trim_matches(['.', ':', '-']));
+    // `10.0.0.4:443`, `[fd00::1]:443`: with the port and without.
+    let host = |word: &str| word.rsplit_once(':').map(|(host, _)| host.to_owned());
+    whole.flat_map(|word| [Some(word.to_ascii_lowercase()), host(word)]).flatten().collect()
+}
+
+/// What a reader from outside must not see: the names of the example's resources and rules, and every address that its
+/// network or its traffic has. What Azure names is not among it.
+fn secrets() -> BTreeSet<String> {
+    let mut secrets = BTreeSet::new();
+    for name in ["example", "example-candidate"] {
+        let compiled = network(name);
+        let network = &compiled.network;
+        let mut named = |id: &ResourceId| {
+            secrets.insert(id.name().to_owned());
+            secrets.extend(
+                ["subscriptions", "resourceGroups"]
+                    .iter()
+                    .filter_map(|kind| id.segment(kind).map(str::to_owned)),
+            );
+        };
+        network.vnets.iter().for_each(|vnet| named(&vnet.id));
+        network.subnets.iter().for_each(|subnet| named(&subnet.id));
+        network.nics.iter().for_each(|nic| named(&nic.id));
+        network.nsgs.iter().for_each(|nsg| named(&nsg.id));
+        network.public_ips.iter().for_each(|ip| named(&ip.id));
+        network.nat_gateways.iter().for_each(|gateway| named(&gateway.id));
+        network.private_endpoints.iter().for_each(|endpoint| named(&endpoint.id));
+        let rules = network.nsgs.iter().flat_map(|nsg| &nsg.rules).filter(|rule| !rule.is_default);
+        secrets.extend(rules.map(|rule| rule.name.clone()));
+        let addresses = network.nics.iter().flat_map(|nic| &nic.ip_configurations);
+        secrets.extend(addresses.filter_map(|configuration| Some(configuration.address?.to_string())));
+        let prefixes = network.vnets.iter().flat_map(|vnet| &vnet.address_space);
+        secrets.extend(
+            prefixes
+                .chain(network.subnets.iter().flat_map(|subnet| &subnet.prefixes))
+                .map(|prefix| prefix.addr().to_string()),
+        );
+    }
+    let rows = said(&["replay", "-q", "-s", "data/example", "data/example.pcap", "--by", "flow"]);
+    for row in rows.lines().skip(1) {
+        let cells: Vec<&str> = row.split(',').collect();
+        secrets.extend([cells[1], cells[3]].map(str::to_owned));
+    }
+    // The platform's address is everyone's, and so are names that Azure gives: one NSG has a rule of its own that is called
+    // as a default rule is.
+    for everyones in ["168.63.129.16", "AzureBastionSubnet", "AllowAzureLoadBalancerInBound"] {
+        secrets.remove(everyones);
+    }
+    secrets.into_iter().map(|secret| secret.to_ascii_lowercase()).collect()
+}
+
+/// Every way to have the example's replay and its what-if written, under a key.
+fn everything(key: &str) -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(SPLIT).join(key);
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    let file = |name: &str| format!("{SPLIT}/{key}/{name}");
+    let log = file("log.json");
+    let made = [
+        "gen",
+        "-q",
+        "-s",
+        "data/example",
+        "--flows",
+        "60",
+        "--seed",
+        "6",
+        "--as",
+        "vnet-flow-log",
+        "--falsify",
+        "0.1",
+        "-o",
+        &log,
+    ];
+    said(&made);
+    let mut written = BTreeMap::new();
+    let common = ["-q", "--no-timing", "--anonymize", key];
+    let replay = ["replay", "-s", "data/example"];
+    let whatif = ["whatif", "--base", "data/example", "--cand", "data/example-candidate"];
+    for input in ["data/example.pcap", &log] {
+        for (by, format) in
+            [("nsg", "table"), ("nic", "json"), ("subnet", "md"), ("pair", "json"), ("tag", "table")]
+        {
+            let arguments = [&replay[..], &common, &["--by", by, "--format", format, input]].concat();
+            written.insert(format!("replay {input} {by} {format}"), said(&arguments));
+        }
+        for format in ["table", "md", "json"] {
+            for command in [&replay[..], &whatif] {
+                let arguments = [command, &common, &["--format", format, input]].concat();
+                written.insert(format!("{} {input} {format}", command[0]), said(&arguments));
+            }
+        }
+        for name in ["rows.csv", "rows.ndjson"] {
+            for per in [&[][..], &["--per-record"]] {
+                let (rows, page) = (file(name), file("page.html"));
+                let arguments =
+                    [&replay[..], &common, per, &["--decisions", &rows, "--html", &page, input]].concat();
+                said(&arguments);
+                for written_file in [rows, page] {
+                    let text = fs::read_to_string(&written_file).expect("it was written");
+                    written.insert(format!("{written_file} {per:?} {input}"), text);
+                }
+            }
+        }
+    }
+    written
+}
+
+#[test]
+fn no_output_names_what_is_the_users() {
+    let secrets = secrets();
+    assert!(
+        secrets.len() > 100 && secrets.contains("nsg-web") && secrets.contains("10.20.1.4"),
+        "{secrets:?}"
+    );
+    for (output, text) in everything("a-key") {
+        // The page's own style and script are no part of what is told.
+        let told =
+            text.split("</style>").last().unwrap_or(&text).split("<script>").next().unwrap_or_default();
+        let told = if output.contains("page.html") { told } else { &text };
+        let words = words(told);
+        let seen: Vec<&String> = secrets.intersection(&words).collect();
+        assert_eq!(seen, Vec::<&String>::new(), "{output}");
+    }
+}
+
+/// Every number in an answer, by where it stands, without what hangs on names and their order.
+fn numbers(json: &str) -> Value {
+    let json: Value = serde_json::from_str(json).expect("an answer is JSON");
+    let mut hits: Vec<String> = json["rules"]
+        .as_array()
+        .expect("rules are a list")
+        .iter()
+        .map(|rule| format!("{} {} {} {}", rule["priority"], rule["access"], rule["packets"], rule["flows"]))
+        .collect();
+    hits.sort();
+    let mut agreement = json["agreement"].clone();
+    if let Some(agreement) = agreement.as_object_mut() {
+        agreement.remove("by_rule");
+        agreement.remove("disagreements");
+    }
+    let mut ledger = json["ledger"].clone();
+    for bucket in ["out_of_scope", "undetermined", "skipped"] {
+        for reason in ledger[bucket]["by_reason"].as_object_mut().expect("reasons are an object").values_mut()
+        {
+            reason["first"]["file"] = Value::Null;
+        }
+    }
+    serde_json::json!([ledger, json["verdicts"], hits, agreement])
+}
+
+#[test]
+fn counts_and_agreement_are_those_of_the_true_names() {
+    let log = "target/tmp/anonymized-counts.json";
+    said(&[
+        "gen",
+        "-q",
+        "-s",
+        "data/example",
+        "--flows",
+        "60",
+        "--seed",
+        "6",
+        "--as",
+        "vnet-flow-log",
+        "--falsify",
+        "0.1",
+        "-o",
+        log,
+    ]);
+    for input in ["data/example.pcap", log] {
+        let plain = ["replay", "-q", "--no-timing", "-s", "data/example", "--format", "json", input];
+        let masked = [&plain[..], &["--anonymize", "a key"]].concat();
+        assert_eq!(numbers(&said(&masked)), numbers(&said(&plain)), "{input}");
+        let agreement = &numbers(&said(&plain))[3];
+        assert_eq!(agreement.is_object(), input == log, "only a log has something to agree with");
+    }
+}
+
+#[test]
+fn a_key_gives_the_same_pseudonyms_on_every_run_and_another_key_others() {
+    let under = |key| {
+        said(&["replay", "-q", "--no-timing", "-s", "data/example", "data/example.pcap", "--anonymize", key])
+    };
+    assert_eq!(under("one"), under("one"));
+    assert_ne!(under("one"), under("two"));
+}
+
+#[test]
+fn a_split_capture_is_refused() {
+    let split = "target/tmp/anonymized.pcap";
+    let output = nsgsim(&[
+        "replay",
+        "-q",
+        "-s",
+        "data/example",
+        "data/example.pcap",
+        "--anonymize",
+        "key",
+        "--split-denied",
+        split,
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).expect("a message is UTF-8");
+    assert!(said.contains("--anonymize: a split capture holds packets as they were"), "{said}");
+    assert!(!Path::new(env!("CARGO_MANIFEST_DIR")).join(split).exists());
+}
