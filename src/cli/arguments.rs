@@ -120,7 +120,7 @@ pub(super) struct TagsArgs {
 /// The traffic and how it is judged.
 #[derive(Args, Clone, Debug)]
 pub(super) struct JudgingArgs {
-    /// Captures, flow logs and flow tables, folders of them, or `-`
+    /// Captures, flow logs and flow tables, folders of them, az://CONTAINER/PREFIX, or `-`
     #[arg(value_name = "INPUT", required = true)]
     pub(super) inputs: Vec<PathBuf>,
     /// Evaluate at this interface alone, for captures that were taken there; as IP flow verify does, without routes and

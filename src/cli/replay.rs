@@ -25,8 +25,10 @@ use crate::report::style::{Form, Style};
 /// Captures, flow logs and flow tables through the network: every record judged or set aside, in a ledger that adds up
 ///
 /// INPUT is a pcap or pcapng file, a flow log of NSGs or VNets (JSON), or a flow table (CSV, JSON, Parquet, Zeek's
-/// conn.log, AWS VPC flow logs), plain, .gz or .zst, a folder of them (read in time order, open flows carried over), or
-/// `-`. A flow log's tuples are judged at the interfaces that wrote them, and what was recorded is held against that. Denied packets are an answer: the exit status is 0.
+/// conn.log, AWS VPC flow logs), plain, .gz or .zst, a folder of them (read in time order, open flows carried over), blobs
+/// in Azure Blob storage (az://CONTAINER/PREFIX, where built with the feature object-storage), or `-`. A flow log's
+/// tuples are judged at the interfaces that wrote them, and what was recorded is held against that. Denied packets are an
+/// answer: the exit status is 0.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]

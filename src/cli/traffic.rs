@@ -1,8 +1,6 @@
 //! Captures, flow logs and flow tables as a run takes them: found, put in time order, read in batches.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +11,7 @@ use crate::ingest::capture::flow_log::{self, RecordTexts};
 use crate::ingest::capture::flow_table::{self, SkipCause};
 use crate::ingest::capture::input::{Input, InputOptions, Packets, Portion};
 use crate::ingest::error::IngestError;
-use crate::ingest::source;
+use crate::ingest::source::{self, Source};
 use crate::model::record::Location;
 use crate::model::recorded::RecordedFlow;
 use crate::replay::recorded::Entry;
@@ -27,8 +25,8 @@ const UNREAD_SHOWN: usize = 20;
 
 /// The captures, flow logs and flow tables of a run.
 pub(super) struct Traffic {
-    /// Paths in the order in which they are read.
-    paths: Vec<PathBuf>,
+    /// In the order in which they are read.
+    sources: Vec<Source>,
     /// Their names, by position.
     pub(super) files: Vec<String>,
     /// Files of folders that are none.
@@ -68,32 +66,32 @@ impl Traffic {
     /// Finds the captures, flow logs and flow tables behind the paths and puts them in the order of their first records.
     pub(super) fn find(paths: &[PathBuf], options: InputOptions, quiet: bool) -> Result<Self, CliError> {
         let started = Instant::now();
-        let mut found: Vec<(Option<u64>, PathBuf)> = Vec::new();
+        let mut found: Vec<(Option<u64>, Source)> = Vec::new();
         let mut ignored = Vec::new();
         for path in paths {
-            // What else a folder holds is named and left alone; a file that was asked for must be one.
-            let in_folder = path.is_dir();
-            for file in source::files(std::slice::from_ref(path))? {
-                match first_time(&file, &options) {
-                    Ok(time) => found.push((time, file)),
-                    Err(IngestError::Content { .. }) if in_folder => ignored.push(source::shown(&file)),
+            let behind = source::find(path)?;
+            for source in behind.sources {
+                match first_time(&source, &options) {
+                    Ok(time) => found.push((time, source)),
+                    // What else a folder holds is named and left alone; a file that was asked for must be one.
+                    Err(IngestError::Content { .. }) if behind.is_folder => ignored.push(source.name()),
                     Err(error) => return Err(error.into()),
                 }
             }
         }
         // LIMIT: inputs that overlap in time are read one after the other, not merged.
         found.sort_by_key(|(time, _)| *time);
-        let paths: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
+        let sources: Vec<Source> = found.into_iter().map(|(_, source)| source).collect();
         if !quiet {
             for file in &ignored {
                 eprintln!("warning: {file}: no capture, flow log or flow table, left alone");
             }
         }
-        let files = paths.iter().map(|path| source::shown(path)).collect();
-        options.taken.store(0, Ordering::Relaxed);
-        let progress = if quiet { ProgressBar::hidden() } else { progress(&paths) };
+        let files = sources.iter().map(Source::name).collect();
+        options.watch.restart();
+        let progress = if quiet { ProgressBar::hidden() } else { progress(&sources) };
         Ok(Self {
-            paths,
+            sources,
             files,
             ignored,
             damage: Vec::new(),
@@ -120,14 +118,14 @@ impl Traffic {
         packets.clear(self.keeps_frames);
         while packets.records.len() < BATCH && !packets.is_full() {
             let Some(input) = &mut self.open else {
-                let Some(path) = self.paths.get(self.next) else { break };
+                let Some(source) = self.sources.get(self.next) else { break };
                 let file = u32::try_from(self.next).map_err(|_| CliError::usage("too many inputs"))?;
-                self.open = Some(Input::open(path, file, &self.options)?);
+                self.open = Some(Input::open(source, file, &self.options)?);
                 self.next += 1;
                 continue;
             };
             // Packets before a log or table are worked on before it.
-            if !matches!(input, Input::Capture(_)) && !packets.records.is_empty() {
+            if !input.is_capture() && !packets.records.is_empty() {
                 break;
             }
             match input.next(BATCH - packets.records.len(), &mut packets)? {
@@ -197,11 +195,11 @@ impl Traffic {
         self.progress.set_message(format!(
             "{} of {}, {}, {}/s",
             self.next,
-            counted(self.paths.len() as u64, "input"),
+            counted(self.sources.len() as u64, "input"),
             counted(self.records, "record"),
             grouped(rate as u64),
         ));
-        self.progress.set_position(self.options.taken.load(Ordering::Relaxed));
+        self.progress.set_position(self.options.watch.taken_bytes());
         self.progress.tick();
     }
 
@@ -286,9 +284,8 @@ impl Raw {
 }
 
 /// How far a run has come: a bar with the time that is left, where the inputs' size is known.
-fn progress(paths: &[PathBuf]) -> ProgressBar {
-    let size = |path: &PathBuf| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
-    let (bar, template) = match paths.iter().map(size).sum::<Option<u64>>() {
+fn progress(sources: &[Source]) -> ProgressBar {
+    let (bar, template) = match sources.iter().map(Source::size_bytes).sum::<Option<u64>>() {
         Some(bytes) => (ProgressBar::new(bytes), "{bar:20} {percent:>3} % {msg}, {eta} left"),
         None => (ProgressBar::new_spinner(), "{spinner} {msg}"),
     };
@@ -296,9 +293,9 @@ fn progress(paths: &[PathBuf]) -> ProgressBar {
 }
 
 /// The time of an input's first record that has one. Standard input cannot be read twice: it keeps its place.
-fn first_time(path: &Path, options: &InputOptions) -> Result<Option<u64>, IngestError> {
-    if source::is_stdin(path) {
+fn first_time(source: &Source, options: &InputOptions) -> Result<Option<u64>, IngestError> {
+    if source.is_stdin() {
         return Ok(None);
     }
-    Input::open(path, 0, options)?.first_time_ns()
+    Input::open(source, 0, options)?.first_time_ns()
 }

@@ -219,6 +219,16 @@ fn a_folder_without_files_is_refused() {
     refused(&["replay", "-q", "-s", &path, "data/example.pcap"], &[&path, "the folder is empty"]);
 }
 
+#[cfg(not(feature = "object-storage"))]
+#[test]
+fn blobs_are_refused_where_storage_was_not_built_in() {
+    for address in ["az://logs/2026", "https://acme.blob.core.windows.net/logs/2026"] {
+        let words = [address, "built without object storage", "the feature `object-storage`"];
+        refused(&["replay", "-q", "-s", NETWORK, address], &words);
+        refused(&["replay", "-q", "-s", address, "data/example.pcap"], &words);
+    }
+}
+
 #[test]
 fn a_name_that_nothing_has_is_refused() {
     let capture = "data/example.pcap";

@@ -141,10 +141,10 @@ pub fn load_deployed(
 ) -> Result<Loaded, IngestError> {
     let (mut documents, mut left) = (Vec::new(), Vec::new());
     for path in paths {
-        let in_folder = path.is_dir();
-        for file in source::files(std::slice::from_ref(path))? {
-            let (name, bytes) = (source::shown(&file), source::read(&file, LIMIT_BYTES)?);
-            if in_folder && !may_be_json(&bytes) {
+        let behind = source::find(path)?;
+        for source in behind.sources {
+            let (name, bytes) = (source.name(), source.read(LIMIT_BYTES)?);
+            if behind.is_folder && !may_be_json(&bytes) {
                 left.push(name);
             } else {
                 documents.push(Document { name, bytes });

@@ -1,16 +1,14 @@
 //! An input of a run: a capture, a flow log or a flow table, told apart by its first bytes and never by its name.
 
 use std::io::{self, Cursor, Read};
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use super::flow_log::{LogReader, RecordTexts};
 use super::flow_table::{Columns, FIRST_BYTES, FlowTable, Kind, Skipped, recognise};
 use super::framing::{Format, MAGIC_BYTES};
 use super::{CaptureReader, Damage, Tunnels, foreign};
 use crate::ingest::error::IngestError;
-use crate::ingest::source;
+use crate::ingest::source::{Source, Watch};
 use crate::model::frame::KeptFrames;
 use crate::model::recorded::RecordedFlow;
 use crate::model::records::Records;
@@ -22,12 +20,18 @@ pub struct InputOptions {
     pub tunnels: Tunnels,
     /// Which columns of flow tables say what.
     pub columns: Columns,
-    /// How much was taken of all inputs as they lie there, in bytes.
-    pub taken: Arc<AtomicU64>,
+    /// What becomes of all inputs while they are read.
+    pub watch: Arc<Watch>,
 }
 
 /// An input that is open.
-pub enum Input {
+pub struct Input {
+    reader: Reader,
+    watch: Arc<Watch>,
+}
+
+/// What reads it.
+enum Reader {
     /// A capture.
     Capture(CaptureReader),
     /// A flow log.
@@ -37,14 +41,62 @@ pub enum Input {
 }
 
 impl Input {
-    /// Opens a file or standard input. `file` is its position in the run's list of inputs.
+    /// Opens it. `file` is its position in the run's list of inputs.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be opened, or is nothing that is read. Of a flow log only the first bytes are looked at:
+    /// Fails if the source cannot be opened, or is nothing that is read. Of a flow log only the first bytes are looked at:
     /// the rest is [`LogReader::next_batch`]'s to refuse.
-    pub fn open(path: &Path, file: u32, options: &InputOptions) -> Result<Self, IngestError> {
-        let (name, mut stream) = (source::shown(path), source::open_counted(path, &options.taken)?);
+    pub fn open(source: &Source, file: u32, options: &InputOptions) -> Result<Self, IngestError> {
+        let opened = Reader::open(source, file, options);
+        // Why a blob could not be read on says more than what its beginning was taken for.
+        options.watch.unbroken()?;
+        Ok(Self { reader: opened?, watch: Arc::clone(&options.watch) })
+    }
+
+    /// When its first packet was or its first tuple was written, in nanoseconds since 1970-01-01; `None` where that is not
+    /// told. It reads as far as that.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it is nothing that is read, and if a blob cannot be read on.
+    pub fn first_time_ns(self) -> Result<Option<u64>, IngestError> {
+        let time = self.reader.first_time_ns();
+        self.watch.unbroken()?;
+        time
+    }
+
+    /// Takes the next portion, of at most so many packets.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a flow log turns out to be none, and if a blob cannot be read on.
+    pub fn next(&mut self, most: usize, packets: &mut Packets) -> Result<Portion, IngestError> {
+        let portion = self.reader.next(most, packets);
+        self.watch.unbroken()?;
+        portion
+    }
+
+    /// Whether it is a capture.
+    #[must_use]
+    pub fn is_capture(&self) -> bool {
+        matches!(self.reader, Reader::Capture(_))
+    }
+
+    /// Where it stops making sense, once the reader has come there.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        match &self.reader {
+            Reader::Capture(reader) => reader.damage(),
+            Reader::Log(reader) => reader.damage(),
+            Reader::Table(table) => table.damage(),
+        }
+    }
+}
+
+impl Reader {
+    fn open(source: &Source, file: u32, options: &InputOptions) -> Result<Self, IngestError> {
+        let (name, mut stream) = (source.name(), source.open(&options.watch)?);
         let mut head = Vec::new();
         let read = stream.by_ref().take(FIRST_BYTES as u64).read_to_end(&mut head);
         if let (Err(error), true) = (&read, head.is_empty()) {
@@ -58,26 +110,22 @@ impl Input {
             return Err(IngestError::content(name, foreign(&head, READ)));
         }
         let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(Fault(read.err())).chain(stream));
-        Ok(match kind {
+        Ok(match (kind, source) {
             // The parts of such a file are found from its end: better in the file itself.
-            Some(Kind::Parquet) if !source::is_stdin(path) => {
+            (Some(Kind::Parquet), Source::File(path)) if !source.is_stdin() => {
                 Self::Table(Box::new(FlowTable::open(path, file, &options.columns)?))
             }
-            Some(_) => Self::Table(Box::new(FlowTable::from_reader(name, file, whole, &options.columns)?)),
-            None if is_log => Self::Log(LogReader::from_reader(name, file, whole)),
-            None => {
+            (Some(_), _) => {
+                Self::Table(Box::new(FlowTable::from_reader(name, file, whole, &options.columns)?))
+            }
+            (None, _) if is_log => Self::Log(LogReader::from_reader(name, file, whole)),
+            (None, _) => {
                 Self::Capture(CaptureReader::from_reader(name, file, whole)?.with_tunnels(options.tunnels))
             }
         })
     }
 
-    /// When its first packet was or its first tuple was written, in nanoseconds since 1970-01-01; `None` where that is not
-    /// told. It reads as far as that.
-    ///
-    /// # Errors
-    ///
-    /// Fails if it is nothing that is read.
-    pub fn first_time_ns(mut self) -> Result<Option<u64>, IngestError> {
+    fn first_time_ns(mut self) -> Result<Option<u64>, IngestError> {
         match &mut self {
             Self::Capture(reader) => {
                 let mut first = Records::default();
@@ -104,13 +152,21 @@ impl Input {
         }
     }
 
-    /// Where it stops making sense, once the reader has come there.
-    #[must_use]
-    pub fn damage(&self) -> Option<&Damage> {
+    fn next(&mut self, most: usize, packets: &mut Packets) -> Result<Portion, IngestError> {
         match self {
-            Self::Capture(reader) => reader.damage(),
-            Self::Log(reader) => reader.damage(),
-            Self::Table(table) => table.damage(),
+            Self::Capture(reader) => {
+                let read = match &mut packets.frames {
+                    Some(frames) => reader.read_batch_with_frames(most, &mut packets.records, frames)?,
+                    None => reader.read_batch(most, &mut packets.records)?,
+                };
+                Ok(if read == 0 { Portion::End } else { Portion::Packets })
+            }
+            Self::Log(reader) => Ok(reader.next_batch()?.map_or(Portion::End, Portion::Texts)),
+            Self::Table(table) => {
+                let mut rows = Vec::new();
+                let read = table.read_batch(most, &mut rows)?;
+                Ok(if read == 0 { Portion::End } else { Portion::Rows(rows) })
+            }
         }
     }
 }
@@ -166,31 +222,6 @@ pub enum Portion {
     Rows(Vec<Result<RecordedFlow, Skipped>>),
     /// Nothing: it has come to its end.
     End,
-}
-
-impl Input {
-    /// Takes the next portion, of at most so many packets.
-    ///
-    /// # Errors
-    ///
-    /// Fails if a flow log turns out to be none.
-    pub fn next(&mut self, most: usize, packets: &mut Packets) -> Result<Portion, IngestError> {
-        match self {
-            Self::Capture(reader) => {
-                let read = match &mut packets.frames {
-                    Some(frames) => reader.read_batch_with_frames(most, &mut packets.records, frames)?,
-                    None => reader.read_batch(most, &mut packets.records)?,
-                };
-                Ok(if read == 0 { Portion::End } else { Portion::Packets })
-            }
-            Self::Log(reader) => Ok(reader.next_batch()?.map_or(Portion::End, Portion::Texts)),
-            Self::Table(table) => {
-                let mut rows = Vec::new();
-                let read = table.read_batch(most, &mut rows)?;
-                Ok(if read == 0 { Portion::End } else { Portion::Rows(rows) })
-            }
-        }
-    }
 }
 
 /// Whether text begins as JSON does that holds anything: with a bracket, behind a byte order mark or white space.
