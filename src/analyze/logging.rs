@@ -10,7 +10,9 @@ use crate::model::network::Network;
 use crate::model::record::Location;
 use crate::model::recorded::RecordedRule;
 use crate::model::rule::{Access, Direction};
-use crate::model::verdict::{Step, StepAnswer};
+use crate::model::verdict::{Answer, Step, StepAnswer};
+use crate::replay::conversations::Conversation;
+use crate::replay::digest::{again, first_packet};
 use crate::simulate::ends::inside;
 use crate::simulate::{Simulator, SimulatorOptions};
 
@@ -95,9 +97,26 @@ pub struct Logging {
 impl Logging {
     /// Of flows in this network, each by itself.
     #[must_use]
-    pub fn new(compiled: Arc<CompiledNetwork>) -> Self {
-        let options = SimulatorOptions { stateful: false, ..SimulatorOptions::default() };
-        Self { simulator: Simulator::new(compiled, options) }
+    pub fn new(compiled: Arc<CompiledNetwork>, options: SimulatorOptions) -> Self {
+        Self { simulator: Simulator::new(compiled, again(options)) }
+    }
+
+    /// What is logged of a flow of a replay, at one interface where it was judged there, else in the order of its way. As
+    /// [`Logging::sightings`]; nothing either of a flow that earlier packets had settled, as rules tell of it otherwise.
+    #[must_use]
+    pub fn sightings_of(&mut self, flow: &Conversation, at: Option<NicIndex>) -> Vec<Sighting> {
+        let packet = first_packet(flow);
+        let answer = match (flow.at, at) {
+            (Some((interface, direction)), _) => {
+                Some(self.simulator.logged_answer(interface, direction, &packet))
+            }
+            (None, Some(nic)) => {
+                self.simulator.at(nic, &packet, flow.first_ns).ok().map(|judged| judged.answer)
+            }
+            (None, None) => self.simulator.judge(&packet, flow.first_ns).ok().map(|judged| judged.answer),
+        };
+        let answer = answer.filter(|answer| answer.verdict.kind() == flow.verdict.kind());
+        answer.map_or_else(Vec::new, |answer| self.seen(&answer, &packet))
     }
 
     /// What is logged of the flow that a packet begins, in the order of its way.
@@ -107,8 +126,12 @@ impl Logging {
     /// picks the address that a flow comes from.
     #[must_use]
     pub fn sightings(&mut self, first: &Packet, time_ns: u64) -> Vec<Sighting> {
-        let Ok(judged) = self.simulator.judge(first, time_ns) else { return Vec::new() };
-        if judged.answer.verdict.reason().is_none() {
+        let judged = self.simulator.judge(first, time_ns);
+        judged.map_or_else(|_| Vec::new(), |judged| self.seen(&judged.answer, first))
+    }
+
+    fn seen(&self, answer: &Answer, first: &Packet) -> Vec<Sighting> {
+        if answer.verdict.reason().is_none() {
             return Vec::new();
         }
         let compiled = self.simulator.compiled();
@@ -121,7 +144,7 @@ impl Logging {
         let at_one_place =
             |one: &Step, other: &Step| (one.interface, one.direction) == (other.interface, other.direction);
         // The last rule that was asked at a place is the one that denies, or the last that allows (LOG-5).
-        let last = judged.answer.steps.chunk_by(at_one_place).filter_map(<[Step]>::last);
+        let last = answer.steps.chunk_by(at_one_place).filter_map(<[Step]>::last);
         last.filter(|step| !is_picked || step.direction == Direction::Outbound || step.seen.source != source)
             .filter_map(|step| sighting(network, step))
             .collect()

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::{CliError, inputs};
-use crate::ingest::azure::Deployment;
+use crate::ingest::azure::{Deployment, tags};
 use crate::ingest::capture::Tunnels;
 use crate::ingest::capture::flow_table::Columns;
 use crate::ingest::capture::input::InputOptions;
 use crate::model::assumptions::{Assumptions, Choice};
 use crate::model::network::Network;
 use crate::model::rule::Direction;
-use crate::model::tag::TagCatalog;
 use crate::replay::ledger::Ledger;
 use crate::replay::run::ReplayOptions;
 use crate::report::pseudonyms::Pseudonyms;
@@ -144,9 +143,10 @@ pub(super) struct JudgingArgs {
     /// Replace addresses and names by pseudonyms in everything that is written, so that it can be shown to others
     ///
     /// The same KEY, any text, gives the same pseudonyms on every run; whoever has it can find out whether a guess is right.
-    /// Addresses that share a prefix have pseudonyms that do, private ones private ones. What Azure itself names stays.
-    /// Warnings on standard error name things as they are.
-    #[arg(long, value_name = "KEY")]
+    /// Addresses that share a prefix have pseudonyms that do, private ones private ones. What Azure itself names stays: types
+    /// of resources, default rules, the service tags that this program has built in. Times, counts, ports and the order of
+    /// rows stay. What is said on standard error names things as they are.
+    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     anonymize: Option<String>,
     /// How many flow records are kept at most, shared out evenly over 32 parts of the traffic; at least 4096
     #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = most_flows)]
@@ -188,9 +188,10 @@ impl JudgingArgs {
         })
     }
 
-    /// What addresses and names are replaced by, of networks whose rules name these service tags.
-    pub(super) fn pseudonyms(&self, tags: &Arc<TagCatalog>) -> Option<Pseudonyms> {
-        self.anonymize.as_deref().map(|key| Pseudonyms::new(key, Arc::clone(tags)))
+    /// What addresses and names are replaced by.
+    pub(super) fn pseudonyms(&self) -> Option<Pseudonyms> {
+        // Whatever tags a run takes: those of a file may be anybody's.
+        self.anonymize.as_deref().map(|key| Pseudonyms::new(key, Arc::new(tags::bundled())))
     }
 
     /// How inputs are read.

@@ -22,6 +22,7 @@ use crate::model::network::Network;
 use crate::model::rule::Access;
 use crate::model::tag::TagCatalog;
 use crate::report::time::{counted, grouped};
+use crate::simulate::SimulatorOptions;
 
 /// When the first flow begins: 2026-01-01T00:00:00Z. Fixed, so that the same arguments give the same bytes.
 const START_NS: u64 = 1_767_225_600_000_000_000;
@@ -194,7 +195,7 @@ impl<'a> Logs<'a> {
     fn new(compiled: &'a Arc<CompiledNetwork>, version: LogVersion, args: &Args) -> Self {
         Self {
             network: &compiled.network,
-            logging: Logging::new(Arc::clone(compiled)),
+            logging: Logging::new(Arc::clone(compiled), SimulatorOptions::default()),
             version,
             random: ChaCha8Rng::seed_from_u64(args.seed.wrapping_add(1)),
             falsify: args.falsify,
@@ -228,7 +229,9 @@ impl<'a> Logs<'a> {
                 self.falsified += u64::from(lies && written);
             }
         }
-        writer.finish()
+        let (out, tuples) = writer.finish()?;
+        out.flush()?;
+        Ok(tuples)
     }
 }
 

@@ -9,6 +9,7 @@ mod codes;
 mod completions;
 mod effective;
 mod explain;
+mod flow_log;
 mod r#gen;
 mod inputs;
 mod output;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs};
+use super::flow_log::FlowLog;
 use super::output::{self, OutputFile};
 use super::page::Page;
 use super::split::{Split, SplitArgs};
@@ -46,6 +47,13 @@ pub(super) struct Args {
     per_record: bool,
     #[command(flatten)]
     split: SplitArgs,
+    /// Write what a VNet flow log would say of the flows to FILE (JSON), as workbooks for those logs take it
+    ///
+    /// At each interface of a flow's way, or at the one that it was judged at, a tuple for its beginning and one for its
+    /// end, or one that it was denied, under the rule that decided there. An interface without a MAC address in the export
+    /// is given one.
+    #[arg(long, value_name = "FILE")]
+    flow_log: Option<PathBuf>,
     /// Make a page of the answer as well: one HTML file that needs nothing else
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -120,6 +128,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     output::check_all(&[
         ("--html", args.html.as_deref()),
         ("--decisions", args.decisions.as_deref()),
+        ("--flow-log", args.flow_log.as_deref()),
         ("--output", args.output.output.as_deref()),
         allowed,
         denied,
@@ -129,7 +138,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
     let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
     let network = &loaded.compiled.network;
-    let pseudonyms = args.judging.pseudonyms(&tags);
+    let pseudonyms = args.judging.pseudonyms();
     if pseudonyms.is_some() && split.is_some() {
         return Err(CliError::usage(
             "--anonymize: a split capture holds packets as they were: leave --split-allowed and --split-denied out",
@@ -138,7 +147,10 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let masked = pseudonyms.as_ref().map(|by| by.masked(&**network));
     let shown = Shown { network: masked.as_ref().unwrap_or(network), pseudonyms: pseudonyms.as_ref() };
     let options = ReplayOptions {
-        flows: sinks.wants_flows() || args.html.is_some() || args.by.grouping().is_some(),
+        flows: sinks.wants_flows()
+            || args.html.is_some()
+            || args.flow_log.is_some()
+            || args.by.grouping().is_some(),
         records: sinks.wants_records() || split.is_some(),
         ..args.judging.options(network)?
     };
@@ -147,6 +159,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         .by
         .grouping()
         .map(|grouping| Grouper::new(grouping, Arc::clone(&loaded.compiled), options.simulator.vnet));
+    let log = args.flow_log.as_deref();
+    let mut log = log.map(|path| FlowLog::create(path, &loaded.compiled, &options)).transpose()?;
     let page = args.html.as_deref();
     let mut page = page.map(|path| Page::create(path, &loaded.compiled, &options)).transpose()?;
     let mut traffic =
@@ -162,6 +176,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         };
         page.iter_mut().for_each(|page| page.take(&progress.flows));
         grouper.iter_mut().for_each(|grouper| progress.flows.iter().for_each(|flow| grouper.add(flow)));
+        if let Some(log) = &mut log {
+            log.take(shown, &progress.flows)?;
+        }
         if let Some(split) = &mut split {
             split.take(&rows, batch, &progress)?;
         }
@@ -171,13 +188,17 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     page.iter_mut().for_each(|page| page.take(&flows));
     grouper.iter_mut().for_each(|grouper| flows.iter().for_each(|flow| grouper.add(flow)));
     let groups = grouper.map(Grouper::finish);
+    if let Some(log) = &mut log {
+        log.take(shown, &flows)?;
+    }
     let last = Progress { flows, records: Vec::new() };
     sinks.take(&rows, &Batch::Packets(Packets::default()), &last)?;
     traffic.finish();
 
     let provenance = traffic.provenance(args.judging.no_timing, loaded.inputs.clone());
     let report = ReplayReport {
-        network: shown.network,
+        network,
+        shown,
         totals: &shown.masked(&totals),
         by: if args.by == ByArg::Nsg { By::Nsg } else { By::Rule },
         groups: groups.as_ref(),
@@ -186,6 +207,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     sinks.finish()?;
     if let Some(page) = page {
         page.finish(shown, &totals, &report.provenance)?;
+    }
+    if let Some(log) = log {
+        log.finish(quiet)?;
     }
     if let Some(split) = split {
         split.finish(&totals, quiet)?;

@@ -148,7 +148,7 @@ impl Traffic {
         Ok((!packets.records.is_empty()).then_some(Raw::Packets(packets)))
     }
 
-    /// Hands on batch after batch; the next one is read while one is worked on.
+    /// Hands on batch after batch; the next one is read and parsed while one is worked on.
     pub(super) fn each(
         &mut self,
         pool: &ThreadPool,
@@ -156,23 +156,29 @@ impl Traffic {
     ) -> Result<(), CliError> {
         let mut room = Packets::with_capacity(BATCH);
         let mut numbered = (u32::MAX, 0);
-        let mut raw = self.read(Packets::with_capacity(BATCH))?;
-        while let Some(taken) = raw {
+        let mut next = pool.install(|| self.read_parsed(Packets::with_capacity(BATCH), &mut numbered))?;
+        while let Some((batch, unread)) = next {
             let (done, read) = pool.install(|| {
-                let work = || {
-                    let (batch, unread) = taken.parse(&mut numbered);
-                    work(&batch).map(|()| (batch, unread))
-                };
-                rayon::join(work, || self.read(std::mem::take(&mut room)))
+                let read = || self.read_parsed(std::mem::take(&mut room), &mut numbered);
+                rayon::join(|| work(&batch), read)
             });
-            let (batch, unread) = done?;
+            done?;
             self.note(&batch, unread);
             if let Batch::Packets(packets) = batch {
                 room = packets;
             }
-            raw = read?;
+            next = read?;
         }
         Ok(())
+    }
+
+    /// The next batch, and what could not be read of it.
+    fn read_parsed(
+        &mut self,
+        room: Packets,
+        numbered: &mut (u32, u64),
+    ) -> Result<Option<(Batch, Vec<UnreadJson>)>, CliError> {
+        Ok(self.read(room)?.map(|raw| raw.parse(numbered)))
     }
 
     /// Notes what was worked on.
@@ -255,8 +261,11 @@ impl Raw {
                     numbered.1 += entries;
                     location
                 };
-                let entry = |item| match item {
-                    Ok(flow) => Some(Entry::Flow(RecordedFlow { location: number(1), ..flow })),
+                let entry = |item: Result<RecordedFlow, _>| match item {
+                    Ok(mut flow) => {
+                        flow.location = number(1);
+                        Some(Entry::Flow(flow))
+                    }
                     Err(flow_log::Skipped { place, message, tuples, .. }) => {
                         // Of a record that is too damaged to count its tuples one is known to be missing.
                         let count = tuples.unwrap_or(1);

@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let comparison = whatif.finish();
     traffic.finish();
 
-    let pseudonyms = args.judging.pseudonyms(&tags);
+    let pseudonyms = args.judging.pseudonyms();
     let [base_network, candidate_network] = [&base, &candidate].map(|side| &*side.compiled.network);
     let masked =
         pseudonyms.as_ref().map(|by| [base_network, candidate_network].map(|network| by.masked(network)));
@@ -87,7 +87,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let shown = Shown { network: base_shown, pseudonyms: pseudonyms.as_ref() };
     let made_from = base.inputs.clone().with_candidate(candidate.inputs.clone());
     let report = WhatIfReport {
-        base: base_shown,
+        network: base_network,
+        shown,
         candidate: candidate_shown,
         comparison: &shown.masked(&comparison),
         changed_rules: &changed_rules(base_network, candidate_network),

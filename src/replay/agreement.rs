@@ -23,6 +23,9 @@ pub const MOST_DISAGREEMENTS: usize = 1000;
 /// How many pairs of recorded rules and what decides here are told apart; the rules of further ones are not.
 const MOST_PAIRS: usize = 1 << 14;
 
+/// How many pairs are found by where the names of their rules lie.
+const RECENT: usize = 256;
+
 /// What was recorded of a flow and what is simulated of it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Pair {
@@ -92,8 +95,8 @@ pub struct Agreement {
     /// The place of each pair's count.
     places: HashMap<Pair, usize, FixedState>,
     flows: Vec<u64>,
-    /// The pair that was counted last, and its place.
-    last: Option<(Pair, usize)>,
+    /// Pairs that were counted lately, and their places; none before the first.
+    recent: Vec<Option<(Pair, usize)>>,
     /// Disagreements, the earliest by their locations, at most [`MOST_DISAGREEMENTS`].
     ///
     /// INVARIANT: sorted by location.
@@ -149,6 +152,12 @@ impl Borrowed<'_> {
             && self.kind == pair.kind
     }
 
+    /// Where its pair is kept if it was counted lately.
+    fn slot(&self) -> usize {
+        let rule = self.recorded.rule.as_ref().map_or(0, |rule| Arc::as_ptr(rule).addr());
+        (rule / size_of::<RecordedRule>() + self.kind as usize) % RECENT
+    }
+
     fn pair(self) -> Pair {
         let RecordedVerdict { access, rule } = self.recorded.clone();
         Pair { access, rule, decider: self.decider, kind: self.kind }
@@ -164,15 +173,17 @@ impl Agreement {
         disagreement: impl FnOnce(Pair) -> Disagreement,
     ) {
         let borrowed = Borrowed { recorded, decider, kind };
-        // PERF: tuples of one rule follow each other, and share its name.
-        let place = match &self.last {
-            Some((pair, place)) if borrowed.is(pair) => *place,
+        // PERF: tuples of one rule come together and share its name: that is found by where it lies, without reading it.
+        let slot = borrowed.slot();
+        let place = match self.recent.get(slot) {
+            Some(Some((pair, place))) if borrowed.is(pair) => *place,
             _ => {
                 let place = match self.places.get(&borrowed) {
                     Some(place) => *place,
                     None => self.place(borrowed.pair()),
                 };
-                self.last = Some((borrowed.pair(), place));
+                self.recent.resize(RECENT, None);
+                self.recent[slot] = Some((borrowed.pair(), place));
                 place
             }
         };
@@ -203,31 +214,6 @@ impl Agreement {
         self.disagreements.extend_from_slice(&other.disagreements);
         self.disagreements.sort_by_key(|one| one.location);
         self.disagreements.truncate(MOST_DISAGREEMENTS);
-    }
-
-    /// The same with other names for what was recorded, and other five-tuples.
-    #[must_use]
-    pub fn renamed(
-        &self,
-        rule: impl Fn(&RecordedRule) -> RecordedRule,
-        tuple: impl Fn(&FiveTuple) -> FiveTuple,
-    ) -> Self {
-        let renamed = |pair: &Pair| Pair {
-            rule: pair.rule.as_deref().map(|recorded| Arc::new(rule(recorded))),
-            ..pair.clone()
-        };
-        let mut other = Self::default();
-        for (pair, flows) in self.pairs() {
-            let place = other.place(renamed(pair));
-            other.flows[place] += flows;
-        }
-        let disagreement = |one: &Disagreement| Disagreement {
-            pair: renamed(&one.pair),
-            tuple: tuple(&one.tuple),
-            ..one.clone()
-        };
-        other.disagreements = self.disagreements.iter().map(disagreement).collect();
-        other
     }
 
     /// Flows by what was recorded and what is simulated, in order.

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use super::counts::DeciderId;
 use super::tally::Hit;
 use crate::model::flow::{FiveTuple, Port, TcpFlags};
+use crate::model::flow_log::Volume;
 use crate::model::record::{Location, Record};
 use crate::model::recorded::{RecordedFlow, RecordedVerdict};
 use crate::model::rule::Direction;
@@ -18,13 +19,15 @@ const PAUSE_NS: u64 = 240_000_000_000;
 
 impl<'r> From<&'r Record> for Seen<'r> {
     fn from(record: &'r Record) -> Self {
-        Self { location: record.location, hit: record.into(), recorded: None }
+        Self { location: record.location, hit: record.into(), returned: Returned::default(), recorded: None }
     }
 }
 
 impl<'r> From<&'r RecordedFlow> for Seen<'r> {
     fn from(flow: &'r RecordedFlow) -> Self {
-        Self { location: flow.location, hit: flow.into(), recorded: flow.verdict.as_ref() }
+        let Volume { packets, bytes } = flow.returned;
+        let returned = Returned { packets: packets.unwrap_or(0), bytes: bytes.unwrap_or(0) };
+        Self { location: flow.location, hit: flow.into(), returned, recorded: flow.verdict.as_ref() }
     }
 }
 
@@ -46,10 +49,29 @@ pub struct Conversation {
     pub packets: u64,
     /// Bytes on the wire.
     pub bytes: u64,
+    /// Which of them went back, from the first packet's destination to its source.
+    pub returned: Returned,
     /// What its record said became of it, where it was recorded and not captured.
     pub recorded: Option<RecordedVerdict>,
     /// The interface that logged it, and which way it began there, where it was logged.
     pub at: Option<(Interface, Direction)>,
+}
+
+/// What went back in a conversation.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Returned {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+}
+
+impl Returned {
+    /// Adds what was counted of a record.
+    pub(super) fn add(&mut self, packets: u64, bytes: u64) {
+        self.packets = self.packets.saturating_add(packets);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
 }
 
 /// What is remembered of a conversation to tell which packets are its own.
@@ -87,6 +109,8 @@ pub struct Seen<'r> {
     pub location: Location,
     /// What is counted of it.
     pub hit: Hit,
+    /// Which of that went from its destination to its source.
+    pub returned: Returned,
     /// What its record said became of it.
     pub recorded: Option<&'r RecordedVerdict>,
 }
@@ -129,7 +153,7 @@ impl Conversations {
     pub(super) fn alone(&mut self, joining: &Joining<'_>) {
         if self.rows.is_some() {
             let mut alone = joining.conversation();
-            alone.add(joining);
+            alone.add(joining, true);
             self.ended.push(alone);
         }
     }
@@ -149,7 +173,7 @@ impl Conversations {
                 open.add(tcp, forward, now_ns);
                 let (first, decider) = (open.first, open.decider);
                 if let Some(row) = self.rows.as_mut().and_then(|rows| rows.get_mut(&found)) {
-                    row.add(joining);
+                    row.add(joining, forward);
                 }
                 return (first, false, decider);
             }
@@ -176,7 +200,7 @@ impl Conversations {
         };
         if let Some(rows) = &mut self.rows {
             let mut row = joining.conversation();
-            row.add(joining);
+            row.add(joining, true);
             rows.insert(key, row);
         }
         (first, true, decider)
@@ -244,6 +268,7 @@ impl Joining<'_> {
             last_ns: self.now_ns,
             packets: 0,
             bytes: 0,
+            returned: Returned::default(),
             recorded: self.seen.recorded.cloned(),
             at: None,
         }
@@ -251,9 +276,18 @@ impl Joining<'_> {
 }
 
 impl Conversation {
-    fn add(&mut self, joining: &Joining<'_>) {
-        self.packets = self.packets.saturating_add(joining.seen.hit.packets);
-        self.bytes = self.bytes.saturating_add(joining.seen.hit.bytes);
+    /// Counts what joins it: of this direction, or of the other one.
+    fn add(&mut self, joining: &Joining<'_>, forward: bool) {
+        let Seen { hit, returned, .. } = joining.seen;
+        self.packets = self.packets.saturating_add(hit.packets);
+        self.bytes = self.bytes.saturating_add(hit.bytes);
+        if forward {
+            self.returned.add(returned.packets, returned.bytes);
+        } else {
+            let sent =
+                (hit.packets.saturating_sub(returned.packets), hit.bytes.saturating_sub(returned.bytes));
+            self.returned.add(sent.0, sent.1);
+        }
         self.last_ns = self.last_ns.max(joining.now_ns);
     }
 }

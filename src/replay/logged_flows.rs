@@ -69,6 +69,7 @@ impl LoggedFlows {
             if let Some(row) = &mut open.row {
                 row.packets = row.packets.saturating_add(seen.hit.packets);
                 row.bytes = row.bytes.saturating_add(seen.hit.bytes);
+                row.returned.add(seen.returned.packets, seen.returned.bytes);
                 row.last_ns = row.last_ns.max(now_ns);
             }
             let told = Told { first: open.first, opens: false, decider: open.decider };
@@ -87,6 +88,7 @@ impl LoggedFlows {
             last_ns: now_ns,
             packets: seen.hit.packets,
             bytes: seen.hit.bytes,
+            returned: seen.returned,
             recorded: seen.recorded.cloned(),
             at: Some((interface, direction)),
         });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::agreement::Agreement;
-use super::conversations::{Conversation, Conversations, Joining, Seen};
+use super::conversations::{Conversation, Conversations, Joining, Returned, Seen};
 use super::counts::{Counts, Decided, DeciderId, Left};
 use super::ledger::Ledger;
 use super::logged_flows::LoggedFlows;
@@ -149,7 +149,7 @@ impl Shard {
         let (tuple, tcp, now_ns) = (packet.five_tuple(), packet.tcp.known(), packet.time_ns);
         let Passed { verdict, rule, continued } = self.simulator.pass(express, lane, &tuple, tcp, now_ns)?;
         let hit = Hit { packets: 1, bytes: packet.wire_bytes.into(), time_ns: Some(now_ns) };
-        let seen = Seen { location: location(), hit, recorded: None };
+        let seen = Seen { location: location(), hit, returned: Returned::default(), recorded: None };
         let decider = match rule {
             Some((policy, place)) => self.counts.rule(self.simulator.compiled(), policy, place),
             None => self.counts.decider(&verdict),

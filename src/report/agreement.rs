@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::ledger::{PlaceJson, Provenance};
 use super::names::{self, DeciderWords, Names};
+use super::pseudonyms::Shown;
 use super::sheet::{Sheet, Table};
 use super::time::{counted, grouped, rfc3339};
 use crate::model::network::Network;
@@ -22,7 +23,9 @@ const SHOWN: usize = 20;
 
 /// An agreement to report on.
 pub(super) struct AgreementReport<'a> {
+    /// The network itself: whose rule a record names is told by true names.
     pub(super) network: &'a Network,
+    pub(super) shown: Shown<'a>,
     pub(super) agreement: &'a Agreement,
     pub(super) provenance: &'a Provenance,
 }
@@ -59,6 +62,8 @@ pub(super) struct RulesJson {
 /// Flows that one recorded rule and one rule here disagree about.
 pub(super) struct Kind<'a> {
     pub(super) pair: &'a Pair,
+    /// The recorded rule as it is shown.
+    pub(super) rule: Option<RecordedRule>,
     pub(super) flows: u64,
     /// What decides here, in words.
     pub(super) decided_by: String,
@@ -108,9 +113,14 @@ struct Share {
 
 impl<'a> AgreementReport<'a> {
     /// The report of a replay; nothing where no verdict was recorded.
-    pub(super) fn of(network: &'a Network, totals: &'a Totals, provenance: &'a Provenance) -> Option<Self> {
+    pub(super) fn of(
+        network: &'a Network,
+        shown: Shown<'a>,
+        totals: &'a Totals,
+        provenance: &'a Provenance,
+    ) -> Option<Self> {
         let agreement = Some(&totals.agreement).filter(|agreement| !agreement.is_empty())?;
-        Some(Self { network, agreement, provenance })
+        Some(Self { network, shown, agreement, provenance })
     }
 
     fn shares(&self) -> BTreeMap<(Access, Option<&RecordedRule>), Share> {
@@ -161,10 +171,10 @@ impl<'a> AgreementReport<'a> {
     }
 
     pub(super) fn json(&self) -> AgreementJson {
-        let names = Names { network: self.network };
+        let names = Names { network: self.shown.network };
         let disagreements = self.agreement.disagreements();
         let by_rule = self.shares().into_iter().map(|((access, rule), share)| RuleJson {
-            recorded: recorded(access, rule),
+            recorded: self.recorded(access, rule),
             flows: share.flows,
             agree: share.agree,
             same_rule: share.same_rule,
@@ -177,7 +187,7 @@ impl<'a> AgreementReport<'a> {
                 .iter()
                 .map(|one| DisagreementJson {
                     time: one.time_ns.map(rfc3339),
-                    recorded: recorded(one.pair.access, one.pair.rule.as_deref()),
+                    recorded: self.recorded(one.pair.access, one.pair.rule.as_deref()),
                     verdict: one.pair.kind,
                     decided_by: names.decider(&one.pair.decider),
                     explain: self.explain(one),
@@ -200,8 +210,9 @@ impl<'a> AgreementReport<'a> {
                 let place = self.provenance.place(one.location);
                 (self.explain(one).join(" "), format!("{} record {}", place.file, place.record))
             });
-            let decided_by = Names { network: self.network }.decider(&pair.decider).line();
-            Kind { pair, flows, decided_by, example }
+            let decided_by = Names { network: self.shown.network }.decider(&pair.decider).line();
+            let rule = pair.rule.as_deref().map(|rule| self.shown.masked(rule));
+            Kind { pair, rule, flows, decided_by, example }
         };
         kinds.into_iter().map(kind).collect()
     }
@@ -209,7 +220,17 @@ impl<'a> AgreementReport<'a> {
     /// The arguments that `explain` takes for a disagreement.
     fn explain(&self, one: &Disagreement) -> Vec<String> {
         let at = one.seen_at.map(|(interface, seen_at)| (interface, seen_at.direction));
-        Names { network: self.network }.explain(&one.tuple, at)
+        Names { network: self.shown.network }.explain(&self.shown.masked(&one.tuple), at)
+    }
+
+    fn recorded(&self, access: Access, rule: Option<&RecordedRule>) -> RecordedJson {
+        let rule = rule.map(|rule| self.shown.masked(rule));
+        RecordedJson {
+            access,
+            acl: rule.as_ref().and_then(|rule| rule.acl.as_deref()).map(str::to_owned),
+            rule: rule.as_ref().map(|rule| rule.name.to_string()),
+            kind: rule.as_ref().map(|rule| names::rule_kind(rule.kind)),
+        }
     }
 
     pub(super) fn table(&self, sheet: &mut Sheet) {
@@ -240,9 +261,9 @@ impl<'a> AgreementReport<'a> {
             return;
         }
         sheet.section("Disagreements");
-        for Kind { pair, flows, decided_by, example } in kinds.iter().take(SHOWN) {
+        for Kind { pair, rule, flows, decided_by, example } in kinds.iter().take(SHOWN) {
             let mut recorded = style.access(pair.access);
-            if let Some(rule) = &pair.rule {
+            if let Some(rule) = rule {
                 recorded += &format!(" by {}{}", rule.name, names::rule_kind_words(rule.kind));
             }
             let here = format!("{} by {decided_by}", style.verdict(pair.kind));
@@ -260,14 +281,5 @@ impl<'a> AgreementReport<'a> {
             )
             .expect(write);
         }
-    }
-}
-
-fn recorded(access: Access, rule: Option<&RecordedRule>) -> RecordedJson {
-    RecordedJson {
-        access,
-        acl: rule.and_then(|rule| rule.acl.as_deref()).map(str::to_owned),
-        rule: rule.map(|rule| rule.name.to_string()),
-        kind: rule.map(|rule| names::rule_kind(rule.kind)),
     }
 }

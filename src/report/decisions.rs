@@ -120,7 +120,7 @@ impl<'a> Rows<'a> {
     /// A record's row.
     #[must_use]
     pub fn record(&self, seen: Seen<'_>, processed: &Processed) -> Row<'a> {
-        let Seen { location, hit, recorded } = seen;
+        let Seen { location, hit, recorded, .. } = seen;
         let time = hit.time_ns.map(Moment);
         let amount = (hit.packets, hit.bytes);
         let row = self.row(&processed.packet, &processed.verdict, location, time, amount);

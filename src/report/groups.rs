@@ -12,11 +12,9 @@ use super::sheet::{Sheet, Table};
 use super::time::{counted, grouped, rfc3339};
 use crate::model::network::Network;
 use crate::model::verdict::VerdictKind;
-use crate::replay::digest::groups::{Group, Grouping, Groups, Way};
+use crate::replay::digest::groups::{Group, Grouping, Groups, HOUR_NS, Way};
 use crate::replay::digest::zones::Zone;
 use crate::replay::digest::{ByVerdict, Volume};
-
-const HOUR_NS: u64 = 3_600_000_000_000;
 
 /// How many marks a line of them has at most.
 const MOST_MARKS: u64 = 72;
@@ -157,7 +155,9 @@ impl<'a> GroupsReport<'a> {
         sheet.table(&table);
         let remark = match self.groups.grouping {
             Grouping::Hour | Grouping::Pair => return,
-            Grouping::Nic => "a flow between two interfaces counts at both",
+            Grouping::Nic => {
+                "a flow between two interfaces counts at both, one of a log at the one that logged it"
+            }
             Grouping::Subnet => "a flow counts at both of its ends",
             Grouping::Tag => "a flow counts with each tag that holds an address of its ends",
         };
@@ -174,7 +174,7 @@ impl<'a> GroupsReport<'a> {
             Group::Hour(Some(hour)) => vec![hour_shown(*hour)],
             Group::Hour(None) => vec!["time unknown".to_owned()],
             Group::Nic(way, nic) => vec![way_word(*way).to_owned(), self.network.nic_name(*nic).to_owned()],
-            Group::NoNic => vec![String::new(), "(none of the network)".to_owned()],
+            Group::NoNic => vec![String::new(), "(none that the export lists)".to_owned()],
             Group::Zone(way, zone) => {
                 let place = place(self.network, *zone);
                 vec![way_word(*way).to_owned(), place.name, place.within]

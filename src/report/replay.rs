@@ -9,6 +9,7 @@ use super::agreement::{AgreementJson, AgreementReport};
 use super::groups::{GroupJson, GroupsReport};
 use super::ledger::{HitsJson, LedgerJson, Provenance, SpanJson, VerdictsJson};
 use super::names::{Names, socket};
+use super::pseudonyms::Shown;
 use super::sheet::{Sheet, Table};
 use super::style::Style;
 use super::time::{counted, grouped};
@@ -37,6 +38,8 @@ pub enum By {
 pub struct ReplayReport<'a> {
     /// The network.
     pub network: &'a Network,
+    /// What it is shown as.
+    pub shown: Shown<'a>,
     /// The counts.
     pub totals: &'a Totals,
     /// What counts are grouped by.
@@ -113,7 +116,7 @@ struct DeniedJson {
 
 impl<'a> ReplayReport<'a> {
     fn names(&self) -> Names<'a> {
-        Names { network: self.network }
+        Names { network: self.shown.network }
     }
 
     /// Deciding rules in the order of their NSGs and priorities, and then what else decided.
@@ -123,7 +126,7 @@ impl<'a> ReplayReport<'a> {
             let words = names.decider(decider);
             let flow_log_name = match decider {
                 Decider::Rule { nsg, rule, .. } => {
-                    Some(self.network.nsgs[nsg.get()].rules[*rule as usize].flow_log_name())
+                    Some(self.shown.network.nsgs[nsg.get()].rules[*rule as usize].flow_log_name())
                 }
                 _ => None,
             };
@@ -182,12 +185,12 @@ impl<'a> ReplayReport<'a> {
     }
 
     fn groups(&self) -> Option<GroupsReport<'a>> {
-        self.groups.map(|groups| GroupsReport { network: self.network, groups })
+        self.groups.map(|groups| GroupsReport { network: self.shown.network, groups })
     }
 
     /// How what was recorded agrees, where something was.
     fn agreement(&self) -> Option<AgreementReport<'_>> {
-        AgreementReport::of(self.network, self.totals, &self.provenance)
+        AgreementReport::of(self.network, self.shown, self.totals, &self.provenance)
     }
 
     /// The report as `nsgsim/replay/1`.

@@ -154,7 +154,7 @@ fn fenced(lines: &str) -> String {
     format!("{fence}text\n{}\n{fence}\n", lines.trim_matches('\n'))
 }
 
-/// A text in which Markdown finds nothing to mark.
+/// A text without marks of Markdown. What GitHub makes links of by itself, as `www.example.com`, it still does.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::agreement::{AgreementJson, AgreementReport};
 use super::ledger::{HitsJson, LedgerJson, PlaceJson, Provenance, SpanJson, VerdictsJson};
 use super::names::{DeciderWords, Names, socket};
+use super::pseudonyms::Shown;
 use super::sheet::{Sheet, Table};
 use super::style::Style;
 use super::time::{counted, grouped};
@@ -22,8 +23,10 @@ use crate::replay::tally::Decider;
 /// A comparison to report on.
 pub struct WhatIfReport<'a> {
     /// The base.
-    pub base: &'a Network,
-    /// The candidate.
+    pub network: &'a Network,
+    /// What it is shown as.
+    pub shown: Shown<'a>,
+    /// What the candidate is shown as.
     pub candidate: &'a Network,
     /// What the comparison came to.
     pub comparison: &'a Comparison,
@@ -138,7 +141,7 @@ impl WhatIfReport<'_> {
 
     /// How what was recorded agrees with the base.
     fn agreement(&self) -> Option<AgreementReport<'_>> {
-        AgreementReport::of(self.base, &self.comparison.base, &self.provenance)
+        AgreementReport::of(self.network, self.shown, &self.comparison.base, &self.provenance)
     }
 
     fn coverage(&self) -> CoverageJson {
@@ -169,7 +172,7 @@ impl WhatIfReport<'_> {
         };
         let flip = |(change, flip): (&Change, &Flip)| FlipJson {
             sides: TwoSided {
-                base: side(self.base, &change.base),
+                base: side(self.shown.network, &change.base),
                 candidate: side(self.candidate, &change.candidate),
             },
             hits: (&flip.hits).into(),
@@ -208,7 +211,7 @@ impl WhatIfReport<'_> {
             from: socket(tuple.source, tuple.source_port),
             to: socket(tuple.destination, tuple.destination_port),
             proto: tuple.protocol.to_string(),
-            at: flip.at.map(|(interface, _)| Names { network: self.base }.interface(interface)),
+            at: flip.at.map(|(interface, _)| Names { network: self.shown.network }.interface(interface)),
             direction: flip.at.map(|(_, direction)| direction),
             place: self.provenance.place(flip.location),
         }
@@ -250,7 +253,7 @@ impl WhatIfReport<'_> {
                 }
             };
             let (base, candidate) =
-                (words(self.base, &change.base), words(self.candidate, &change.candidate));
+                (words(self.shown.network, &change.base), words(self.candidate, &change.candidate));
             writeln!(sheet, "  {base} -> {candidate}").expect(write);
             let Flip { hits, sources, destinations, .. } = flip;
             writeln!(
@@ -267,7 +270,7 @@ impl WhatIfReport<'_> {
             if let (Some(first), Some(last)) = (first, last) {
                 writeln!(sheet, "    from {first} to {last}").expect(write);
             }
-            let example = Names { network: self.base }.explain(&flip.example, flip.at).join(" ");
+            let example = Names { network: self.shown.network }.explain(&flip.example, flip.at).join(" ");
             let place = self.provenance.place(flip.location);
             let place = style.faint(&format!("{} record {}", place.file, place.record));
             writeln!(sheet, "    {example}  {place}").expect(write);

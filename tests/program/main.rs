@@ -17,6 +17,7 @@ mod groups;
 mod html;
 mod interrupted;
 mod logged;
+mod logs_written;
 #[path = "../support/packets.rs"]
 mod packets;
 #[path = "../support/program.rs"]

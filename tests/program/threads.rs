@@ -10,6 +10,7 @@ use nsgsim::model::records::Records;
 use nsgsim::replay::run::{Replay, ReplayOptions, Totals};
 use nsgsim::report::inputs::Inputs;
 use nsgsim::report::ledger::Provenance;
+use nsgsim::report::pseudonyms::Shown;
 use nsgsim::report::replay::{By, ReplayReport};
 use nsgsim::report::whatif::WhatIfReport;
 use proptest::prelude::*;
@@ -46,15 +47,18 @@ fn answers(base: &Arc<CompiledNetwork>, candidate: &Arc<CompiledNetwork>, record
     let batches: Vec<&[Record]> = records.chunks(997).collect();
     let totals = replayed(base, &batches);
     let comparison = compared(base, candidate, &batches);
+    let shown = Shown { network: &base.network, pseudonyms: None };
     let replay = ReplayReport {
         network: &base.network,
+        shown,
         totals: &totals,
         by: By::Rule,
         groups: None,
         provenance: provenance.clone(),
     };
     let whatif = WhatIfReport {
-        base: &base.network,
+        network: &base.network,
+        shown,
         candidate: &candidate.network,
         comparison: &comparison,
         changed_rules: &[],

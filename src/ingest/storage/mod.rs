@@ -143,7 +143,15 @@ impl Place {
                 "expected an address without `?`: a shared access signature is taken from AZURE_STORAGE_SAS_TOKEN",
             ));
         }
-        let addressed = Addressed::of(&shown, MicrosoftAzureBuilder::from_env());
+        let environment = MicrosoftAzureBuilder::from_env();
+        let named = environment.get_config_value(&AzureConfigKey::AccountName);
+        // The environment's key or signature is of the account that it names, and is sent to no other.
+        if let (Some(named), Some(account)) = (named, account(&shown))
+            && !named.eq_ignore_ascii_case(account)
+        {
+            return Err(failed("AZURE_STORAGE_ACCOUNT_NAME names another account: expected the same one"));
+        }
+        let addressed = Addressed::of(&shown, environment);
         let Some(Addressed { name, path, builder }) = addressed else {
             return Err(failed(
                 "expected `az://CONTAINER/PREFIX` or `https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX`",
@@ -214,10 +222,7 @@ impl Addressed {
         }
         let (host, rest) = cut(address.strip_prefix("https://")?)?;
         let (container, path) = cut(&rest)?;
-        let account = host.strip_suffix(".blob.core.windows.net")?;
-        if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return None;
-        }
+        let account = account(address)?;
         // The address goes before what the environment says of addresses.
         let builder = builder
             .with_use_emulator(false)
@@ -227,6 +232,14 @@ impl Addressed {
         let name = format!("https://{host}/{container}");
         Some(Self { name, path: Path::from_url_path(path), builder })
     }
+}
+
+/// The account that `https://ACCOUNT.blob.core.windows.net/...` names.
+fn account(address: &str) -> Option<&str> {
+    let host = address.strip_prefix("https://")?.split('/').next()?;
+    let account = host.strip_suffix(".blob.core.windows.net")?;
+    let is_name = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_name.then_some(account)
 }
 
 impl Container {

@@ -121,13 +121,16 @@ async fn fetch(
         if at >= range.end.min(version.size_bytes) {
             return Ok((bytes, version));
         }
-        let Err(error) = take(&container, &path, at..range.end, &mut version, &mut bytes).await else {
-            continue;
-        };
+        let answer = take(&container, &path, at..range.end, &mut version, &mut bytes).await;
         let reached = range.start + bytes.len() as u64;
         if reached > at {
             attempts.restart();
         }
+        let error = match answer {
+            Err(error) => error,
+            Ok(()) if reached > at => continue,
+            Ok(()) => Error::Generic { store: "MicrosoftAzure", source: "the answer holds no byte".into() },
+        };
         match attempts.after(error) {
             Ok(pause) => tokio::time::sleep(pause).await,
             Err(failed) => {

@@ -1,7 +1,7 @@
-//! Synthetic flows as a flow log: that of a VNet, version 4, or those of NSGs, version 2.
+//! Flows as a flow log: that of a VNet, version 4, or those of NSGs, version 2.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -156,16 +156,16 @@ impl<W: Write> LogWriter<W> {
         Ok(())
     }
 
-    /// Writes out everything. Returns the number of tuples.
+    /// Writes out everything. Returns the output behind it, and the number of tuples.
     ///
     /// # Errors
     ///
     /// Fails if the output does.
-    pub fn finish(mut self) -> io::Result<u64> {
+    pub fn finish(mut self) -> io::Result<(W, u64)> {
         self.write_before(u64::MAX)?;
         self.out.write_all(b"]}\n")?;
-        self.out.flush()?;
-        Ok(self.tuples)
+        let out = self.out.into_inner().map_err(IntoInnerError::into_error)?;
+        Ok((out, self.tuples))
     }
 
     fn record(

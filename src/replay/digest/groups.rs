@@ -17,7 +17,11 @@ use crate::model::rule::Direction;
 use crate::model::tag::{TagCatalog, TagName};
 use crate::replay::conversations::Conversation;
 
-const HOUR_NS: u64 = 3_600_000_000_000;
+/// An hour in nanoseconds.
+pub const HOUR_NS: u64 = 3_600_000_000_000;
+
+/// How many subnets are told apart: beyond them their networks are.
+const MOST_SUBNETS: usize = 1 << 16;
 
 /// How many addresses' tags are remembered: more are found anew.
 const MOST_REMEMBERED: usize = 1 << 16;
@@ -53,7 +57,7 @@ pub enum Group {
     Hour(Option<u64>),
     /// Those from an interface, or to it.
     Nic(Way, NicIndex),
-    /// Those with no interface of the network at either end.
+    /// Those with no interface that the network lists at either end.
     NoNic,
     /// Those from a zone, or to it.
     Zone(Way, Zone),
@@ -89,7 +93,7 @@ impl Grouper {
     #[must_use]
     pub fn new(grouping: Grouping, compiled: Arc<CompiledNetwork>, only: Option<VnetIndex>) -> Self {
         let catalog = Arc::clone(&compiled.tags);
-        let finder = ZoneFinder::new(compiled, only);
+        let finder = ZoneFinder::new(compiled, only).telling_apart(MOST_SUBNETS);
         Self { grouping, catalog, finder, tags: None, groups: BTreeMap::new() }
     }
 

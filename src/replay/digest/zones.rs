@@ -13,7 +13,7 @@ use crate::model::flow::Origin;
 use crate::model::index::{NicIndex, SubnetIndex, VnetIndex};
 use crate::simulate::ends::inside;
 
-/// How many subnets are told apart; beyond them their networks are, and beyond as many networks none are.
+/// How many subnets are told apart unless it is said; beyond them their networks are, and beyond as many networks none are.
 const MOST_TOLD_APART: usize = 256;
 
 /// How many addresses are remembered: more are found anew.
@@ -57,6 +57,7 @@ pub struct Located {
 pub struct ZoneFinder {
     compiled: Arc<CompiledNetwork>,
     only: Option<VnetIndex>,
+    most_told_apart: usize,
     known: HashMap<IpAddr, Vec<Origin>, FixedState>,
 }
 
@@ -64,7 +65,13 @@ impl ZoneFinder {
     /// A finder in a network; in one of its virtual networks alone, where addresses are looked for in that.
     #[must_use]
     pub fn new(compiled: Arc<CompiledNetwork>, only: Option<VnetIndex>) -> Self {
-        Self { compiled, only, known: HashMap::default() }
+        Self { compiled, only, most_told_apart: MOST_TOLD_APART, known: HashMap::default() }
+    }
+
+    /// The same, which tells so many subnets apart.
+    #[must_use]
+    pub fn telling_apart(self, most_told_apart: usize) -> Self {
+        Self { most_told_apart, ..self }
     }
 
     /// Where a flow came from and where it went. An address that several networks hold is looked for in the other end's.
@@ -142,9 +149,9 @@ impl ZoneFinder {
     fn zone(&self, origin: Origin) -> Zone {
         let network = &self.compiled.network;
         let Some(subnet) = self.subnet(origin) else { return Zone::Stray };
-        if network.subnets.len() <= MOST_TOLD_APART {
+        if network.subnets.len() <= self.most_told_apart {
             Zone::Subnet(subnet)
-        } else if network.vnets.len() <= MOST_TOLD_APART {
+        } else if network.vnets.len() <= self.most_told_apart {
             Zone::Vnet(network.subnets[subnet.get()].vnet)
         } else {
             Zone::Network

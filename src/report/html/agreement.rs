@@ -59,7 +59,7 @@ impl Agreement {
 }
 
 fn row(kind: Kind<'_>) -> Row {
-    let rule = kind.pair.rule.as_ref();
+    let rule = kind.rule.as_ref();
     Row {
         recorded: Mark::of_access(kind.pair.access),
         rule: rule

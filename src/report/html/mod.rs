@@ -94,7 +94,6 @@ impl ReplayPage<'_> {
     #[must_use]
     pub fn html(&self) -> String {
         let network = self.shown.network;
-        let shown_totals = self.shown.masked(self.totals);
         let mut finder = ZoneFinder::new(Arc::clone(self.compiled), self.options.simulator.vnet);
         let page = PageTemplate {
             policy: policy(),
@@ -108,7 +107,7 @@ impl ReplayPage<'_> {
             rules: Rules::new(network, &self.totals.tally, &self.digest.rules),
             topology: Topology::new(network),
             denied: Denied::new(self, &mut finder),
-            agreement: AgreementReport::of(network, &shown_totals, self.provenance)
+            agreement: AgreementReport::of(&self.compiled.network, self.shown, self.totals, self.provenance)
                 .map(|report| Agreement::new(&report)),
             ledger: Ledger::new(self.totals, self.provenance),
             facts: ledger::facts(self.provenance),

@@ -1,11 +1,13 @@
 //! What is said of a network and its traffic, under pseudonyms.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Mask, Pseudonyms, mask_members};
 use crate::analyze::whatif::{Comparison, Counts, Flip};
+use crate::model::assumptions::Clause;
 use crate::model::flow::FiveTuple;
-use crate::model::flow_log::RuleKind;
+use crate::model::flow_log::{LoggedFlow, RuleKind};
 use crate::model::recorded::{RecordedRule, RecordedVerdict};
 use crate::model::unknown::Unknown;
 use crate::model::verdict::{Answer, BackendAnswer, Note, RouteStep, Step, Translation, Verdict};
@@ -21,7 +23,7 @@ mask_members! {
     BackendAnswer { address, verdict } keeps { balancer, nic }
     Step { seen } keeps { interface, direction, answer, access }
     RouteStep { prefix, next_hop_address, name } keeps { interface, source, next_hop }
-    Conversation { tuple, verdict, recorded } keeps { location, first_ns, last_ns, packets, bytes, at }
+    Conversation { tuple, verdict, recorded } keeps { location, first_ns, last_ns, packets, bytes, returned, at }
     DeniedGroup { source, destination } keeps { protocol, destination_port, decider }
     Flip { example } keeps { hits, sources, destinations, at, location }
     Comparison { base, candidate, counts } keeps {}
@@ -114,12 +116,26 @@ impl Mask for RecordedRule {
     }
 }
 
+impl Mask for LoggedFlow {
+    fn mask(&mut self, by: &Pseudonyms) {
+        let Self { mac, acl, rule, rule_kind, source, destination, .. } = self;
+        *mac = by.mac(*mac);
+        let mut named = RecordedRule { acl: Some(Arc::clone(acl)), name: Arc::clone(rule), kind: *rule_kind };
+        named.mask(by);
+        if let RecordedRule { acl: Some(masked), name, .. } = named {
+            (*acl, *rule) = (masked, name);
+        }
+        source.mask(by);
+        destination.mask(by);
+    }
+}
+
 impl Mask for Totals {
     fn mask(&mut self, by: &Pseudonyms) {
-        let Self { ledger: _, tally, agreement } = self;
+        // Whether rules agree is told by their true names: of them only what is shown is masked.
+        let Self { ledger: _, tally, agreement: _ } = self;
         let Tally { verdicts: _, deciders: _, denied, denied_beyond: _, span: _ } = tally;
         *denied = keys_masked(denied, by);
-        *agreement = agreement.renamed(|rule| by.masked(rule), |tuple| by.masked(tuple));
     }
 }
 
@@ -157,9 +173,22 @@ impl Mask for Provenance {
             NOT_SHOWN.clone_into(message);
         }
         ignored.iter_mut().for_each(|file| *file = by.name("file", file));
-        let Inputs { internet, candidate_internet, .. } = inputs;
+        let Inputs {
+            network,
+            candidate,
+            facts,
+            tags: _,
+            internet,
+            candidate_internet,
+            assumptions: _,
+            version: _,
+        } = inputs;
+        // Whoever has the exports can make their hashes.
+        for hash in [network, candidate, facts].into_iter().flatten() {
+            *hash = by.name("input", hash);
+        }
         for InternetSource { source, date: _ } in [internet, candidate_internet].into_iter().flatten() {
-            if source.contains('#') {
+            if *source != Clause::Tag20.number() {
                 *source = by.name("export", source);
             }
         }

@@ -5,43 +5,19 @@
 //! it is replaced before anything is written ([`Mask`]); what Azure itself names (default rules, service tags, kinds of
 //! resources, regions) stays.
 
+mod addresses;
 mod answers;
 mod network;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipcrypt_rs::IpcryptPfx;
-
+use self::addresses::Addresses;
 use crate::model::id::{ResourceId, is_guid};
 use crate::model::network::Network;
 use crate::model::nsg::default_rules;
 use crate::model::prefix::Prefix;
 use crate::model::tag::{TagCatalog, TagName};
-
-/// Blocks whose addresses keep what they are: a private address has a private pseudonym, a public one a public pseudonym.
-const CLASSES: [&str; 16] = [
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "168.63.129.16/32",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "224.0.0.0/3",
-    "::/128",
-    "::1/128",
-    "64:ff9b::/96",
-    "2000::/3",
-    "fc00::/7",
-    "fe80::/10",
-    "ff00::/8",
-];
-
-/// Blocks whose addresses stand for themselves: they are the same everywhere.
-const KEPT: [&str; 7] =
-    ["0.0.0.0/8", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "224.0.0.0/3", "::/127", "ff00::/8"];
 
 /// Subnets that Azure asks to be called so.
 const OWN_SUBNETS: [&str; 5] = [
@@ -52,16 +28,64 @@ const OWN_SUBNETS: [&str; 5] = [
     "RouteServerSubnet",
 ];
 
-/// How many letters of a rule's name its pseudonym is made of: as many as flow logs have of it (LOG-10).
-const RULE_NAME: usize = 65;
+/// Types of resources, as IDs have them. What else stands in place of a type is a name.
+const TYPES: [&str; 49] = [
+    "applicationGateways",
+    "applicationSecurityGroups",
+    "azureFirewalls",
+    "backendAddressPools",
+    "bastionHosts",
+    "configurations",
+    "connections",
+    "defaultSecurityRules",
+    "firewallPolicies",
+    "flowLogs",
+    "frontendIPConfigurations",
+    "inboundNatRules",
+    "ipConfigurations",
+    "loadBalancers",
+    "loadBalancingRules",
+    "localNetworkGateways",
+    "managementGroups",
+    "natGateways",
+    "networkGroups",
+    "networkInterfaces",
+    "networkManagers",
+    "networkSecurityGroups",
+    "networkWatchers",
+    "outboundRules",
+    "privateEndpoints",
+    "privateLinkServices",
+    "probes",
+    "providers",
+    "publicIPAddresses",
+    "publicIPPrefixes",
+    "resourceGroups",
+    "routes",
+    "routeTables",
+    "ruleCollections",
+    "rules",
+    "securityAdminConfigurations",
+    "securityRules",
+    "servers",
+    "serviceEndpointPolicies",
+    "storageAccounts",
+    "subnets",
+    "subscriptions",
+    "vaults",
+    "virtualMachines",
+    "virtualMachineScaleSets",
+    "virtualNetworkGateways",
+    "virtualNetworkPeerings",
+    "virtualNetworks",
+    "workspaces",
+];
 
 /// Gives pseudonyms under one key.
 pub struct Pseudonyms {
-    addresses: IpcryptPfx,
+    addresses: Addresses,
     names: [u8; 32],
-    classes: Vec<Prefix>,
-    kept: Vec<Prefix>,
-    /// Which service tags there are: what else a rule names is the user's.
+    /// Azure's own service tags: what else a rule names is the user's.
     catalog: Arc<TagCatalog>,
 }
 
@@ -89,7 +113,7 @@ impl Shown<'_> {
 }
 
 impl Pseudonyms {
-    /// The pseudonyms under a key, any text, of a network whose rules name these service tags.
+    /// The pseudonyms under a key, any text; these service tags keep their names.
     ///
     /// # Panics
     ///
@@ -97,12 +121,9 @@ impl Pseudonyms {
     #[must_use]
     pub fn new(key: &str, catalog: Arc<TagCatalog>) -> Self {
         let derived = |purpose: &str| blake3::derive_key(purpose, key.as_bytes());
-        let read = |list: &[&str]| list.iter().filter_map(|text| text.parse().ok()).collect();
         Self {
-            addresses: IpcryptPfx::new(derived("nsgsim 2026-11-30 pseudonyms of addresses")),
+            addresses: Addresses::new(derived("nsgsim 2026-11-30 pseudonyms of addresses")),
             names: derived("nsgsim 2026-11-30 pseudonyms of names"),
-            classes: read(&CLASSES),
-            kept: read(&KEPT),
             catalog,
         }
     }
@@ -118,27 +139,7 @@ impl Pseudonyms {
     /// An address's pseudonym. Two addresses have pseudonyms that agree in as many leading bits as they do.
     #[must_use]
     pub fn address(&self, address: IpAddr) -> IpAddr {
-        if self.kept.iter().any(|kept| kept.contains(&address)) {
-            return address;
-        }
-        // A pseudonym is the address with some of its bits flipped, each as the bits before it say. Where the bits before
-        // one are those of a class, it is left: so classes stay apart, and shared bits shared.
-        let left = self.classes.iter().map(|class| left_bits(address, class)).max().unwrap_or(0);
-        let flipped = self.addresses.encrypt_ipaddr(address);
-        match (address, flipped) {
-            (IpAddr::V4(own), IpAddr::V4(flipped)) => {
-                let mask = u32::MAX.checked_shr(left).unwrap_or(0);
-                IpAddr::V4((own.to_bits() & !mask | flipped.to_bits() & mask).into())
-            }
-            (own, flipped) => {
-                let bits = |address: IpAddr| match address {
-                    IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-                    IpAddr::V6(address) => address.to_bits(),
-                };
-                let mask = u128::MAX.checked_shr(left).unwrap_or(0);
-                IpAddr::V6((bits(own) & !mask | bits(flipped) & mask).into())
-            }
-        }
+        self.addresses.pseudonym(address)
     }
 
     /// A block's pseudonym: that of its addresses.
@@ -168,10 +169,10 @@ impl Pseudonyms {
         if default_rules().iter().any(|rule| rule.name.eq_ignore_ascii_case(name)) {
             return name.to_owned();
         }
-        self.name("rule", &name.chars().take(RULE_NAME).collect::<String>())
+        self.name("rule", name)
     }
 
-    /// The pseudonym of a resource's ID: types stay, what they are called does not. What is no ID is a name.
+    /// The pseudonym of a resource's ID: types that Azure has stay, what they are called does not. What is no ID is a name.
     #[must_use]
     pub fn id(&self, kind: &str, text: &str) -> String {
         if !text.starts_with('/') {
@@ -181,16 +182,46 @@ impl Pseudonyms {
         let mut masked = String::with_capacity(text.len());
         while let Some(kind) = segments.next() {
             masked.push('/');
-            masked.push_str(kind);
+            match TYPES.iter().find(|known| known.eq_ignore_ascii_case(kind)) {
+                Some(_) => masked.push_str(kind),
+                None => masked.push_str(&self.name("name", kind)),
+            }
             let Some(value) = segments.next() else { break };
             masked.push('/');
             if kind.eq_ignore_ascii_case("providers") {
-                masked.push_str(value);
+                masked.push_str(&self.azures(value));
             } else {
                 masked.push_str(&self.segment(kind, value));
             }
         }
         masked
+    }
+
+    /// What Azure names, `Microsoft.Network`, as it is; a pseudonym of anything else.
+    #[must_use]
+    pub fn azures(&self, name: &str) -> String {
+        const NAMESPACES: [&str; 11] = [
+            "Compute",
+            "ContainerRegistry",
+            "KeyVault",
+            "MachineLearningServices",
+            "Management",
+            "Network",
+            "Resources",
+            "ServiceBus",
+            "Sql",
+            "Storage",
+            "Web",
+        ];
+        let namespace = name.split('/').next().unwrap_or(name);
+        let known =
+            NAMESPACES.iter().any(|known| namespace.eq_ignore_ascii_case(&format!("Microsoft.{known}")));
+        let is_whole = namespace.len() == name.len();
+        match (known, is_whole) {
+            (true, true) => name.to_owned(),
+            (true, false) => format!("{namespace}/{}", self.name("name", &name[namespace.len() + 1..])),
+            (false, _) => self.name("name", name),
+        }
     }
 
     fn segment(&self, kind: &str, value: &str) -> String {
@@ -217,6 +248,14 @@ impl Pseudonyms {
         self.name(short, value)
     }
 
+    /// A MAC address's pseudonym: a locally administered one.
+    #[must_use]
+    pub fn mac(&self, mac: [u8; 6]) -> [u8; 6] {
+        let hash = blake3::keyed_hash(&self.names, &mac);
+        let [first, second, third, fourth, fifth, sixth, ..] = *hash.as_bytes();
+        [first & 0xfc | 0x02, second, third, fourth, fifth, sixth]
+    }
+
     /// A tag's pseudonym: its own name where it is Azure's.
     #[must_use]
     pub fn tag(&self, tag: &TagName) -> TagName {
@@ -225,17 +264,6 @@ impl Pseudonyms {
         }
         TagName::new(&self.name("tag", tag.as_str()))
     }
-}
-
-/// How many leading bits of an address are left as they are, so that it stays in a class or out of it: those before which
-/// it might be in the class, and that one by which it leaves it.
-fn left_bits(address: IpAddr, class: &Prefix) -> u32 {
-    let shared = match (address, class.addr()) {
-        (IpAddr::V4(address), IpAddr::V4(class)) => (address.to_bits() ^ class.to_bits()).leading_zeros(),
-        (IpAddr::V6(address), IpAddr::V6(class)) => (address.to_bits() ^ class.to_bits()).leading_zeros(),
-        _ => return 0,
-    };
-    (shared + 1).min(class.prefix_len().into())
 }
 
 impl Mask for ResourceId {
@@ -307,35 +335,12 @@ use mask_members;
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
-    use proptest::prelude::*;
-
     use super::Pseudonyms;
     use crate::model::id::is_guid;
     use crate::model::tag::TagCatalog;
 
     fn pseudonyms(key: &str) -> Pseudonyms {
         Pseudonyms::new(key, TagCatalog::default().into())
-    }
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn shared_bits(one: IpAddr, other: IpAddr) -> u32 {
-        match (one, other) {
-            (IpAddr::V4(one), IpAddr::V4(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
-            (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits() ^ other.to_bits()).leading_zeros(),
-            _ => panic!("{one} and {other} are of two families"),
-        }
-    }
-
-    #[test]
-    fn platform_and_multicast_addresses_stand_for_themselves() {
-        for text in ["168.63.129.16", "169.254.169.254", "127.0.0.1", "255.255.255.255", "::1", "ff02::1"] {
-            assert_eq!(pseudonyms("key").address(address(text)), address(text));
-        }
     }
 
     #[test]
@@ -358,59 +363,37 @@ mod tests {
         );
         assert_eq!(parts[8], by.name("vnet", "VNET-A"));
         assert!(parts[8].starts_with("vnet-") && !masked.contains("vnet-a") && !masked.contains("rg-a"));
-        let guid = by.id("nsg", "662ADCD8-9362-51cb-83ab-035ab8f785ef");
-        assert!(is_guid(&guid) && guid == by.id("nsg", "662adcd8-9362-51cb-83ab-035ab8f785ef"));
         assert_ne!(parts[8], pseudonyms("other key").name("vnet", "vnet-a"));
     }
 
     #[test]
-    fn a_name_that_a_log_cuts_has_the_pseudonym_of_the_whole() {
+    fn what_only_looks_like_an_id_loses_every_name() {
         let by = pseudonyms("key");
-        let whole = "r".repeat(80);
-        assert_eq!(by.rule(&whole), by.rule(&whole[..65]));
+        for id in [
+            "/secret",
+            "secret",
+            "//subscriptions/secret/x",
+            "/providers/secret/secret/secret",
+            "/secret/secret/secret",
+            "/subscriptions/0/providers/Microsoft.Network/secret/secret",
+            "/providers/Microsoft.Network/secret",
+        ] {
+            assert!(!by.id("resource", id).contains("secret"), "{id}: {}", by.id("resource", id));
+        }
+    }
+
+    #[test]
+    fn guids_have_guids_for_pseudonyms() {
+        let by = pseudonyms("key");
+        let guid = by.id("nsg", "662ADCD8-9362-51cb-83ab-035ab8f785ef");
+        assert!(is_guid(&guid));
+        assert_eq!(guid, by.id("nsg", "662adcd8-9362-51cb-83ab-035ab8f785ef"));
+    }
+
+    #[test]
+    fn default_rules_keep_their_names() {
+        let by = pseudonyms("key");
         assert_eq!(by.rule("DenyAllInBound"), "DenyAllInBound");
-    }
-
-    fn any_address() -> impl Strategy<Value = IpAddr> {
-        prop_oneof![
-            any::<u32>().prop_map(|bits| IpAddr::V4(bits.into())),
-            any::<u128>().prop_map(|bits| IpAddr::V6(bits.into())),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn pseudonyms_agree_in_as_many_bits_as_addresses(one in any_address(), shared in 0_u32..128, flip in any::<u128>()) {
-            let other: IpAddr = match one {
-                IpAddr::V4(one) => {
-                    let mask = u32::MAX.checked_shr(shared).unwrap_or(0);
-                    IpAddr::V4((one.to_bits() ^ (flip as u32 & mask)).into())
-                }
-                IpAddr::V6(one) => {
-                    let mask = u128::MAX.checked_shr(shared).unwrap_or(0);
-                    IpAddr::V6((one.to_bits() ^ (flip & mask)).into())
-                }
-            };
-            let by = pseudonyms("key");
-            prop_assert_eq!(shared_bits(by.address(one), by.address(other)), shared_bits(one, other));
-        }
-
-        #[test]
-        fn private_addresses_stay_private_and_public_ones_public(bits in any::<u32>()) {
-            let own = std::net::Ipv4Addr::from(bits);
-            let IpAddr::V4(masked) = pseudonyms("key").address(own.into()) else { panic!("of another family") };
-            let kind = |address: std::net::Ipv4Addr| {
-                let octets = address.octets();
-                (
-                    address.is_private(),
-                    address.is_loopback(),
-                    address.is_link_local(),
-                    octets[0] == 100 && octets[1] & 0xc0 == 64,
-                    octets[0] == 0,
-                    octets[0] >= 224,
-                )
-            };
-            prop_assert_eq!(kind(masked), kind(own));
-        }
+        assert!(by.rule("DenyAllInBound2").starts_with("rule-"));
     }
 }

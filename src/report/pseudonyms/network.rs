@@ -3,7 +3,9 @@
 use super::{Mask, Pseudonyms, mask_members};
 use crate::model::id::ResourceId;
 use crate::model::index::Reference;
-use crate::model::network::{Asg, IpConfiguration, Network, Nic, Peering, PublicIp, Subnet, Vnet};
+use crate::model::network::{
+    Asg, IpConfiguration, Network, Nic, Peering, PublicIp, ServiceEndpoint, Subnet, Vnet,
+};
 use crate::model::nsg::Nsg;
 use crate::model::observed::ObservedInternet;
 use crate::model::routing::{
@@ -26,11 +28,7 @@ mask_members! {
         endpoint_policies, network_managers, effective_admin_rules, management_groups, service_accounts,
         appliances, flexible_machines, subscriptions, callers, observed_internet,
     } keeps {}
-    Vnet { id, address_space, peerings } keeps { location, flow_timeout_min, subnets }
-    Subnet { id, prefixes, nsg, route_table, nat_gateway, endpoint_policies } keeps {
-        vnet, service_endpoints, delegations, private_endpoint_policies, private_link_service_policies,
-        default_outbound_access,
-    }
+        Vnet { id, location, address_space, peerings } keeps { flow_timeout_min, subnets }
     Peering { name, remote, remote_address_space } keeps {
         state, allow_virtual_network_access, allow_forwarded_traffic, allow_gateway_transit, use_remote_gateways,
     }
@@ -55,18 +53,17 @@ mask_members! {
     }
     OutboundRule { name, frontends, pool } keeps { protocol, idle_timeout_min }
     PrivateEndpoint { id, subnet, addresses, connections, asgs } keeps {}
-    PrivateLinkConnection { service } keeps { group_ids, status }
     PrivateLinkService { id, nat_addresses, subnet, frontends, endpoints } keeps {}
     BastionHost { id, subnet, public_ip } keeps {}
     ApplicationGateway { id, subnets } keeps { generation }
     NetworkManager { id, management_groups, subscriptions, groups, configurations } keeps {}
     NetworkGroup { id, members } keeps {}
-    AdminConfiguration { id, collections } keeps { deployed, on_intent_policy_services }
+    AdminConfiguration { id, collections, on_intent_policy_services } keeps { deployed }
     AdminCollection { name, groups, rules } keeps {}
     EffectiveAdminRules { vnet, rules, managers } keeps {}
     ManagementGroup { id, parent } keeps {}
-    ServiceAccount { id, ip_rules, subnets, instances } keeps {
-        kind, location, public_network_access, default_allow, bypass_azure_services,
+    ServiceAccount { id, location, ip_rules, subnets, instances } keeps {
+        kind, public_network_access, default_allow, bypass_azure_services,
     }
     Caller { end, instance } keeps { trusted_service }
     Appliance { nic, egress } keeps { mode }
@@ -91,6 +88,51 @@ impl Mask for Nic {
         machine.mask(by);
         // Nothing shows it.
         *mac = None;
+    }
+}
+
+impl Mask for Subnet {
+    fn mask(&mut self, by: &Pseudonyms) {
+        let Self {
+            id,
+            vnet: _,
+            prefixes,
+            nsg,
+            route_table,
+            nat_gateway,
+            service_endpoints,
+            endpoint_policies,
+            delegations,
+            private_endpoint_policies: _,
+            private_link_service_policies: _,
+            default_outbound_access: _,
+        } = self;
+        id.mask(by);
+        prefixes.mask(by);
+        nsg.mask(by);
+        route_table.mask(by);
+        nat_gateway.mask(by);
+        endpoint_policies.mask(by);
+        for ServiceEndpoint { service, locations } in service_endpoints {
+            *service = by.azures(service);
+            locations.iter_mut().filter(|location| *location != "*").for_each(|location| location.mask(by));
+        }
+        delegations.iter_mut().for_each(|service| *service = by.azures(service));
+    }
+}
+
+impl Mask for PrivateLinkConnection {
+    fn mask(&mut self, by: &Pseudonyms) {
+        const STATES: [&str; 4] = ["Approved", "Pending", "Rejected", "Disconnected"];
+        let Self { service, group_ids, status } = self;
+        service.mask(by);
+        group_ids.mask(by);
+        // What is no state is anybody's text.
+        if let Some(status) = status
+            && !STATES.iter().any(|state| state.eq_ignore_ascii_case(status))
+        {
+            status.mask(by);
+        }
     }
 }
 

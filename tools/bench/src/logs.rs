@@ -10,12 +10,14 @@ use anyhow::{Result, ensure};
 use nsgsim::analyze::logging::{Course, Logging};
 use nsgsim::compile::network::CompiledNetwork;
 use nsgsim::ingest::capture::flow_log::LogReader;
+use nsgsim::ingest::error::IngestError;
 use nsgsim::ingest::source;
 use nsgsim::ingest::synth::{Estate, EstateOptions, LogVersion, LogWriter, SynthOptions, scripts, volumes};
 use nsgsim::model::record::Location;
 use nsgsim::model::recorded::RecordedFlow;
 use nsgsim::replay::recorded::Entry;
 use nsgsim::replay::run::{Replay, ReplayOptions};
+use nsgsim::simulate::SimulatorOptions;
 use rayon::ThreadPool;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -147,7 +149,7 @@ const START_NS: u64 = 1_767_225_600_000_000_000;
 fn write(compiled: &Arc<CompiledNetwork>, tags: &Tags, plan: Plan<'_>, log: &Path) -> Result<u64> {
     let options = SynthOptions { flows: plan.flows, seed: plan.seed, skew: None, start_ns: START_NS };
     let mut writer = LogWriter::new(LogVersion::Vnet, File::create(log)?)?;
-    let mut logging = Logging::new(Arc::clone(compiled));
+    let mut logging = Logging::new(Arc::clone(compiled), SimulatorOptions::default());
     for script in scripts(&compiled.network, &tags.catalog, &options)? {
         let (Some(first), Some(last)) = (script.first(), script.last()) else { continue };
         let (first_ms, last_ms) = (first.time_ns / 1_000_000, last.time_ns / 1_000_000);
@@ -161,7 +163,7 @@ fn write(compiled: &Arc<CompiledNetwork>, tags: &Tags, plan: Plan<'_>, log: &Pat
             }
         }
     }
-    Ok(writer.finish()?)
+    Ok(writer.finish()?.1)
 }
 
 fn parsed(log: &[u8]) -> Result<usize> {
@@ -182,24 +184,23 @@ fn replayed(compiled: &Arc<CompiledNetwork>, log: &Path, pool: &ThreadPool) -> R
         let mut reader = LogReader::from_reader("log", 0, source::open(log)?);
         let mut replay = Replay::new(Arc::clone(compiled), ReplayOptions::default());
         let mut number = 0;
-        let mut next = reader.next_batch()?;
-        while let Some(texts) = next {
-            let judge = || {
-                let entries: Vec<Entry> = texts
-                    .parse()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|item| {
-                        number += 1;
-                        let location = Location { file: 0, number };
-                        item.ok().map(|flow| Entry::Flow(RecordedFlow { location, ..flow }))
-                    })
-                    .collect();
-                drop(replay.feed_recorded(&entries));
+        let mut next = move || {
+            let entry = |item: Result<RecordedFlow, _>| {
+                number += 1;
+                let mut flow = item.ok()?;
+                flow.location = Location { file: 0, number };
+                Some(Entry::Flow(flow))
             };
-            // The next ones are read while these are judged.
-            let ((), read) = rayon::join(judge, || reader.next_batch());
-            next = read?;
+            let texts = reader.next_batch()?;
+            Ok::<_, IngestError>(texts.map(|texts| {
+                texts.parse().into_iter().flatten().filter_map(entry).collect::<Vec<Entry>>()
+            }))
+        };
+        let mut read = next()?;
+        while let Some(entries) = read {
+            // The next ones are read and parsed while these are judged.
+            let (_, later) = rayon::join(|| replay.feed_recorded(&entries), &mut next);
+            read = later?;
         }
         Ok(usize::try_from(replay.finish().0.ledger.read)?)
     })
