@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use nsgsim::analyze::logging::{Course, Logging};
 use nsgsim::compile::network::CompiledNetwork;
-use nsgsim::ingest::capture::flow_log::LogReader;
+use nsgsim::ingest::capture::flow_log::{LogReader, RecordTexts};
 use nsgsim::ingest::error::IngestError;
 use nsgsim::ingest::source;
 use nsgsim::ingest::synth::{Estate, EstateOptions, LogVersion, LogWriter, SynthOptions, scripts, volumes};
@@ -185,16 +185,8 @@ fn replayed(compiled: &Arc<CompiledNetwork>, log: &Path, pool: &ThreadPool) -> R
         let mut replay = Replay::new(Arc::clone(compiled), ReplayOptions::default());
         let mut number = 0;
         let mut next = move || {
-            let entry = |item: Result<RecordedFlow, _>| {
-                number += 1;
-                let mut flow = item.ok()?;
-                flow.location = Location { file: 0, number };
-                Some(Entry::Flow(flow))
-            };
             let texts = reader.next_batch()?;
-            Ok::<_, IngestError>(texts.map(|texts| {
-                texts.parse().into_iter().flatten().filter_map(entry).collect::<Vec<Entry>>()
-            }))
+            Ok::<_, IngestError>(texts.map(|texts| entries(&texts, &mut number)))
         };
         let mut read = next()?;
         while let Some(entries) = read {
@@ -204,6 +196,17 @@ fn replayed(compiled: &Arc<CompiledNetwork>, log: &Path, pool: &ThreadPool) -> R
         }
         Ok(usize::try_from(replay.finish().0.ledger.read)?)
     })
+}
+
+/// What the texts of some records hold, numbered through the file.
+fn entries(texts: &RecordTexts, number: &mut u64) -> Vec<Entry> {
+    let entry = |item: Result<RecordedFlow, _>| {
+        *number += 1;
+        let mut flow = item.ok()?;
+        flow.location = Location { file: 0, number: *number };
+        Some(Entry::Flow(flow))
+    };
+    texts.parse().into_iter().flatten().filter_map(entry).collect()
 }
 
 impl Outcome {
