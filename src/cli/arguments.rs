@@ -244,6 +244,13 @@ pub(super) enum TextOrJson {
     Json,
 }
 
+impl TextOrJson {
+    /// What a text in this format is made for.
+    pub(super) fn form(self) -> Form {
+        if self == Self::Md { Form::Markdown } else { Form::Plain }
+    }
+}
+
 /// Text, JSON or CSV.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(super) enum TextJsonOrCsv {
@@ -255,6 +262,13 @@ pub(super) enum TextJsonOrCsv {
     Json,
     /// For spreadsheets
     Csv,
+}
+
+impl TextJsonOrCsv {
+    /// What a text in this format is made for.
+    pub(super) fn form(self) -> Form {
+        if self == Self::Md { Form::Markdown } else { Form::Plain }
+    }
 }
 
 /// Which way, seen from an interface.

@@ -14,7 +14,6 @@ use crate::ingest::source;
 use crate::model::zipf::Zipf;
 use crate::report::bench::{BenchReport, Machine};
 use crate::report::slowdown::SlowdownReport;
-use crate::report::style::Form;
 
 /// Throughput of look-ups and whole journeys, with a check that both engines name the same rule
 ///
@@ -116,9 +115,8 @@ fn measure(args: &MeasuringArgs) -> Result<Status, CliError> {
         inputs: loaded.inputs,
     };
     let text = match args.format {
-        TextOrJson::Table => report.table(args.output.style(Form::Plain)),
-        TextOrJson::Md => report.table(args.output.style(Form::Markdown)),
         TextOrJson::Json => report.json(),
+        text => report.table(args.output.style(text.form())),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(if result.differences.is_empty() { Status::Clean } else { Status::Findings })
@@ -139,9 +137,8 @@ fn compare(args: &CompareArgs) -> Result<Status, CliError> {
     }
     let report = SlowdownReport { old: (&old_name, &old), new: (&new_name, &new), slowdown: &slowdown };
     let text = match args.format {
-        TextOrJson::Table => report.table(args.output.style(Form::Plain)),
-        TextOrJson::Md => report.table(args.output.style(Form::Markdown)),
         TextOrJson::Json => report.json(),
+        text => report.table(args.output.style(text.form())),
     };
     output::write(args.output.output.as_deref(), &text)?;
     let is_worse = slowdown.compared.iter().any(|compared| compared.is_regression);

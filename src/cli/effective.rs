@@ -13,7 +13,6 @@ use crate::model::rule::Direction;
 use crate::report::check::CheckReport;
 use crate::report::effective::EffectiveRules;
 use crate::report::effective_routes::EffectiveRoutes;
-use crate::report::style::Form;
 
 /// The rules in force at an interface, filter by filter in the order in which they are asked, or its routes
 ///
@@ -63,10 +62,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             inputs: loaded.inputs,
         };
         let text = match args.format {
-            TextJsonOrCsv::Table => routes.table(args.output.style(Form::Plain)),
-            TextJsonOrCsv::Md => routes.table(args.output.style(Form::Markdown)),
             TextJsonOrCsv::Json => routes.json(),
             TextJsonOrCsv::Csv => routes.csv(),
+            text => routes.table(args.output.style(text.form())),
         };
         output::write(args.output.output.as_deref(), &text)?;
         return Ok(Status::Clean);
@@ -83,10 +81,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         inputs: loaded.inputs,
     };
     let text = match args.format {
-        TextJsonOrCsv::Table => rules.table(args.output.style(Form::Plain)),
-        TextJsonOrCsv::Md => rules.table(args.output.style(Form::Markdown)),
         TextJsonOrCsv::Json => rules.json(),
         TextJsonOrCsv::Csv => rules.csv(),
+        text => rules.table(args.output.style(text.form())),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(Status::Clean)
@@ -109,10 +106,9 @@ fn check(args: &Args, loaded: &inputs::Loaded, nic: NicIndex, file: &Path) -> Re
         inputs: loaded.inputs.clone(),
     };
     let text = match args.format {
-        TextJsonOrCsv::Table => report.table(args.output.style(Form::Plain)),
-        TextJsonOrCsv::Md => report.table(args.output.style(Form::Markdown)),
         TextJsonOrCsv::Json => report.json(),
         TextJsonOrCsv::Csv => report.csv(),
+        text => report.table(args.output.style(text.form())),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(if comparison.differences.is_empty() { Status::Clean } else { Status::Findings })

@@ -26,7 +26,6 @@ use crate::report::explain::Explanation;
 use crate::report::inputs::Inputs;
 use crate::report::names::Names;
 use crate::report::next_hop::NextHopReport;
-use crate::report::style::Form;
 use crate::simulate::{Ends, SimulatorOptions, Weighing};
 
 /// One packet, every step, and why
@@ -157,9 +156,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         inputs: loaded.inputs,
     };
     let text = match args.format {
-        TextOrJson::Table => explanation.table(args.output.style(Form::Plain), args.verbose),
-        TextOrJson::Md => explanation.table(args.output.style(Form::Markdown), args.verbose),
         TextOrJson::Json => explanation.json(),
+        text => explanation.table(args.output.style(text.form()), args.verbose),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(match answer.verdict.kind() {
@@ -199,9 +197,8 @@ fn next_hop(
     let route = simulator.next_hop(nic, destination);
     let report = NextHopReport { names: Names { network }, destination, route: &route, inputs };
     let text = match args.format {
-        TextOrJson::Table => report.table(args.output.style(Form::Plain)),
-        TextOrJson::Md => report.table(args.output.style(Form::Markdown)),
         TextOrJson::Json => report.json(),
+        text => report.table(args.output.style(text.form())),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(if route.is_err() { Status::Incomplete } else { Status::Clean })

@@ -7,11 +7,11 @@ use super::CliError;
 use super::output::{self, OutputFile};
 use crate::analyze::logging::{Course, Logging};
 use crate::compile::network::CompiledNetwork;
-use crate::ingest::synth::{LogVersion, LogWriter};
 use crate::model::flow_log::Volume;
 use crate::model::index::NicIndex;
 use crate::replay::conversations::Conversation;
 use crate::replay::run::ReplayOptions;
+use crate::report::flow_log::{LogVersion, LogWriter};
 use crate::report::pseudonyms::Shown;
 use crate::report::time::counted;
 

@@ -15,12 +15,12 @@ use super::{CliError, Status, inputs, output};
 use crate::analyze::logging::{Course, Logging};
 use crate::compile::network::CompiledNetwork;
 use crate::ingest::synth::{
-    self, Estate, EstateError, EstateOptions, LogVersion, LogWriter, Part, Scripts, SynthError, SynthOptions,
-    SynthPacket,
+    self, Estate, EstateError, EstateOptions, Part, Scripts, SynthError, SynthOptions, SynthPacket,
 };
 use crate::model::network::Network;
 use crate::model::rule::Access;
 use crate::model::tag::TagCatalog;
+use crate::report::flow_log::{LogVersion, LogWriter};
 use crate::report::time::{counted, grouped};
 use crate::simulate::SimulatorOptions;
 

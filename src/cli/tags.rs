@@ -11,7 +11,6 @@ use crate::compile::resolve::fixed_tag;
 use crate::model::prefix::Prefix;
 use crate::model::tag::{TagCatalog, TagName};
 use crate::report::inputs::Inputs;
-use crate::report::style::Form;
 use crate::report::tags::{Holder, TagShown, TagsOf};
 
 /// How many names are offered for one that is unknown.
@@ -75,19 +74,17 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             let answer = |address: &IpAddr| (*address, holders(&catalog, *address));
             let tags = TagsOf { answers: args.addresses.iter().map(answer).collect(), inputs };
             match reading.format {
-                TextJsonOrCsv::Table => tags.table(style(Form::Plain)),
-                TextJsonOrCsv::Md => tags.table(style(Form::Markdown)),
                 TextJsonOrCsv::Json => tags.json(),
                 TextJsonOrCsv::Csv => tags.csv(),
+                text => tags.table(style(text.form())),
             }
         }
         Question::Show(args) => {
             let tag = shown(&catalog, &args.tag, inputs)?;
             match reading.format {
-                TextJsonOrCsv::Table => tag.table(style(Form::Plain)),
-                TextJsonOrCsv::Md => tag.table(style(Form::Markdown)),
                 TextJsonOrCsv::Json => tag.json(),
                 TextJsonOrCsv::Csv => tag.csv(),
+                text => tag.table(style(text.form())),
             }
         }
     };

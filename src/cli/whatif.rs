@@ -12,7 +12,6 @@ use crate::analyze::changes::changed_rules;
 use crate::analyze::whatif::{Counts, WhatIf};
 use crate::model::verdict::VerdictKind;
 use crate::report::pseudonyms::Shown;
-use crate::report::style::Form;
 use crate::report::whatif::WhatIfReport;
 
 /// The same traffic before and after a change: which flows get another answer
@@ -95,9 +94,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         provenance: shown.masked(&traffic.provenance(args.judging.no_timing, made_from)),
     };
     let text = match args.format {
-        TextOrJson::Table => report.table(args.output.style(Form::Plain)),
-        TextOrJson::Md => report.table(args.output.style(Form::Markdown)),
         TextOrJson::Json => report.json(),
+        text => report.table(args.output.style(text.form())),
     };
     output::write(args.output.output.as_deref(), &text)?;
     Ok(match status(args.fail_on, &comparison.counts) {

@@ -10,6 +10,7 @@ pub mod decisions;
 pub mod effective;
 pub mod effective_routes;
 pub mod explain;
+pub mod flow_log;
 pub mod groups;
 pub mod html;
 pub mod inputs;

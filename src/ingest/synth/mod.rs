@@ -7,7 +7,6 @@
 mod ends;
 mod estate;
 mod export;
-mod log;
 mod pcap;
 mod rules;
 mod script;
@@ -28,7 +27,6 @@ use crate::model::zipf::{Zipf, ZipfError};
 use ends::{Conversation, Ends};
 pub use estate::{Estate, EstateError, EstateOptions};
 pub use export::Part;
-pub use log::{LogVersion, LogWriter};
 pub use pcap::write_pcap;
 
 /// What traffic to make. The same options and inputs give the same packets.
