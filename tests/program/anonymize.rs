@@ -219,6 +219,76 @@ fn counts_and_agreement_are_those_of_the_true_names() {
     }
 }
 
+/// The example with a word in every place that holds free text: as states, regions, types of resources, tags, addresses
+/// that are none, names of files, and what cannot be read of a log.
+fn write_marked(folder: &Path) {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::create_dir_all(folder.join("net")).expect("a folder can be made");
+    fs::create_dir_all(folder.join("secretfolder")).expect("a folder can be made");
+    for entry in fs::read_dir(top.join("data/example")).expect("the example is there") {
+        let path = entry.expect("it can be listed").path();
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let text = text
+            .replace("\"westeurope\"", "\"secretregion\"")
+            .replace("\"Approved\"", "\"Rejected by secretperson\"")
+            .replace("AzureContainerRegistry.WestEurope", "SecretRegistry.SecretRegion")
+            .replace("/subscriptions/", "/subscriptions/secret-")
+            .replace(
+                "Microsoft.Network/virtualNetworks/",
+                "Microsoft.Network/secrettype/secret/virtualNetworks/",
+            );
+        fs::write(folder.join("net").join(path.file_name().expect("a file")), text)
+            .expect("it can be written");
+    }
+    let tuple = |text: &str| format!("\"1767225600000,{text},O,B,NX,0,0,0,0\"");
+    let log = format!(
+        r#"{{"records":[{{"time":"2026-01-01T00:01:00Z","macAddress":"000D3A200001","category":"FlowLogFlowEvent",
+        "flowLogVersion":4,"flowRecords":{{"flows":[{{"aclID":"/secretacl","flowGroups":[{{"rule":"secretrule",
+        "flowTuples":[{},{},"secrettuple"]}}]}}]}}}}]}}"#,
+        tuple("10.10.1.4,10.20.1.5,50000,443,6"),
+        tuple("10.10.1.4,198.51.100.77,50001,443,6"),
+    );
+    fs::write(folder.join("secretfolder/secretlog.json"), log).expect("it can be written");
+    fs::write(folder.join("secretfolder/secretnotes.txt"), "no traffic").expect("it can be written");
+    let example = fs::read(top.join("data/example.pcap")).expect("the example can be read");
+    // Cut in the middle of a packet: the rest is damage.
+    fs::write(folder.join("secretfolder/secret.pcap"), &example[..example.len() - 5])
+        .expect("it can be written");
+}
+
+#[test]
+fn free_texts_of_the_input_are_in_no_output() {
+    let folder = "target/tmp/anonymized-marked";
+    write_marked(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    let (network, traffic) = (format!("{folder}/net"), format!("{folder}/secretfolder"));
+    let file = |name: &str| format!("{folder}/{name}");
+    let (rows, table, page, log) =
+        (file("rows.csv"), file("rows.ndjson"), file("page.html"), file("log.json"));
+    let replay = ["replay", "-q", "--no-timing", "--anonymize", "key", "-s", &network, &traffic];
+    let mut outputs = vec![
+        said(&[&replay[..], &["--decisions", &rows, "--html", &page, "--flow-log", &log]].concat()),
+        said(&[&replay[..], &["--decisions", &table, "--per-record", "--format", "json"]].concat()),
+        said(&[&replay[..], &["--by", "flow"]].concat()),
+        said(&[&replay[..], &["--by", "hour", "--format", "md"]].concat()),
+    ];
+    let whatif =
+        ["whatif", "-q", "--no-timing", "--anonymize", "key", "--base", &network, "--cand", "data/example"];
+    outputs.push(said(&[&whatif[..], &["--format", "json", &traffic]].concat()));
+    outputs.push(said(&[&whatif[..], &[traffic.as_str()]].concat()));
+    for written in [rows, table, page, log] {
+        outputs.push(fs::read_to_string(written).expect("it was written"));
+    }
+    for output in &outputs {
+        let found = output.to_ascii_lowercase().find("secret");
+        let around = found.map(|at| &output[at.saturating_sub(80)..(at + 40).min(output.len())]);
+        assert_eq!(around, None);
+    }
+    // The marks were read, or nothing would be shown of them.
+    assert!(
+        outputs[1].contains("not shown under pseudonyms") && outputs[1].contains("\"ignored_files\": [\n")
+    );
+}
+
 #[test]
 fn a_key_gives_the_same_pseudonyms_on_every_run_and_another_key_others() {
     let under = |key| {
