@@ -58,11 +58,8 @@ impl FlowLog {
             self.left_out += u64::from(sightings.is_empty());
             for sighting in sightings {
                 let acl = sighting.rule.acl.clone().unwrap_or_default();
-                for mut tuple in sighting.tuples(acl, sighting.access, &course(flow)) {
-                    if let Some(by) = shown.pseudonyms {
-                        tuple = by.masked(&tuple);
-                    }
-                    self.held += u64::from(self.writer.add(&tuple));
+                for tuple in sighting.tuples(acl, sighting.access, &course(flow)) {
+                    self.held += u64::from(self.writer.add(&shown.masked(&tuple)));
                 }
             }
         }

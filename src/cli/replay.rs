@@ -168,7 +168,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let pool = args.judging.threads.pool()?;
     let mut replay = Replay::new(Arc::clone(&loaded.compiled), options);
     let files = shown.masked(&traffic.provenance(true, Inputs::default())).files;
-    let rows = Rows { network: shown.network, files: &files, pseudonyms: shown.pseudonyms };
+    let rows = Rows { shown, files: &files };
     traffic.each(&pool, |batch| {
         let progress = match batch {
             Batch::Packets(packets) => replay.feed(&packets.records),

@@ -72,7 +72,7 @@ impl Split {
                 "--split-allowed and --split-denied: flow logs and tables hold no packets: expected captures alone",
             ));
         };
-        let names = Names { network: rows.network };
+        let names = Names { network: rows.shown.network };
         let mut times = batch.slots().iter().map(|slot| match slot {
             Slot::Plain(plain) => Some(plain.time_ns),
             Slot::Other(place) => batch.other(*place).time_ns,

@@ -67,14 +67,22 @@ pub enum VerdictKind {
     Undetermined,
 }
 
-impl fmt::Display for VerdictKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl VerdictKind {
+    /// Its word, as results have it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
             Self::Mixed => "mixed",
             Self::Undetermined => "undetermined",
-        })
+        }
+    }
+}
+
+impl fmt::Display for VerdictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

@@ -23,9 +23,6 @@ pub const MOST_DISAGREEMENTS: usize = 1000;
 /// How many pairs of recorded rules and what decides here are told apart; the rules of further ones are not.
 const MOST_PAIRS: usize = 1 << 14;
 
-/// How many pairs are found by where the names of their rules lie.
-const RECENT: usize = 256;
-
 /// What was recorded of a flow and what is simulated of it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Pair {
@@ -95,8 +92,8 @@ pub struct Agreement {
     /// The place of each pair's count.
     places: HashMap<Pair, usize, FixedState>,
     flows: Vec<u64>,
-    /// Pairs that were counted lately, and their places; none before the first.
-    recent: Vec<Option<(Pair, usize)>>,
+    /// The pair that was counted last, and its place.
+    last: Option<(Pair, usize)>,
     /// Disagreements, the earliest by their locations, at most [`MOST_DISAGREEMENTS`].
     ///
     /// INVARIANT: sorted by location.
@@ -152,12 +149,6 @@ impl Borrowed<'_> {
             && self.kind == pair.kind
     }
 
-    /// Where its pair is kept if it was counted lately.
-    fn slot(&self) -> usize {
-        let rule = self.recorded.rule.as_ref().map_or(0, |rule| Arc::as_ptr(rule).addr());
-        (rule / size_of::<RecordedRule>() + self.kind as usize) % RECENT
-    }
-
     fn pair(self) -> Pair {
         let RecordedVerdict { access, rule } = self.recorded.clone();
         Pair { access, rule, decider: self.decider, kind: self.kind }
@@ -173,17 +164,15 @@ impl Agreement {
         disagreement: impl FnOnce(Pair) -> Disagreement,
     ) {
         let borrowed = Borrowed { recorded, decider, kind };
-        // PERF: tuples of one rule come together and share its name: that is found by where it lies, without reading it.
-        let slot = borrowed.slot();
-        let place = match self.recent.get(slot) {
-            Some(Some((pair, place))) if borrowed.is(pair) => *place,
+        // PERF: tuples of one rule follow each other, and share its name.
+        let place = match &self.last {
+            Some((pair, place)) if borrowed.is(pair) => *place,
             _ => {
                 let place = match self.places.get(&borrowed) {
                     Some(place) => *place,
                     None => self.place(borrowed.pair()),
                 };
-                self.recent.resize(RECENT, None);
-                self.recent[slot] = Some((borrowed.pair(), place));
+                self.last = Some((borrowed.pair(), place));
                 place
             }
         };

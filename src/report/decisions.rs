@@ -7,10 +7,9 @@ use serde::{Serialize, Serializer};
 use super::names::{Names, ReasonJson};
 #[cfg(feature = "parquet")]
 use super::parquet::ParquetWriter;
-use super::pseudonyms::Pseudonyms;
+use super::pseudonyms::Shown;
 use super::time::rfc3339;
 use crate::model::flow::{FiveTuple, Port};
-use crate::model::network::Network;
 use crate::model::record::Location;
 use crate::model::recorded::RecordedVerdict;
 use crate::model::rule::{Access, Direction};
@@ -98,13 +97,10 @@ impl Serialize for Moment {
 
 /// Makes rows.
 pub struct Rows<'a> {
-    /// The network.
-    pub network: &'a Network,
-    /// The inputs' names, by their positions.
+    /// What the network is shown as.
+    pub shown: Shown<'a>,
+    /// The inputs' names as they are shown, by their positions.
     pub files: &'a [String],
-    /// What addresses and recorded names are replaced by, where they are. The network and the inputs' names are then
-    /// under pseudonyms too.
-    pub pseudonyms: Option<&'a Pseudonyms>,
 }
 
 impl<'a> Rows<'a> {
@@ -114,7 +110,7 @@ impl<'a> Rows<'a> {
         let time = Some(Moment(flow.first_ns));
         let amount = (flow.packets, flow.bytes);
         let row = self.row(&flow.tuple, &flow.verdict, flow.location, time, amount);
-        row.with(self.recorded(flow.recorded.as_ref()).as_ref())
+        row.with(flow.recorded.as_ref().map(|recorded| self.shown.masked(recorded)).as_ref())
     }
 
     /// A record's row.
@@ -124,14 +120,7 @@ impl<'a> Rows<'a> {
         let time = hit.time_ns.map(Moment);
         let amount = (hit.packets, hit.bytes);
         let row = self.row(&processed.packet, &processed.verdict, location, time, amount);
-        row.with(self.recorded(recorded).as_ref())
-    }
-
-    fn recorded(&self, recorded: Option<&RecordedVerdict>) -> Option<RecordedVerdict> {
-        recorded.map(|recorded| match self.pseudonyms {
-            Some(by) => by.masked(recorded),
-            None => recorded.clone(),
-        })
+        row.with(recorded.map(|recorded| self.shown.masked(recorded)).as_ref())
     }
 
     fn row(
@@ -142,8 +131,8 @@ impl<'a> Rows<'a> {
         time: Option<Moment>,
         (packets, bytes): (u64, u64),
     ) -> Row<'a> {
-        let names = Names { network: self.network };
-        let tuple = self.pseudonyms.map_or(*tuple, |by| by.masked(tuple));
+        let names = Names { network: self.shown.network };
+        let tuple = self.shown.masked(tuple);
         // In place of ports, a flow of echoes is known by its identifier, which is no port.
         let port = |port: Port| port.number().filter(|_| tuple.protocol.has_ports());
         let (reason, code) = match verdict {

@@ -141,7 +141,7 @@ impl<'a> GroupsReport<'a> {
             })
             .collect();
         let mut columns = header.to_vec();
-        columns.extend(shown.iter().map(|kind| kind_word(*kind)));
+        columns.extend(shown.iter().map(|kind| kind.word()));
         columns.extend(["packets", "bytes"]);
         let right: Vec<usize> = (header.len()..columns.len()).collect();
         let mut table = Table::new(&columns, &right);
@@ -215,7 +215,7 @@ impl<'a> GroupsReport<'a> {
             }
             let line: String = sums.iter().map(|flows| mark(*flows, most)).collect();
             let each = if width == 1 { "an hour".to_owned() } else { format!("in {width} hours") };
-            writeln!(sheet, "  {:<12}  {line}  at most {} {each}", kind_word(kind), counted(most, "flow"))
+            writeln!(sheet, "  {:<12}  {line}  at most {} {each}", kind.word(), counted(most, "flow"))
                 .expect(write);
         }
     }
@@ -240,15 +240,6 @@ fn way_word(way: Way) -> &'static str {
     match way {
         Way::From => "from",
         Way::To => "to",
-    }
-}
-
-fn kind_word(kind: VerdictKind) -> &'static str {
-    match kind {
-        VerdictKind::Allow => "allow",
-        VerdictKind::Deny => "deny",
-        VerdictKind::Mixed => "mixed",
-        VerdictKind::Undetermined => "undetermined",
     }
 }
 

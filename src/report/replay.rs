@@ -19,7 +19,7 @@ use crate::model::rule::Direction;
 use crate::model::verdict::VerdictKind;
 use crate::replay::digest::groups::Groups;
 use crate::replay::run::Totals;
-use crate::replay::tally::{Decider, Hits};
+use crate::replay::tally::{Decider, DeniedGroup, Hits};
 
 /// How many groups of denied flows the table shows.
 const DENIED_SHOWN: usize = 20;
@@ -166,11 +166,15 @@ impl<'a> ReplayReport<'a> {
     }
 
     /// Groups of denied packets, the largest first.
-    fn denied(&self) -> Vec<DeniedJson> {
-        let names = self.names();
+    fn denied_groups(&self) -> Vec<(&'a DeniedGroup, &'a Hits)> {
         let mut groups: Vec<_> = self.totals.tally.denied.iter().collect();
         groups.sort_by_key(|(group, hits)| (std::cmp::Reverse((hits.packets, hits.flows)), **group));
         groups
+    }
+
+    fn denied(&self) -> Vec<DeniedJson> {
+        let names = self.names();
+        self.denied_groups()
             .into_iter()
             .map(|(group, hits)| DeniedJson {
                 source: group.source.to_string(),
@@ -279,7 +283,7 @@ impl<'a> ReplayReport<'a> {
     }
 
     fn denied_table(&self, sheet: &mut Sheet) {
-        let groups: Vec<_> = self.totals.tally.denied.iter().collect();
+        let groups = self.denied_groups();
         if groups.is_empty() {
             return;
         }
@@ -287,9 +291,7 @@ impl<'a> ReplayReport<'a> {
         let names = self.names();
         let header = ["packets", "flows", "source", "destination", "protocol", "decided by"];
         let mut table = Table::new(&header, &[0, 1]);
-        let mut sorted = groups;
-        sorted.sort_by_key(|(group, hits)| (std::cmp::Reverse((hits.packets, hits.flows)), **group));
-        for (group, hits) in sorted.iter().take(DENIED_SHOWN) {
+        for (group, hits) in groups.iter().take(DENIED_SHOWN) {
             let port = group.destination_port.map_or(Port::None, Port::Number);
             table.add_row([
                 grouped(hits.packets),
@@ -302,7 +304,7 @@ impl<'a> ReplayReport<'a> {
         }
         sheet.table(&table);
         let beyond = self.totals.tally.denied_beyond.flows;
-        let left: u64 = sorted.iter().skip(DENIED_SHOWN).map(|(_, hits)| hits.flows).sum::<u64>() + beyond;
+        let left: u64 = groups.iter().skip(DENIED_SHOWN).map(|(_, hits)| hits.flows).sum::<u64>() + beyond;
         if left > 0 {
             writeln!(sheet, "  and {}: --decisions FILE lists every one", counted(left, "more flow"))
                 .expect("writing to a string works");

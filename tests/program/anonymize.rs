@@ -21,6 +21,12 @@ fn said(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("an answer is UTF-8")
 }
 
+/// Makes a flow log of the example, some of whose verdicts are falsified.
+fn make_log(log: &str) {
+    let traffic = ["gen", "-q", "-s", "data/example", "--flows", "60", "--seed", "6"];
+    said(&[&traffic[..], &["--as", "vnet-flow-log", "--falsify", "0.1", "-o", log]].concat());
+}
+
 /// Words as names and addresses have them.
 fn words(text: &str) -> BTreeSet<String> {
     let is_of_word = |letter: char| letter.is_ascii_alphanumeric() || "-_.:".contains(letter);
@@ -91,23 +97,7 @@ fn everything(key: &str) -> BTreeMap<String, String> {
     fs::create_dir_all(&folder).expect("a folder can be made");
     let file = |name: &str| format!("{SPLIT}/{key}/{name}");
     let log = file("log.json");
-    let made = [
-        "gen",
-        "-q",
-        "-s",
-        "data/example",
-        "--flows",
-        "60",
-        "--seed",
-        "6",
-        "--as",
-        "vnet-flow-log",
-        "--falsify",
-        "0.1",
-        "-o",
-        &log,
-    ];
-    said(&made);
+    make_log(&log);
     let mut written = BTreeMap::new();
     let common = ["-q", "--no-timing", "--anonymize", key];
     let replay = ["replay", "-s", "data/example"];
@@ -194,22 +184,7 @@ fn numbers(json: &str) -> Value {
 #[test]
 fn counts_and_agreement_are_those_of_the_true_names() {
     let log = "target/tmp/anonymized-counts.json";
-    said(&[
-        "gen",
-        "-q",
-        "-s",
-        "data/example",
-        "--flows",
-        "60",
-        "--seed",
-        "6",
-        "--as",
-        "vnet-flow-log",
-        "--falsify",
-        "0.1",
-        "-o",
-        log,
-    ]);
+    make_log(log);
     for input in ["data/example.pcap", log] {
         let plain = ["replay", "-q", "--no-timing", "-s", "data/example", "--format", "json", input];
         let masked = [&plain[..], &["--anonymize", "a key"]].concat();

@@ -23,13 +23,13 @@ pub(super) struct Mark {
 
 impl Mark {
     pub(super) fn of(kind: VerdictKind) -> Self {
-        let (word, sign) = match kind {
-            VerdictKind::Allow => ("allow", "✓"),
-            VerdictKind::Deny => ("deny", "✕"),
-            VerdictKind::Mixed => ("mixed", "±"),
-            VerdictKind::Undetermined => ("undetermined", "?"),
+        let sign = match kind {
+            VerdictKind::Allow => "✓",
+            VerdictKind::Deny => "✕",
+            VerdictKind::Mixed => "±",
+            VerdictKind::Undetermined => "?",
         };
-        Self { word, sign }
+        Self { word: kind.word(), sign }
     }
 
     pub(super) fn of_access(access: Access) -> Self {
