@@ -1,7 +1,8 @@
 //! Questions about networks, not about one packet.
 //!
 //! In: two networks and traffic. Out: [`flips`](whatif), which are flows that get another answer from the one than from
-//! the other, and [what changed](changes) between them. Also in: one network and
+//! the other, and [what changed](changes) between them. Also in: two networks alone. Out: [every packet](diff) that gets
+//! another answer. Also in: one network and
 //! [what Azure answered about it](check). Out: what differs. Also in: one network. Out: the [routes](mod@routes) of an
 //! interface, [how fast it is asked](mod@bench), and whether both engines agree, and
 //! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there. Also in: two
@@ -12,6 +13,7 @@ pub mod bench;
 pub mod changes;
 pub mod check;
 mod cover;
+pub mod diff;
 pub mod findings;
 pub mod logging;
 pub mod required;

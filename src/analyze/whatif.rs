@@ -42,6 +42,19 @@ pub struct Change {
     pub candidate: Side,
 }
 
+impl Change {
+    /// Its place among others: what breaks something goes first.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self.candidate.kind {
+            VerdictKind::Deny => 0,
+            VerdictKind::Mixed => 1,
+            VerdictKind::Undetermined => 2,
+            VerdictKind::Allow => 3,
+        }
+    }
+}
+
 /// Addresses, counted exactly up to [`MOST_ADDRESSES`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Distinct {

@@ -7,9 +7,11 @@ mod arguments;
 mod bench;
 mod codes;
 mod completions;
+mod diff;
 mod effective;
 mod explain;
 mod flow_log;
+mod gate;
 mod r#gen;
 mod inputs;
 mod output;
@@ -46,6 +48,7 @@ enum Command {
     Tags(tags::Args),
     Gen(r#gen::Args),
     Whatif(whatif::Args),
+    Diff(diff::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Tags(args) => tags::run(&args),
         Command::Gen(args) => r#gen::run(&args),
         Command::Whatif(args) => whatif::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),

@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::ValueEnum;
-
 use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, TextOrJson};
+use super::gate::FailOn;
 use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs, output};
 use crate::analyze::changes::changed_rules;
-use crate::analyze::whatif::{Counts, WhatIf};
-use crate::model::verdict::VerdictKind;
+use crate::analyze::whatif::WhatIf;
 use crate::report::pseudonyms::Shown;
 use crate::report::whatif::WhatIfReport;
 
@@ -38,19 +36,6 @@ pub(super) struct Args {
     format: TextOrJson,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-/// What ends with exit status 1.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-enum FailOn {
-    /// Any flow with another verdict
-    Any,
-    /// A flow that the candidate denies and the base does not
-    NewlyDenied,
-    /// A flow that the candidate allows and the base does not
-    NewlyAllowed,
-    /// Nothing
-    None,
 }
 
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
@@ -98,89 +83,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         text => report.table(args.output.style(text.form())),
     };
     output::write(args.output.output.as_deref(), &text)?;
-    Ok(match status(args.fail_on, &comparison.counts) {
+    Ok(match args.fail_on.status(&comparison.counts.flips) {
         Status::Clean if args.judging.is_incomplete(&comparison.candidate.ledger) => Status::Incomplete,
         status => status,
     })
-}
-
-fn status(fail_on: FailOn, counts: &Counts) -> Status {
-    let kind = match fail_on {
-        FailOn::None => return Status::Clean,
-        FailOn::Any if counts.flips.is_empty() => return Status::Clean,
-        FailOn::Any => return Status::Findings,
-        FailOn::NewlyDenied => VerdictKind::Deny,
-        FailOn::NewlyAllowed => VerdictKind::Allow,
-    };
-    // A flow that had another verdict, and of which the candidate leaves open whether it now has this one.
-    let could_be = counts
-        .flips
-        .keys()
-        .any(|change| change.candidate.kind == VerdictKind::Undetermined && change.base.kind != kind);
-    // Where only some backends get the flow, it is newly denied if all did before, and newly allowed if none did.
-    let partly = counts.flips.keys().any(|change| {
-        let opposite = if kind == VerdictKind::Deny { VerdictKind::Allow } else { VerdictKind::Deny };
-        change.candidate.kind == VerdictKind::Mixed && change.base.kind == opposite
-    });
-    // A denied flow of a log has no packets.
-    let newly = counts.flips.keys().any(|change| change.candidate.kind == kind);
-    if partly || newly {
-        Status::Findings
-    } else if could_be {
-        Status::Incomplete
-    } else {
-        Status::Clean
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{FailOn, Status, status};
-    use crate::analyze::whatif::{Change, Counts, Distinct, Flip, Side};
-    use crate::model::flow::{FiveTuple, Port};
-    use crate::model::record::Location;
-    use crate::model::rule::Protocol;
-    use crate::model::verdict::VerdictKind::{self, Allow, Deny, Undetermined};
-    use crate::replay::tally::{Decider, Hits};
-
-    fn flip(base: VerdictKind, candidate: VerdictKind) -> Counts {
-        let side = |kind| Side { decider: Decider::NoSecurityGroup, kind };
-        let address = std::net::Ipv4Addr::new(10, 0, 0, 4).into();
-        let flip = Flip {
-            hits: Hits { packets: 1, bytes: 60, flows: 1, span: None },
-            sources: Distinct::default(),
-            destinations: Distinct::default(),
-            example: FiveTuple {
-                source: address,
-                destination: address,
-                protocol: Protocol::TCP,
-                source_port: Port::Number(50000),
-                destination_port: Port::Number(443),
-            },
-            at: None,
-            location: Location { file: 0, number: 1 },
-        };
-        let change = Change { base: side(base), candidate: side(candidate) };
-        Counts { flips: [(change, flip)].into(), ..Counts::default() }
-    }
-
-    #[test]
-    fn a_flow_that_could_be_newly_denied_is_no_clean_answer() {
-        for (base, candidate, fail_on, expected) in [
-            (Allow, Deny, FailOn::NewlyDenied, Status::Findings),
-            (Undetermined, Deny, FailOn::NewlyDenied, Status::Findings),
-            (Allow, Undetermined, FailOn::NewlyDenied, Status::Incomplete),
-            (Deny, Undetermined, FailOn::NewlyDenied, Status::Clean),
-            (Deny, Allow, FailOn::NewlyDenied, Status::Clean),
-            (Deny, Allow, FailOn::NewlyAllowed, Status::Findings),
-            (Deny, Undetermined, FailOn::NewlyAllowed, Status::Incomplete),
-            (Allow, Undetermined, FailOn::NewlyAllowed, Status::Clean),
-            (Allow, Undetermined, FailOn::Any, Status::Findings),
-            (Allow, Deny, FailOn::None, Status::Clean),
-        ] {
-            let counts = flip(base, candidate);
-            assert_eq!(status(fail_on, &counts), expected, "{base} to {candidate}, {fail_on:?}");
-        }
-        assert_eq!(status(FailOn::Any, &Counts::default()), Status::Clean);
-    }
 }

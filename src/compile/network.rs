@@ -1,5 +1,6 @@
 //! A network with every name resolved and every rule list compiled.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -257,6 +258,20 @@ impl CompiledNetwork {
     #[must_use]
     pub fn class(&self, address: IpAddr) -> TopologyClass {
         self.classes.of(self.cell(address))
+    }
+
+    /// All sets of addresses that something else than a rule of an NSG or an admin rule tells from others.
+    #[must_use]
+    pub fn sets_told_apart(&self) -> Vec<AddressSet> {
+        let topology = Topology {
+            network: &self.network,
+            routes: &self.routes,
+            places: &self.places,
+            ties: &self.ties,
+            internet: &self.internet,
+            behind_gateway: &self.behind_gateway,
+        };
+        topology.sets().into_iter().map(Cow::into_owned).collect()
     }
 
     /// Memory of the compiled tables, in bytes.

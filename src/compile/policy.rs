@@ -60,7 +60,7 @@ pub struct Policy {
     /// Its rules, first tried first.
     pub rules: Vec<ResolvedRule>,
     /// What may be the source of a packet whose source Azure picks: `Internet` as it stands here.
-    public: Arc<AddressSet>,
+    pub public: Arc<AddressSet>,
     /// For each entry of the classifier: its rule, where a match is certain.
     entries: Vec<Option<Classified>>,
     classifier: Option<Classifier>,
@@ -110,11 +110,8 @@ impl Policy {
     pub fn entries(&self) -> impl Iterator<Item = (u32, bool, Entry)> {
         self.rules.iter().enumerate().flat_map(|(place, rule)| {
             let place = u32::try_from(place).expect("a list holds fewer than 2^32 rules");
-            rule.clauses.iter().flat_map(move |clause| {
-                let certain = (place, true, certain(clause));
-                let doubtful = widest(clause).map(|entry| (place, false, entry));
-                std::iter::once(certain).chain(doubtful)
-            })
+            let entries = rule.clauses.iter().flat_map(entries_of);
+            entries.map(move |(certain, entry)| (place, certain, entry))
         })
     }
 
@@ -257,6 +254,11 @@ impl Policy {
         let rule = &self.rules[place];
         Decision { rule: rule.position, access: rule.access }
     }
+}
+
+/// What a clause certainly matches, and behind it, where something is open, what it may match.
+pub fn entries_of(clause: &Clause) -> impl Iterator<Item = (bool, Entry)> + use<> {
+    std::iter::once((true, certain(clause))).chain(widest(clause).map(|entry| (false, entry)))
 }
 
 fn certain(clause: &Clause) -> Entry {

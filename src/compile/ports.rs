@@ -9,7 +9,7 @@ use crate::model::prefix::PortRange;
 use crate::model::rule::{Protocol, ProtocolMatch};
 
 /// A set of ports, and what a rule's port field says of packets that carry none.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PortSet {
     /// Sorted, with a gap between any two.
     ranges: Vec<PortRange>,
@@ -83,7 +83,7 @@ impl PortSet {
 }
 
 /// A set of IP protocols.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct ProtocolSet {
     bits: [u64; 4],
 }

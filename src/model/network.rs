@@ -22,7 +22,7 @@ use super::subscription::{Subscription, SubscriptionKind};
 ///
 /// INVARIANT: each list is sorted by the resource's ID, so the order of the input files does not show; subnets
 /// follow the order of their networks. Every index points into its list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Network {
     /// Virtual networks.
     pub vnets: Vec<Vnet>,
@@ -82,7 +82,7 @@ pub struct Network {
 }
 
 /// A virtual network (JSON-4).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Vnet {
     /// Its ID.
     pub id: ResourceId,
@@ -99,7 +99,7 @@ pub struct Vnet {
 }
 
 /// A subnet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Subnet {
     /// Its ID.
     pub id: ResourceId,
@@ -165,7 +165,7 @@ impl PrivateEndpointPolicies {
 }
 
 /// One side of a peering.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peering {
     /// Its name.
     pub name: String,
@@ -197,7 +197,7 @@ pub enum PeeringState {
 }
 
 /// A network interface (JSON-5).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Nic {
     /// Its ID.
     pub id: ResourceId,
@@ -230,7 +230,7 @@ impl Nic {
 }
 
 /// One address of an interface.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IpConfiguration {
     /// Its ID.
     pub id: ResourceId,
@@ -249,7 +249,7 @@ pub struct IpConfiguration {
 }
 
 /// An application security group. Its members are found on the IP configurations (ASG-1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Asg {
     /// Its ID.
     pub id: ResourceId,
@@ -265,7 +265,7 @@ pub enum PublicIpSku {
 }
 
 /// A public IP address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PublicIp {
     /// Its ID.
     pub id: ResourceId,

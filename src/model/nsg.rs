@@ -6,7 +6,7 @@ use super::rule::{Access, AddressTerm, Direction, PortTerm, Priority, ProtocolMa
 use super::tag::TagName;
 
 /// A network security group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Nsg {
     /// Its ID.
     pub id: ResourceId,

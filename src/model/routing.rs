@@ -8,7 +8,7 @@ use super::prefix::Prefix;
 use super::tag::TagName;
 
 /// A route table with its user-defined routes (JSON-6).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RouteTable {
     /// Its ID.
     pub id: ResourceId,
@@ -19,7 +19,7 @@ pub struct RouteTable {
 }
 
 /// A user-defined route.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Route {
     /// Its name.
     pub name: String,
@@ -60,7 +60,7 @@ pub enum NextHop {
 }
 
 /// A VPN or ExpressRoute gateway.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Gateway {
     /// Its ID.
     pub id: ResourceId,
@@ -79,7 +79,7 @@ pub struct Gateway {
 }
 
 /// The far end of a site-to-site connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LocalGateway {
     /// Its ID.
     pub id: ResourceId,
@@ -88,7 +88,7 @@ pub struct LocalGateway {
 }
 
 /// What a gateway is connected to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Connection {
     /// Its ID.
     pub id: ResourceId,
@@ -99,7 +99,7 @@ pub struct Connection {
 }
 
 /// The other side of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ConnectionRemote {
     /// A site (`IPsec`).
     Site(Option<Reference<LocalGatewayIndex>>),
@@ -112,7 +112,7 @@ pub enum ConnectionRemote {
 }
 
 /// A NAT gateway.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NatGateway {
     /// Its ID.
     pub id: ResourceId,

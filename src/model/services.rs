@@ -13,7 +13,7 @@ use super::rule::{Access, Direction, Protocol};
 use super::tag::TagName;
 
 /// A load balancer (JSON-6).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LoadBalancer {
     /// Its ID.
     pub id: ResourceId,
@@ -34,7 +34,7 @@ pub struct LoadBalancer {
 }
 
 /// A frontend of a load balancer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Frontend {
     /// Its ID.
     pub id: ResourceId,
@@ -47,7 +47,7 @@ pub struct Frontend {
 }
 
 /// A backend pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BackendPool {
     /// Its ID.
     pub id: ResourceId,
@@ -58,7 +58,7 @@ pub struct BackendPool {
 }
 
 /// A load-balancing rule. `protocol` `None` is `All`; with port 0 it is HA ports (LB-1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LoadBalancingRule {
     /// Its name.
     pub name: String,
@@ -83,7 +83,7 @@ pub struct LoadBalancingRule {
 }
 
 /// A health probe.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Probe {
     /// Its ID.
     pub id: ResourceId,
@@ -92,7 +92,7 @@ pub struct Probe {
 }
 
 /// An inbound NAT rule (LB-4).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InboundNatRule {
     /// Its ID.
     pub id: ResourceId,
@@ -115,7 +115,7 @@ pub struct InboundNatRule {
 }
 
 /// An outbound rule (LB-11).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OutboundRule {
     /// Its name.
     pub name: String,
@@ -130,7 +130,7 @@ pub struct OutboundRule {
 }
 
 /// A private endpoint (PE-1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PrivateEndpoint {
     /// Its ID.
     pub id: ResourceId,
@@ -145,7 +145,7 @@ pub struct PrivateEndpoint {
 }
 
 /// A connection of a private endpoint to a service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PrivateLinkConnection {
     /// ID of the service resource.
     pub service: Option<ResourceId>,
@@ -156,7 +156,7 @@ pub struct PrivateLinkConnection {
 }
 
 /// A Private Link service (PLS-1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PrivateLinkService {
     /// Its ID.
     pub id: ResourceId,
@@ -171,7 +171,7 @@ pub struct PrivateLinkService {
 }
 
 /// A Bastion host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BastionHost {
     /// Its ID.
     pub id: ResourceId,
@@ -182,7 +182,7 @@ pub struct BastionHost {
 }
 
 /// An Application Gateway. What it does with requests is not simulated; its subnet has needs of its own (AGW-1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ApplicationGateway {
     /// Its ID.
     pub id: ResourceId,
@@ -202,7 +202,7 @@ pub enum GatewayGeneration {
 }
 
 /// A service endpoint policy (SEP-1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EndpointPolicy {
     /// Its ID.
     pub id: ResourceId,
@@ -211,7 +211,7 @@ pub struct EndpointPolicy {
 }
 
 /// A virtual network manager.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NetworkManager {
     /// Its ID.
     pub id: ResourceId,
@@ -226,7 +226,7 @@ pub struct NetworkManager {
 }
 
 /// A group of virtual networks under one manager.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NetworkGroup {
     /// Its ID.
     pub id: ResourceId,
@@ -235,7 +235,7 @@ pub struct NetworkGroup {
 }
 
 /// A security admin configuration (ADM-6).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AdminConfiguration {
     /// Its ID or name.
     pub id: String,
@@ -248,7 +248,7 @@ pub struct AdminConfiguration {
 }
 
 /// A collection of admin rules.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AdminCollection {
     /// Its name.
     pub name: String,
@@ -354,7 +354,7 @@ pub struct EffectiveAdminRules {
 }
 
 /// A management group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ManagementGroup {
     /// Its ID.
     pub id: ResourceId,
@@ -374,7 +374,7 @@ pub enum ServiceKind {
 }
 
 /// A service resource with a firewall of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceAccount {
     /// Its ID.
     pub id: ResourceId,
@@ -397,7 +397,7 @@ pub struct ServiceAccount {
 }
 
 /// Someone whose requests the firewalls of services let in for what it is, not for where it comes from (SVC-2, SVC-4).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Caller {
     /// Where its requests come from.
     pub end: CallerEnd,
@@ -417,7 +417,7 @@ pub enum CallerEnd {
 }
 
 /// What the machine behind an interface does with a packet that is not for it (ROUTE-15).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Appliance {
     /// The interface.
     pub nic: Reference<NicIndex>,

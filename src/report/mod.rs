@@ -7,6 +7,7 @@ mod agreement;
 pub mod bench;
 pub mod check;
 pub mod decisions;
+pub mod diff;
 pub mod effective;
 pub mod effective_routes;
 pub mod explain;

@@ -126,15 +126,9 @@ const MIXED: &str = "newly mixed";
 impl WhatIfReport<'_> {
     /// The flips that break something first, then by how much traffic there was.
     fn flips(&self) -> Vec<(&Change, &Flip)> {
-        let rank = |kind| match kind {
-            VerdictKind::Deny => 0,
-            VerdictKind::Mixed => 1,
-            VerdictKind::Undetermined => 2,
-            VerdictKind::Allow => 3,
-        };
         let mut flips: Vec<_> = self.comparison.counts.flips.iter().collect();
         flips.sort_by_key(|(change, flip)| {
-            (rank(change.candidate.kind), Reverse((flip.hits.packets, flip.hits.flows)), **change)
+            (change.rank(), Reverse((flip.hits.packets, flip.hits.flows)), **change)
         });
         flips
     }

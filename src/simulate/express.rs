@@ -27,7 +27,7 @@ use crate::model::index::NicIndex;
 use crate::model::reason_code::ReasonCode;
 use crate::model::records::Plain;
 use crate::model::rule::{Access, Direction, Protocol};
-use crate::model::verdict::{Interface, Layer, Reason};
+use crate::model::verdict::{Interface, Layer, Reason, Snat};
 
 /// What decides about packets between topology classes, as far as rules alone do.
 pub struct Express {
@@ -111,7 +111,7 @@ enum Lane {
         /// Where the lists stand, if flows stay open.
         filters: Box<[LaneFilter]>,
         /// What leaves is translated, which is remembered with its flow in many ways.
-        translates: bool,
+        leaves: Option<Leaves>,
         /// How long what brought the packet in remembers its flow, if it is TCP (STATE-15).
         entrance_tcp_min: Option<u32>,
     },
@@ -224,32 +224,10 @@ impl Express {
         pairs.sort_unstable();
         pairs.dedup_by_key(|(pair, _)| *pair);
         pairs.retain(|(pair, _)| self.laid.get(*pair).is_none());
-        let lanes: Vec<Lane> = pairs.par_iter().map(|(_, ends)| self.between(*ends)).collect();
+        let lanes: Vec<Lane> =
+            pairs.par_iter().map(|(_, ends)| Lane::between(&self.compiled, self.options, *ends)).collect();
         for ((pair, _), lane) in pairs.into_iter().zip(lanes) {
             self.laid.put(pair, self.lanes.id(lane));
-        }
-    }
-
-    /// The way between two addresses; a way that is about one address alone is no lane.
-    fn between(&self, (source, destination): (IpAddr, IpAddr)) -> Lane {
-        // They are classes of their own.
-        if is_never_carried(destination) {
-            return Lane::Slow;
-        }
-        match placings(&self.compiled, source, destination, self.options.vnet) {
-            Err(OutOfScope(reason)) => Lane::OutOfScope(reason),
-            Ok(placings) => match &placings[..] {
-                [placing] if placing.source.is_none() => {
-                    let ends = Ends { observed: self.options.observed, ..placing.ends };
-                    let journey = Journey::between(&self.compiled, ends, source, destination);
-                    if journey.names_an_address() {
-                        Lane::Slow
-                    } else {
-                        Lane::of(&self.compiled, &journey, self.options.stateful)
-                    }
-                }
-                _ => Lane::Slow,
-            },
         }
     }
 
@@ -275,10 +253,10 @@ impl Express {
     /// The lane of this number.
     pub(super) fn flow_lane(&self, id: LaneId) -> Option<FlowLane<'_>> {
         match &self.lanes.all[id as usize] {
-            Lane::Asked { filters, ending, translates, entrance_tcp_min, .. } => Some(FlowLane {
+            Lane::Asked { filters, ending, leaves, entrance_tcp_min, .. } => Some(FlowLane {
                 filters,
                 ending: *ending,
-                translates: *translates,
+                translates: leaves.is_some(),
                 entrance_tcp_min: *entrance_tcp_min,
             }),
             Lane::OutOfScope(_) | Lane::Slow => None,
@@ -567,7 +545,86 @@ impl Lanes {
     }
 }
 
+/// What decides about packets between two topology classes, each packet standing alone.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Decides {
+    /// These lists, for every protocol that networks carry and every port but those that the platform keeps for itself.
+    Rules(RulesWay),
+    /// No end of it is in the network.
+    OutOfScope,
+    /// Something else may.
+    Other,
+}
+
+/// A way on which the rules of NSGs decide.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct RulesWay {
+    /// The lists that are asked in turn (positions in [`CompiledNetwork::policies`]): the first that denies decides, and
+    /// where all allow the last does.
+    pub policies: Box<[u32]>,
+    /// Why a packet that all of them allow is lost all the same, if it is.
+    pub lost: Option<Reason>,
+    /// How it leaves to the internet, which not every protocol can, where it does.
+    pub leaves: Option<Leaves>,
+    /// The platform may block mail.
+    pub blocks_smtp: bool,
+}
+
+/// How packets leave to the internet that rules let out.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Leaves {
+    /// By no means.
+    Nowhere,
+    /// By means that the inventory does not tell.
+    Somehow,
+    /// By these.
+    By(Snat),
+}
+
+/// What decides between two addresses.
+#[must_use]
+pub fn decides(compiled: &CompiledNetwork, options: SimulatorOptions, ends: (IpAddr, IpAddr)) -> Decides {
+    match Lane::between(compiled, SimulatorOptions { stateful: false, ..options }, ends) {
+        Lane::Asked { policies, ending, blocks_smtp, leaves, .. } => {
+            let lost = match ending {
+                Ending::Arrives => None,
+                Ending::Lost(reason) => Some(reason),
+            };
+            Decides::Rules(RulesWay { policies, lost, leaves, blocks_smtp })
+        }
+        Lane::OutOfScope(_) => Decides::OutOfScope,
+        Lane::Slow => Decides::Other,
+    }
+}
+
 impl Lane {
+    /// The way between two addresses; a way that is about one address alone is no lane.
+    fn between(
+        compiled: &CompiledNetwork,
+        options: SimulatorOptions,
+        (source, destination): (IpAddr, IpAddr),
+    ) -> Self {
+        // They are classes of their own.
+        if is_never_carried(destination) {
+            return Self::Slow;
+        }
+        match placings(compiled, source, destination, options.vnet) {
+            Err(OutOfScope(reason)) => Self::OutOfScope(reason),
+            Ok(placings) => match &placings[..] {
+                [placing] if placing.source.is_none() => {
+                    let ends = Ends { observed: options.observed, ..placing.ends };
+                    let journey = Journey::between(compiled, ends, source, destination);
+                    if journey.names_an_address() {
+                        Self::Slow
+                    } else {
+                        Self::of(compiled, &journey, options.stateful)
+                    }
+                }
+                _ => Self::Slow,
+            },
+        }
+    }
+
     /// What a journey is for plain packets.
     fn of(compiled: &CompiledNetwork, journey: &Journey, stateful: bool) -> Self {
         let mut filters = Vec::new();
@@ -575,7 +632,7 @@ impl Lane {
             End::Arrives => Ending::Arrives,
             End::Lost(reason) => Ending::Lost(reason),
         };
-        let (mut blocks_smtp, mut translates) = (false, false);
+        let (mut blocks_smtp, mut leaves) = (false, None);
         let (mut entered, mut entrance_tcp_min) = (None, None);
         let mut stages = journey.stages.iter().peekable();
         while let Some(stage) = stages.next() {
@@ -596,15 +653,17 @@ impl Lane {
                 }
                 // What leaves goes under another source: nothing may ask for that behind it.
                 Stage::Exit(exit) if stages.peek().is_none() => {
-                    (blocks_smtp, translates) = (exit.blocks_smtp, true);
-                    match exit.by {
-                        Way::Through(_) | Way::Somehow => true,
+                    blocks_smtp = exit.blocks_smtp;
+                    leaves = match exit.by {
+                        Way::Through(by) => Some(Leaves::By(by)),
+                        Way::Somehow => Some(Leaves::Somehow),
                         Way::None => {
                             ending = Ending::Lost(Reason::OutboundConnectivity { interface: exit.interface });
-                            true
+                            Some(Leaves::Nowhere)
                         }
-                        Way::Balanced { .. } | Way::ThroughIf(..) | Way::SomehowIf(_) => false,
-                    }
+                        Way::Balanced { .. } | Way::ThroughIf(..) | Way::SomehowIf(_) => None,
+                    };
+                    leaves.is_some()
                 }
                 _ => false,
             };
@@ -618,7 +677,7 @@ impl Lane {
             filters.clear();
             entrance_tcp_min = None;
         }
-        Self::Asked { policies, ending, blocks_smtp, filters: filters.into(), translates, entrance_tcp_min }
+        Self::Asked { policies, ending, blocks_smtp, filters: filters.into(), leaves, entrance_tcp_min }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::model::unknown::Unknown;
 use crate::model::verdict::{FirewallRule, Interface, NextHopKind, Note, Reason, RouteStep, Snat};
 
 /// A way through the network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Journey {
     /// What happens on the way, in order.
     pub stages: Vec<Stage>,
@@ -29,7 +29,7 @@ pub struct Journey {
 }
 
 /// One thing that happens on the way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Stage {
     /// What comes before an interface's filters: the platform's exemptions, and what networks do not carry (EVAL-12).
     Start(Start),
@@ -119,7 +119,7 @@ impl Stage {
 }
 
 /// The start of a packet's way, at the first interface that could stop it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Start {
     /// Where.
     pub interface: Interface,
@@ -148,7 +148,7 @@ pub enum DefaultRoute {
 }
 
 /// A Private Link service, asked by a packet that its private endpoint took in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PrivateLink {
     /// The service's ID.
     pub service: ResourceId,
@@ -159,7 +159,7 @@ pub struct PrivateLink {
 }
 
 /// A load balancer, asked at one of its frontends: at several only by a Private Link service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Balance {
     /// The frontends.
     pub frontends: Vec<BalanceAt>,
@@ -170,7 +170,7 @@ pub struct Balance {
 }
 
 /// One frontend of a load balancer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BalanceAt {
     /// Which one.
     pub place: FrontendPlace,
@@ -182,7 +182,7 @@ pub struct BalanceAt {
 }
 
 /// The way to one member of a backend pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MemberWay {
     /// The interface that it would come back to if it came from there (LB-9).
     pub hairpin_at: Option<NicIndex>,
@@ -197,7 +197,7 @@ impl Balance {
 }
 
 /// The firewall of a service, asked for a packet that comes in at its public front end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceCheck {
     /// The account.
     pub account: ServiceAccountIndex,
@@ -212,7 +212,7 @@ pub struct ServiceCheck {
 }
 
 /// The filters of one interface in one direction (EVAL-1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Filter {
     /// Where.
     pub interface: Interface,
@@ -236,7 +236,7 @@ pub enum Gate {
 }
 
 /// How packets of an interface leave to the internet (OUT-1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Exit {
     /// Where they start.
     pub interface: Interface,
@@ -273,7 +273,7 @@ pub enum Way {
 }
 
 /// How a journey ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
     /// The packet arrives, or leaves the simulated boundary in the normal way.
     Arrives,

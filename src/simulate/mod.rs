@@ -6,6 +6,7 @@
 pub mod ends;
 pub mod express;
 pub mod flow_map;
+pub mod involved;
 pub mod journey;
 pub mod logged;
 pub mod matters;

@@ -10,6 +10,7 @@ mod build;
 mod classifier;
 mod conformance;
 mod connected;
+mod difference;
 mod ends;
 mod engine;
 mod engines;
