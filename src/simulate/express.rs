@@ -604,14 +604,11 @@ impl Lane {
         options: SimulatorOptions,
         (source, destination): (IpAddr, IpAddr),
     ) -> Self {
-        // They are classes of their own.
-        if is_never_carried(destination) {
-            return Self::Slow;
-        }
         match placings(compiled, source, destination, options.vnet) {
             Err(OutOfScope(reason)) => Self::OutOfScope(reason),
             Ok(placings) => match &placings[..] {
-                [placing] if placing.source.is_none() => {
+                // What is never carried are classes of their own.
+                [placing] if placing.source.is_none() && !is_never_carried(destination) => {
                     let ends = Ends { observed: options.observed, ..placing.ends };
                     let journey = Journey::between(compiled, ends, source, destination);
                     if journey.names_an_address() {

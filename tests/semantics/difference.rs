@@ -9,7 +9,7 @@ use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::compile::policy::Engine;
 use nsgsim::model::flow::{FiveTuple, Packet, Port};
 use nsgsim::model::index::{NsgIndex, Reference};
-use nsgsim::model::network::Network;
+use nsgsim::model::network::{Asg, Network};
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::prefix::{PortRange, read_prefix};
 use nsgsim::model::rule::{AddressTerm, PortTerm, Protocol, Rule};
@@ -19,7 +19,7 @@ use nsgsim::simulate::{Simulator, SimulatorOptions};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-use crate::build::Build;
+use crate::build::{Build, id};
 use crate::r#gen;
 use crate::r#gen::{Tape, contested};
 
@@ -27,6 +27,12 @@ use crate::r#gen::{Tape, contested};
 /// than 100,000.
 const CASES: u32 = 64;
 const ASKED: usize = 600;
+
+/// As many cases as are asked for, or else so many.
+fn cases(usual: u32) -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.map_or(usual, |cases| cases.parse().expect("PROPTEST_CASES is a number"))
+}
 
 /// Two networks without tables, to ask packets of.
 struct Asked([Simulator; 2]);
@@ -262,6 +268,9 @@ fn change_more(tape: &mut Tape, network: &mut Network) {
 /// Two subnets of eight addresses, an address beside them, and lists of rules about these and eight ports.
 fn small(tape: &mut Tape) -> Network {
     let mut network = Network::default();
+    for number in 0..2 {
+        network.asgs.push(Asg { id: id("applicationSecurityGroups", &format!("asg-{number}")) });
+    }
     let lists: Vec<NsgIndex> =
         (0..2).map(|number| network.nsg(&format!("nsg-{number}"), small_rules(tape))).collect();
     let vnet = network.vnet("vnet", &["10.0.0.0/28"]);
@@ -326,7 +335,7 @@ fn all_packets() -> impl Iterator<Item = FiveTuple> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 8,
+        cases: cases(8),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/seeds/difference_of_small",
         ))),
@@ -352,7 +361,7 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: CASES,
+        cases: cases(CASES),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/seeds/difference",
         ))),
