@@ -7,6 +7,7 @@ mod bench;
 mod build;
 #[path = "../support/capture_bytes/mod.rs"]
 mod capture_bytes;
+mod diff;
 mod effective;
 mod effective_check;
 mod estate;
