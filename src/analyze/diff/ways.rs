@@ -18,6 +18,7 @@ use crate::model::flow::{Origin, Port};
 use crate::model::id::ResourceId;
 use crate::model::index::{NicIndex, PrivateEndpointIndex};
 use crate::model::prefix::PortRange;
+use crate::model::routing::NextHop;
 use crate::model::rule::{Direction, Protocol};
 use crate::model::unknown::Unknown;
 use crate::model::verdict::{Interface, Layer};
@@ -115,24 +116,25 @@ fn touched(space: &Space, networks: &Networks<'_>, differ: &BTreeSet<usize>) -> 
         .flat_map(|pool| &pool.ip_configurations)
         .chain(nat_rules.filter_map(|rule| rule.backend.as_ref()))
         .collect();
-    let by_address = network
-        .load_balancers
-        .iter()
-        .flat_map(|balancer| &balancer.pools)
-        .flat_map(|pool| &pool.addresses)
-        .collect::<HashSet<_>>();
+    let pools = network.load_balancers.iter().flat_map(|balancer| &balancer.pools);
+    let routes = network.route_tables.iter().flat_map(|table| &table.routes);
+    let next_hops = routes.filter_map(|route| match &route.next_hop {
+        NextHop::VirtualAppliance(Some(address)) => Some(address),
+        _ => None,
+    });
+    let by_address: HashSet<&IpAddr> = pools.flat_map(|pool| &pool.addresses).chain(next_hops).collect();
     let mut asking = HashSet::new();
     for (position, nic) in network.nics.iter().enumerate() {
         let index = NicIndex::new(position);
         if !asks(Interface::Nic(index)) {
             continue;
         }
-        let is_member = nic.ip_configurations.iter().any(|configuration| {
+        let is_passed = nic.ip_configurations.iter().any(|configuration| {
             members.contains(&configuration.id)
                 || configuration.address.is_some_and(|address| by_address.contains(&address))
         });
         // Others' packets come by it.
-        if nic.ip_forwarding || is_member {
+        if nic.ip_forwarding || is_passed {
             return None;
         }
         asking.insert(index);
