@@ -16,6 +16,7 @@ mod cover;
 pub mod diff;
 pub mod findings;
 pub mod logging;
+pub mod regions;
 pub mod required;
 pub mod routes;
 pub mod slowdown;

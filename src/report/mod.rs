@@ -22,6 +22,7 @@ pub mod next_hop;
 pub mod parquet;
 pub mod places;
 pub mod pseudonyms;
+mod regions;
 pub mod replay;
 pub mod sheet;
 pub mod slowdown;

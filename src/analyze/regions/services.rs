@@ -19,7 +19,7 @@ pub struct Service {
 }
 
 /// What networks do not carry, whatever rules say (PLAT-9).
-pub(super) const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
+pub(in crate::analyze) const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
 
 /// By protocol the source and destination ports that the platform treats in its own way (EVAL-13, PLAT-1 to PLAT-5,
 /// PLAT-9).
@@ -30,7 +30,7 @@ const PLATFORM_PORTS: [(Protocol, &[u16], &[u16]); 2] =
 ///
 /// A class with ports is numbered by protocol, source class and destination class; behind these come the classes of
 /// protocols without ports (NSG-10).
-pub(super) struct Services {
+pub(in crate::analyze) struct Services {
     with_ports: Vec<WithPorts>,
     portless: Vec<Vec<Protocol>>,
 }
@@ -49,14 +49,17 @@ struct PortClasses(Vec<Vec<PortRange>>);
 
 /// Destination ports and protocols that something else than a rule tells from others.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Named {
-    pub(super) ports: Vec<PortRange>,
-    pub(super) protocols: Vec<Protocol>,
+pub(in crate::analyze) struct Named {
+    pub(in crate::analyze) ports: Vec<PortRange>,
+    pub(in crate::analyze) protocols: Vec<Protocol>,
 }
 
 impl Services {
     /// Cut by what some entries hold, and by what else is named.
-    pub(super) fn cut<'e>(entries: impl Iterator<Item = &'e Entry> + Clone, named: &Named) -> Self {
+    pub(in crate::analyze) fn cut<'e>(
+        entries: impl Iterator<Item = &'e Entry> + Clone,
+        named: &Named,
+    ) -> Self {
         let single = |port: &u16| PortSet::from_ranges(PortRange::new(*port, *port));
         let named_ports: Vec<PortSet> =
             named.ports.iter().map(|range| PortSet::from_ranges([*range])).collect();
@@ -95,7 +98,7 @@ impl Services {
     }
 
     /// How many classes there are.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::analyze) fn count(&self) -> usize {
         self.first_portless() + self.portless.len()
     }
 
@@ -104,12 +107,12 @@ impl Services {
     }
 
     /// No class.
-    pub(super) fn none(&self) -> Bits {
+    pub(in crate::analyze) fn none(&self) -> Bits {
         Bits::none(self.count())
     }
 
     /// The classes for which this holds of one, and so of all, of their packets.
-    pub(super) fn which(&self, holds: impl Fn(Protocol, Port, Port) -> bool) -> Bits {
+    pub(in crate::analyze) fn which(&self, holds: impl Fn(Protocol, Port, Port) -> bool) -> Bits {
         let classes = (0..self.count()).filter(|class| {
             let (protocol, source, destination) = self.packet(*class);
             holds(protocol, source, destination)
@@ -118,7 +121,7 @@ impl Services {
     }
 
     /// The classes that an entry holds.
-    pub(super) fn of(&self, entry: &Entry) -> Bits {
+    pub(in crate::analyze) fn of(&self, entry: &Entry) -> Bits {
         let mut found = self.none();
         let held = |classes: &PortClasses, ports: &PortSet| -> Vec<usize> {
             let holds = |class: &usize| ports.contains(Some(classes.0[*class][0].first()));
@@ -143,7 +146,7 @@ impl Services {
     }
 
     /// A packet of a class: with ports that a client has and that a service has, where the class holds such.
-    pub(super) fn packet(&self, class: usize) -> (Protocol, Port, Port) {
+    pub(in crate::analyze) fn packet(&self, class: usize) -> (Protocol, Port, Port) {
         if let Some(portless) = class.checked_sub(self.first_portless()) {
             return (self.portless[portless][0], Port::None, Port::None);
         }
@@ -155,7 +158,7 @@ impl Services {
     }
 
     /// Some classes as few services, each packet in one of them.
-    pub(super) fn services(&self, classes: &Bits) -> Vec<Service> {
+    pub(in crate::analyze) fn services(&self, classes: &Bits) -> Vec<Service> {
         // By protocol and source class the destination classes, then those of source classes that share them.
         let mut found: BTreeMap<(Vec<PortRange>, Vec<PortRange>), Vec<Protocol>> = BTreeMap::new();
         for one in &self.with_ports {
@@ -184,18 +187,18 @@ impl Services {
 }
 
 /// A port that clients pick.
-pub(super) const CLIENT_PORT: u16 = 50_000;
+pub(in crate::analyze) const CLIENT_PORT: u16 = 50_000;
 /// A port that services have.
-pub(super) const SERVICE_PORT: u16 = 443;
+pub(in crate::analyze) const SERVICE_PORT: u16 = 443;
 
 /// This port, or else the last of some ranges.
-pub(super) fn usual(ranges: &[PortRange], port: u16) -> Port {
+pub(in crate::analyze) fn usual(ranges: &[PortRange], port: u16) -> Port {
     let usual = ranges.iter().any(|range| range.contains(port)).then_some(port);
     Port::Number(usual.unwrap_or(ranges[ranges.len() - 1].last()))
 }
 
 /// Disjoint services as fewer ones.
-pub(super) fn joined(several: &[&Vec<Service>]) -> Vec<Service> {
+pub(in crate::analyze) fn joined(several: &[&Vec<Service>]) -> Vec<Service> {
     let mut services: Vec<Service> = several.iter().flat_map(|services| services.iter().cloned()).collect();
     services.sort_unstable();
     services

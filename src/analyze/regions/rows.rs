@@ -1,19 +1,20 @@
-//! Two sequences of lists held against each other over sets of addresses: exactly, by classes of addresses and services.
+//! What a sequence of lists says over sets of addresses, or two of them: exactly, by classes of addresses and services.
 //!
 //! Addresses that the items of the lists do not tell apart are one class. For each pair of classes the items that may
-//! match are a row of bits, and what each sequence says of a row is a partition of the services, item by item. Only rows
-//! that hold an item that is not the same on both sides can differ.
+//! match are a row of bits, and what each sequence says of a row is a partition of the services, item by item. Of two
+//! sequences only rows that hold an item that is not the same on both sides can differ.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::Judges;
 use super::bits::Bits;
 use super::boxes::{Box3, merged};
 use super::services::Services;
 use super::space::{Cut, Item, Space};
-use super::{Change, Judges, Side};
+use crate::analyze::whatif::Side;
 use crate::model::rule::Access;
 use crate::model::verdict::{Reason, Verdict, VerdictKind};
 use crate::replay::tally::Decider;
@@ -28,18 +29,23 @@ pub(super) struct Asked<'s> {
     pub(super) open: Bits,
     /// Services that are lost whatever rules say.
     pub(super) never: Bits,
+    /// The services that are asked about, which is the same on all sides.
+    pub(super) wanted: Bits,
 }
 
-/// Boxes of packets that change, by how.
-pub(super) type Found = BTreeMap<Change, Vec<Box3<Bits>>>;
+/// Boxes of packets, by what each side says of them.
+pub(super) type Found<const N: usize> = BTreeMap<[Side; N], Vec<Box3<Bits>>>;
 
-/// The items of both sides, numbered through.
-struct Items<'s> {
+/// What was found from one class of sources: by what each side says the services, and the classes of destinations.
+type FoundFrom<const N: usize> = Vec<([Side; N], Bits, Vec<u32>)>;
+
+/// The items of all sides, numbered through.
+struct Items<'s, const N: usize> {
     all: Vec<&'s Item>,
     /// For each side, for each of its lists, the numbers of its items.
-    lists: [Vec<Range<usize>>; 2],
+    lists: [Vec<Range<usize>>; N],
     services: Vec<Bits>,
-    /// Those that are not the same on both sides, or stand in another order.
+    /// Those that are not the same on all sides, or stand in another order.
     changed: Bits,
 }
 
@@ -56,63 +62,57 @@ enum Piece {
     Open,
 }
 
-/// What becomes of some services of a row.
-#[derive(Clone)]
-enum Outcome {
-    Changes(Change),
-    /// It is to be asked of packets.
-    Ask,
-}
+/// What becomes of some services of a row; nothing where it is to be asked of packets.
+type Outcome<const N: usize> = (Option<[Side; N]>, Bits);
 
-/// What changes between sources and destinations, given as sorted cells.
-pub(super) fn compare(
+/// What each side says of packets between sources and destinations, given as sorted cells.
+///
+/// With `changed_only` rows are passed over in which all sides have the same items: nothing is looked for there.
+pub(super) fn read<const N: usize>(
     space: &Space,
     services: &Services,
-    asked: [&Asked<'_>; 2],
+    asked: [&Asked<'_>; N],
     (sources, destinations): (&[u32], &[u32]),
-    judges: &Judges<'_>,
-    same_elsewhere: bool,
-) -> Found {
+    judges: &Judges<'_, N>,
+    changed_only: bool,
+) -> Found<N> {
     let items = Items::of(services, asked);
-    // Without a changed item in a row, only what is no rule can tell the sides apart.
-    let always = asked[0].lost.is_some() != asked[1].lost.is_some()
-        || (!same_elsewhere && asked.iter().any(|one| !one.open.is_empty()));
-    if !always && items.changed.is_empty() {
+    if changed_only && items.changed.is_empty() {
         return Found::new();
     }
     let sources = classes(&items.all, sources, |item| &item.sources);
     let destinations = classes(&items.all, destinations, |item| &item.destinations);
-    let by_source: Vec<Vec<(Change, Bits, Vec<u32>)>> = (0..sources.len())
-        .into_par_iter()
+    let by_source: Vec<FoundFrom<N>> = sources
+        .par_iter()
         .map_init(
             || judges.fresh(),
-            |judges, source| {
-                let mut rows: HashMap<Bits, Vec<(Outcome, Bits)>> = HashMap::new();
-                let mut found: BTreeMap<(Change, Bits), Vec<u32>> = BTreeMap::new();
+            |simulators, source| {
+                let mut rows: HashMap<Bits, Vec<Outcome<N>>> = HashMap::new();
+                let mut found: BTreeMap<([Side; N], Bits), Vec<u32>> = BTreeMap::new();
                 for (number, destination) in (0..).zip(&destinations) {
-                    let holding = &sources[source].holding;
-                    if !always && !holding.meet(&destination.holding, &items.changed) {
+                    let holding = &source.holding;
+                    if changed_only && !holding.meet(&destination.holding, &items.changed) {
                         continue;
                     }
-                    let ends = space.ends(&sources[source].cells, &destination.cells);
-                    let Some(ends) = ends else { continue };
+                    let Some(ends) = space.ends(&source.cells, &destination.cells) else { continue };
                     let row = holding.and(&destination.holding);
-                    let outcomes =
-                        rows.entry(row).or_insert_with_key(|row| items.outcomes(row, services, asked));
-                    for (outcome, of_services) in outcomes {
-                        match outcome {
-                            Outcome::Changes(change) => {
-                                found.entry((*change, of_services.clone())).or_default().push(number);
+                    let outcomes = rows
+                        .entry(row)
+                        .or_insert_with_key(|row| items.outcomes(row, services, asked, judges.looked_for));
+                    for (sides, of_services) in outcomes {
+                        match sides {
+                            Some(sides) => {
+                                found.entry((*sides, of_services.clone())).or_default().push(number);
                             }
-                            Outcome::Ask => {
-                                for (change, of_services) in judges.changes(ends, services, of_services) {
-                                    found.entry((change, of_services)).or_default().push(number);
+                            None => {
+                                for key in simulators.sides_between(ends, services, of_services) {
+                                    found.entry(key).or_default().push(number);
                                 }
                             }
                         }
                     }
                 }
-                found.into_iter().map(|((change, services), to)| (change, services, to)).collect()
+                found.into_iter().map(|((sides, services), to)| (sides, services, to)).collect()
             },
         )
         .collect();
@@ -120,30 +120,30 @@ pub(super) fn compare(
     collected(by_source, &sources, &destinations)
 }
 
-/// What changes, where one packet of each class of packets is asked.
-pub(super) fn ask(
+/// What each side says, where one packet of each class of packets is asked.
+pub(super) fn ask<const N: usize>(
     space: &Space,
     services: &Services,
+    wanted: &Bits,
     items: &[&Item],
     (sources, destinations): (&[u32], &[u32]),
-    judges: &Judges<'_>,
-) -> Found {
+    judges: &Judges<'_, N>,
+) -> Found<N> {
     let sources = classes(items, sources, |item| &item.sources);
     let destinations = classes(items, destinations, |item| &item.destinations);
-    let by_source: Vec<Vec<(Change, Bits, Vec<u32>)>> = sources
+    let by_source: Vec<FoundFrom<N>> = sources
         .par_iter()
         .map_init(
             || judges.fresh(),
-            |judges, source| {
-                let mut found: BTreeMap<(Change, Bits), Vec<u32>> = BTreeMap::new();
+            |simulators, source| {
+                let mut found: BTreeMap<([Side; N], Bits), Vec<u32>> = BTreeMap::new();
                 for (number, destination) in (0..).zip(&destinations) {
                     let Some(ends) = space.ends(&source.cells, &destination.cells) else { continue };
-                    let all = services.which(|_, _, _| true);
-                    for (change, of_services) in judges.changes(ends, services, &all) {
-                        found.entry((change, of_services)).or_default().push(number);
+                    for key in simulators.sides_between(ends, services, wanted) {
+                        found.entry(key).or_default().push(number);
                     }
                 }
-                found.into_iter().map(|((change, services), to)| (change, services, to)).collect()
+                found.into_iter().map(|((sides, services), to)| (sides, services, to)).collect()
             },
         )
         .collect();
@@ -151,20 +151,20 @@ pub(super) fn ask(
 }
 
 /// What was found from each class of sources, in few boxes.
-fn collected(
-    by_source: Vec<Vec<(Change, Bits, Vec<u32>)>>,
+fn collected<const N: usize>(
+    by_source: Vec<FoundFrom<N>>,
     sources: &[AddressClass],
     destinations: &[AddressClass],
-) -> Found {
-    let mut together: BTreeMap<(Change, Bits, Vec<u32>), Vec<u32>> = BTreeMap::new();
+) -> Found<N> {
+    let mut together: BTreeMap<([Side; N], Bits, Vec<u32>), Vec<u32>> = BTreeMap::new();
     for (source, found) in (0..).zip(by_source) {
         for key in found {
             together.entry(key).or_default().push(source);
         }
     }
     let mut found = Found::new();
-    for ((change, services, destinations), sources) in together {
-        found.entry(change).or_default().push(Box3 { sources, destinations, services });
+    for ((sides, services, destinations), sources) in together {
+        found.entry(sides).or_default().push(Box3 { sources, destinations, services });
     }
     let cells = |classes: &[AddressClass], numbers: &[u32]| {
         let mut cells: Vec<u32> =
@@ -190,8 +190,8 @@ pub(super) fn joined(several: &[&Bits]) -> Bits {
     all
 }
 
-impl<'s> Items<'s> {
-    fn of(services: &Services, asked: [&Asked<'s>; 2]) -> Self {
+impl<'s, const N: usize> Items<'s, N> {
+    fn of(services: &Services, asked: [&Asked<'s>; N]) -> Self {
         let mut all: Vec<&Item> = Vec::new();
         let lists = asked.map(|side| {
             let mut ranges = Vec::new();
@@ -203,8 +203,12 @@ impl<'s> Items<'s> {
         });
         let of_services = all.iter().map(|item| services.of(&item.entry)).collect();
         let mut changed = Bits::none(all.len());
-        if lists[0].len() == lists[1].len() {
-            for (base, candidate) in lists[0].iter().zip(&lists[1]) {
+        let compared = match &lists[..] {
+            [base, candidate] if base.len() == candidate.len() => Some((base, candidate)),
+            _ => None,
+        };
+        if let Some((base, candidate)) = compared {
+            for (base, candidate) in base.iter().zip(candidate) {
                 let content = |range: &Range<usize>| -> Vec<u32> {
                     all[range.clone()].iter().map(|item| item.content).collect()
                 };
@@ -220,36 +224,45 @@ impl<'s> Items<'s> {
         Self { all, lists, services: of_services, changed }
     }
 
-    /// What becomes of the services in a row, as far as it changes or is to be asked.
-    fn outcomes(&self, row: &Bits, services: &Services, asked: [&Asked<'_>; 2]) -> Vec<(Outcome, Bits)> {
-        let [base, candidate] = [0, 1].map(|side| self.pieces(row, services, asked[side], side));
-        let mut asks = services.none();
-        let mut changes: BTreeMap<Change, Bits> = BTreeMap::new();
-        for (base, in_base) in &base {
-            for (candidate, in_candidate) in &candidate {
-                match (base, candidate) {
-                    (Piece::Decided(base), Piece::Decided(candidate)) => {
-                        if base.kind == candidate.kind {
-                            continue;
+    /// What becomes of the wanted services in a row, as far as that is looked for.
+    fn outcomes(
+        &self,
+        row: &Bits,
+        services: &Services,
+        asked: [&Asked<'_>; N],
+        looked_for: fn(&[Side; N]) -> bool,
+    ) -> Vec<Outcome<N>> {
+        let nothing_yet = Side { decider: Decider::NoEndpoint, kind: VerdictKind::Deny };
+        let mut outcomes: Vec<Outcome<N>> = vec![(Some([nothing_yet; N]), asked[0].wanted.clone())];
+        for side in 0..N {
+            let mut finer: BTreeMap<Option<[Side; N]>, Bits> = BTreeMap::new();
+            for (piece, in_piece) in self.pieces(row, services, asked[side], side) {
+                for (sides, in_outcome) in &outcomes {
+                    let sides = match (&piece, sides) {
+                        (Piece::Decided(decided), Some(sides)) => {
+                            let mut sides = *sides;
+                            sides[side] = *decided;
+                            Some(sides)
                         }
-                        let both = in_base.and(in_candidate);
-                        if !both.is_empty() {
-                            let change = Change { base: *base, candidate: *candidate };
-                            changes.entry(change).or_insert_with(|| services.none()).add(&both);
-                        }
+                        _ => None,
+                    };
+                    if side == N - 1 && sides.is_some_and(|sides| !looked_for(&sides)) {
+                        continue;
                     }
-                    _ => asks.add(&in_base.and(in_candidate)),
+                    let both = in_piece.and(in_outcome);
+                    if !both.is_empty() {
+                        finer.entry(sides).or_insert_with(|| services.none()).add(&both);
+                    }
                 }
             }
+            outcomes = finer.into_iter().collect();
         }
-        let changes = changes.into_iter().map(|(change, services)| (Outcome::Changes(change), services));
-        let asks = (!asks.is_empty()).then_some((Outcome::Ask, asks));
-        changes.chain(asks).collect()
+        outcomes
     }
 
     /// What a side says of the services, each in one piece.
     fn pieces(&self, row: &Bits, services: &Services, asked: &Asked<'_>, side: usize) -> Vec<(Piece, Bits)> {
-        let mut left = services.which(|_, _, _| true);
+        let mut left = asked.wanted.clone();
         left.remove(&asked.open);
         left.remove(&asked.never);
         let mut pieces = Vec::new();

@@ -1,4 +1,4 @@
-//! The addresses of two networks, cut so finely that neither network tells two of one cell apart.
+//! The addresses of one network or of several, cut so finely that none of them tells two of one cell apart.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -20,53 +20,53 @@ use crate::model::services::CallerEnd;
 use crate::model::verdict::RulePlace;
 use crate::replay::tally::Decider;
 
-/// Cells of both networks, and the lists of rules in terms of them.
-pub(super) struct Space {
-    pub(super) cells: Cells,
+/// Cells of some networks, and their lists of rules in terms of them.
+pub(in crate::analyze) struct Space {
+    pub(in crate::analyze) cells: Cells,
     /// Cells by class: no topology tells those of one class apart.
-    pub(super) classes: Vec<Vec<u32>>,
-    /// The lists of NSGs of base and candidate.
-    pub(super) lists: [Vec<List>; 2],
-    /// Their lists of admin rules.
-    pub(super) admin_lists: [Vec<List>; 2],
+    pub(in crate::analyze) classes: Vec<Vec<u32>>,
+    /// For each network its lists of NSGs, at the places of [`CompiledNetwork::policies`].
+    pub(in crate::analyze) lists: Vec<Vec<List>>,
+    /// For each network its lists of admin rules.
+    pub(in crate::analyze) admin_lists: Vec<Vec<List>>,
 }
 
 /// A list of rules.
-pub(super) struct List {
-    pub(super) items: Vec<Item>,
+pub(in crate::analyze) struct List {
+    pub(in crate::analyze) items: Vec<Item>,
     /// Equal for lists that say the same of every packet.
-    pub(super) content: u32,
+    pub(in crate::analyze) content: u32,
 }
 
 /// A part of a rule, as a classifier has it.
-pub(super) struct Item {
-    pub(super) entry: Entry,
+pub(in crate::analyze) struct Item {
+    pub(in crate::analyze) entry: Entry,
     /// The cells of its sources and of its destinations, and of what nobody knows about these.
-    pub(super) sources: Cut,
-    pub(super) destinations: Cut,
-    pub(super) access: Access,
+    pub(in crate::analyze) sources: Cut,
+    pub(in crate::analyze) destinations: Cut,
+    pub(in crate::analyze) access: Access,
     /// It matches what it holds, whatever is open.
-    pub(super) certain: bool,
-    pub(super) decider: Option<Decider>,
+    pub(in crate::analyze) certain: bool,
+    pub(in crate::analyze) decider: Option<Decider>,
     /// Equal for items that say the same.
-    pub(super) content: u32,
+    pub(in crate::analyze) content: u32,
 }
 
 /// Cells, as sorted ranges.
-pub(super) type Ranges = Arc<[Range<u32>]>;
+pub(in crate::analyze) type Ranges = Arc<[Range<u32>]>;
 
 /// What an address field holds.
-pub(super) struct Cut {
-    pub(super) held: Ranges,
+pub(in crate::analyze) struct Cut {
+    pub(in crate::analyze) held: Ranges,
     /// For each doubt the cells that it is about.
-    pub(super) doubts: Vec<Ranges>,
+    pub(in crate::analyze) doubts: Vec<Ranges>,
 }
 
 impl Space {
-    /// The joint space of a base and a candidate.
-    pub(super) fn of(networks: [&CompiledNetwork; 2]) -> Self {
+    /// The joint space of some networks, whose cells lie inside or outside of each of these sets too.
+    pub(in crate::analyze) fn of(networks: &[&CompiledNetwork], asked: &[AddressSet]) -> Self {
         let mut sets = Vec::new();
-        let mut told_apart = Vec::new();
+        let mut told_apart = asked.to_vec();
         for compiled in networks {
             for policy in compiled.policies.iter().chain(&compiled.admin_policies) {
                 for clause in policy.rules.iter().flat_map(|rule| &rule.clauses) {
@@ -87,22 +87,22 @@ impl Space {
         }
         let mut reader =
             Reader { cells: &cells, ranges: HashMap::new(), items: HashMap::new(), lists: HashMap::new() };
-        let lists = networks.map(|compiled| {
-            compiled.policies.iter().map(|policy| reader.list(&compiled.network, policy)).collect()
-        });
-        let admin_lists = networks.map(|compiled| {
-            compiled.admin_policies.iter().map(|policy| reader.list(&compiled.network, policy)).collect()
-        });
+        let mut read = |network: &Network, policies: &[Policy]| -> Vec<List> {
+            policies.iter().map(|policy| reader.list(network, policy)).collect()
+        };
+        let lists = networks.iter().map(|compiled| read(&compiled.network, &compiled.policies)).collect();
+        let admin_lists =
+            networks.iter().map(|compiled| read(&compiled.network, &compiled.admin_policies)).collect();
         Self { classes: classes.into_values().collect(), cells, lists, admin_lists }
     }
 
     /// The lowest address of the first of some cells.
-    pub(super) fn first_address(&self, cells: &[u32]) -> IpAddr {
+    pub(in crate::analyze) fn first_address(&self, cells: &[u32]) -> IpAddr {
         self.cells.first_address(Cell(cells[0]))
     }
 
     /// Another address of some cells than [`Space::first_address`], where there is one.
-    pub(super) fn other_address(&self, cells: &[u32]) -> Option<IpAddr> {
+    pub(in crate::analyze) fn other_address(&self, cells: &[u32]) -> Option<IpAddr> {
         if let Some(other) = cells.get(1) {
             return Some(self.cells.first_address(Cell(*other)));
         }
@@ -115,7 +115,7 @@ impl Space {
     }
 
     /// An address of each of two sets of cells, not the same; nothing where both hold but one and the same.
-    pub(super) fn ends(&self, sources: &[u32], destinations: &[u32]) -> Option<(IpAddr, IpAddr)> {
+    pub(in crate::analyze) fn ends(&self, sources: &[u32], destinations: &[u32]) -> Option<(IpAddr, IpAddr)> {
         let (source, destination) = (self.first_address(sources), self.first_address(destinations));
         if source != destination {
             return Some((source, destination));
@@ -125,7 +125,7 @@ impl Space {
     }
 
     /// All addresses of some cells.
-    pub(super) fn addresses(&self, cells: &[u32]) -> AddressSet {
+    pub(in crate::analyze) fn addresses(&self, cells: &[u32]) -> AddressSet {
         let runs = cells.chunk_by(|one, next| one + 1 == *next);
         let ranges: Vec<Range<u32>> = runs.map(|run| run[0]..run[run.len() - 1] + 1).collect();
         self.cells.addresses_of(&ranges)

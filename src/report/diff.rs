@@ -1,19 +1,18 @@
 //! Which packets flip between two networks, as text or JSON.
 
-mod services;
-mod sets;
-
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use self::sets::SetNames;
 use super::inputs::Inputs;
 use super::names::{DeciderWords, Names, socket};
+use super::regions::services;
+use super::regions::sets::SetNames;
 use super::sheet::Sheet;
 use super::style::Style;
 use super::time::counted;
-use crate::analyze::diff::{Difference, Flipping};
+use crate::analyze::diff::Difference;
+use crate::analyze::regions::Region;
 use crate::analyze::whatif::{Change, Side};
 use crate::compile::address_set::AddressSet;
 use crate::compile::network::CompiledNetwork;
@@ -98,7 +97,7 @@ struct WitnessJson {
 
 impl DiffReport<'_> {
     /// The flips that break something first.
-    fn flips(&self) -> Vec<(&Change, &Vec<Flipping>)> {
+    fn flips(&self) -> Vec<(&Change, &Vec<Region>)> {
         let mut flips: Vec<_> = self.difference.flips.iter().collect();
         flips.sort_by_key(|(change, _)| (change.rank(), **change));
         flips
@@ -111,7 +110,7 @@ impl DiffReport<'_> {
     /// Never: the shape holds nothing that JSON cannot.
     #[must_use]
     pub fn json(&self) -> String {
-        let names = SetNames::of([self.base, self.candidate]);
+        let names = SetNames::of(&[self.base, self.candidate]);
         let set = |set: &AddressSet| SetJson {
             names: names.words(set),
             prefixes: set.prefixes().iter().map(ToString::to_string).collect(),
@@ -124,7 +123,7 @@ impl DiffReport<'_> {
             verdict: side.kind,
             decided_by: Names { network: &compiled.network }.decider(&side.decider),
         };
-        let region = |one: &Flipping| {
+        let region = |one: &Region| {
             let services = one.services.iter().map(|service| {
                 let texts = |ranges: &Vec<_>| ranges.iter().map(ToString::to_string).collect();
                 ServiceJson {
@@ -143,7 +142,7 @@ impl DiffReport<'_> {
                 },
             }
         };
-        let flip = |(change, regions): (&Change, &Vec<Flipping>)| FlipJson {
+        let flip = |(change, regions): (&Change, &Vec<Region>)| FlipJson {
             base: side(self.base, &change.base),
             candidate: side(self.candidate, &change.candidate),
             regions: regions.iter().map(region).collect(),
@@ -168,7 +167,7 @@ impl DiffReport<'_> {
     /// Never: writing to a string works.
     #[must_use]
     pub fn table(&self, style: Style) -> String {
-        let names = SetNames::of([self.base, self.candidate]);
+        let names = SetNames::of(&[self.base, self.candidate]);
         let mut sheet = Sheet::new(style);
         let write = "writing to a string works";
         if self.difference.is_empty() {

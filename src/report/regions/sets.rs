@@ -13,7 +13,7 @@ use crate::model::prefix::Prefix;
 use crate::model::rule::AddressTerm;
 
 /// What sets of addresses are called.
-pub(super) struct SetNames {
+pub(in crate::report) struct SetNames {
     /// For each family its sets with a name, the widest first.
     v4: Vec<Named>,
     v6: Vec<Named>,
@@ -36,8 +36,8 @@ const MOST_EXCEPTIONS: usize = 12;
 const MOST_HOSTS: u128 = 16;
 
 impl SetNames {
-    /// The names that two networks know; the first one's go first.
-    pub(super) fn of(networks: [&CompiledNetwork; 2]) -> Self {
+    /// The names that some networks know; the first one's go first.
+    pub(in crate::report) fn of(networks: &[&CompiledNetwork]) -> Self {
         let mut sets: Vec<(String, AddressSet)> = vec![("any".to_owned(), AddressSet::all())];
         let mut hosts = HashMap::new();
         for compiled in networks {
@@ -83,7 +83,7 @@ impl SetNames {
     }
 
     /// A set in words, one for each part of it.
-    pub(super) fn words(&self, set: &AddressSet) -> Vec<String> {
+    pub(in crate::report) fn words(&self, set: &AddressSet) -> Vec<String> {
         let mut words = self.parts(&self.v4, v4(set), v4_address);
         for word in self.parts(&self.v6, v6(set), v6_address) {
             if !words.contains(&word) {

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 /// A set in each of three dimensions; a box holds every combination.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Box3<S> {
-    pub(super) sources: Vec<u32>,
-    pub(super) destinations: Vec<u32>,
-    pub(super) services: S,
+pub(in crate::analyze) struct Box3<S> {
+    pub(in crate::analyze) sources: Vec<u32>,
+    pub(in crate::analyze) destinations: Vec<u32>,
+    pub(in crate::analyze) services: S,
 }
 
 /// The same packets in fewer boxes: those that agree in two dimensions become one, as long as there are such.
 ///
 /// The boxes must be disjoint, and stay so.
-pub(super) fn merged<S: Clone + Ord>(
+pub(in crate::analyze) fn merged<S: Clone + Ord>(
     mut boxes: Vec<Box3<S>>,
     mut join: impl FnMut(&[&S]) -> S,
 ) -> Vec<Box3<S>> {

@@ -1,6 +1,6 @@
 //! Protocols and ports in few words: `tcp/443`, `tcp,udp/*`, `icmp`, `any`.
 
-use crate::analyze::diff::Service;
+use crate::analyze::regions::Service;
 use crate::compile::ports::PortSet;
 use crate::model::prefix::PortRange;
 use crate::model::rule::Protocol;
@@ -13,7 +13,7 @@ const MOST_NAMED: usize = 6;
 
 /// Services in words. What networks carry of no protocol is passed over: `udp/*` does not say that the source port 65330
 /// is excepted.
-pub(super) fn words(services: &[Service]) -> String {
+pub(in crate::report) fn words(services: &[Service]) -> String {
     let udp = whole_udp(services);
     let mut by_ports: Vec<(Vec<PortRange>, Vec<PortRange>, Vec<Protocol>)> = Vec::new();
     let mut add = |sources: Vec<PortRange>, destinations: Vec<PortRange>, protocol: Protocol| {
