@@ -16,6 +16,12 @@ pub struct ChangedRule {
 }
 
 impl ChangedRule {
+    /// A rule that both networks have at the same place, and that does not say the same in both.
+    #[must_use]
+    pub fn in_place(place: Decider) -> Self {
+        Self { base: Some(place), candidate: Some(place) }
+    }
+
     /// Whether the rule, as either network has it, decided about some packet.
     #[must_use]
     pub fn decided(&self, base: &Tally, candidate: &Tally) -> bool {

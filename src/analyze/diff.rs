@@ -118,7 +118,9 @@ fn same_on_the_way(base: &CompiledNetwork, candidate: &CompiledNetwork) -> bool 
         }
         network
     };
-    base.assumptions == candidate.assumptions
+    // Where services lie is told by tags.
+    Arc::ptr_eq(&base.tags, &candidate.tags)
+        && base.assumptions == candidate.assumptions
         && base.partial_inventory == candidate.partial_inventory
         && asked(&base.network) == asked(&candidate.network)
 }

@@ -3,7 +3,8 @@
 //! In: two networks and traffic. Out: [`flips`](whatif), which are flows that get another answer from the one than from
 //! the other, and [what changed](changes) between them. Also in: two networks alone. Out: [every packet](diff) that gets
 //! another answer. Also in: one network and
-//! [what Azure answered about it](check). Out: what differs. Also in: one network. Out: the [routes](mod@routes) of an
+//! [what Azure answered about it](check). Out: what differs. Also in: two states of the service tags. Out: the tags that
+//! [changed](drift), and what of a network names them. Also in: one network. Out: the [routes](mod@routes) of an
 //! interface, [how fast it is asked](mod@bench), and whether both engines agree, and
 //! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there. Also in: two
 //! benches. Out: [what became slower](slowdown). Knows nothing of files and formats; of words only those of a
@@ -14,6 +15,7 @@ pub mod changes;
 pub mod check;
 mod cover;
 pub mod diff;
+pub mod drift;
 pub mod findings;
 pub mod logging;
 pub mod regions;

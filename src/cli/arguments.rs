@@ -30,11 +30,18 @@ pub(super) struct NetworkArgs {
     pub(super) reading: ReadingArgs,
 }
 
-/// How exports are read.
+/// How exports are read, and the tags that they are read with.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ReadingArgs {
     #[command(flatten)]
     pub(super) tags: TagsArgs,
+    #[command(flatten)]
+    pub(super) exports: ExportsArgs,
+}
+
+/// How exports are read.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ExportsArgs {
     /// What no export holds, in YAML: appliances, routes learned by BGP, parents of management groups, deployed admin
     /// configurations, kinds of subscriptions, trusted callers
     #[arg(long, value_name = "FILE")]
@@ -52,7 +59,7 @@ pub(super) struct ReadingArgs {
     pub(super) deployment: DeploymentArgs,
 }
 
-impl ReadingArgs {
+impl ExportsArgs {
     /// What is taken for true where a clause leaves a choice.
     pub(super) fn assumptions(&self) -> Result<Assumptions, CliError> {
         let mut assumptions = Assumptions::default();
@@ -186,6 +193,16 @@ impl JudgingArgs {
             at: self.at.as_deref().map(|text| inputs::one_nic(network, text)).transpose()?,
             ..ReplayOptions::default()
         })
+    }
+
+    /// Refuses what makes no sense beside an answer about every possible packet by its true names.
+    pub(super) fn refuse_parts(&self) -> Result<(), CliError> {
+        for (option, is_given) in [("--at", self.at.is_some()), ("--anonymize", self.anonymize.is_some())] {
+            if is_given {
+                return Err(CliError::usage(format!("{option}: this command does not take it")));
+            }
+        }
+        Ok(())
     }
 
     /// What addresses and names are replaced by.

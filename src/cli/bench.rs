@@ -94,7 +94,7 @@ fn measure(args: &MeasuringArgs) -> Result<Status, CliError> {
     let skew = args.skew.map(|exponent| Zipf::new(exponent, SKEWED_KEYS)).transpose();
     let skew = skew.map_err(|error| CliError::usage(error.to_string()))?;
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
-    let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
+    let loaded = inputs::network(&args.network.network, &args.network.reading.exports, &tags, quiet)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut threads: Vec<usize> = args.threads.iter().copied().map(usize::from).collect();
     if threads.is_empty() {

@@ -41,7 +41,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
     let tags = inputs::tags(&args.reading.tags, quiet)?;
-    let [base, candidate] = inputs::sides((&args.base, &args.cand), &args.reading, &tags, quiet)?;
+    let [base, candidate] = inputs::sides((&args.base, &args.cand), &args.reading.exports, &tags, quiet)?;
     let vnet = args.vnet.as_deref().map(|text| inputs::one_vnet(&base.compiled.network, text)).transpose()?;
     let pool = args.threads.pool()?;
     let difference = pool.install(|| difference(&base.compiled, &candidate.compiled, vnet));

@@ -49,7 +49,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
-    let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
+    let loaded = inputs::network(&args.network.network, &args.network.reading.exports, &tags, quiet)?;
     let nic = inputs::one_nic(&loaded.compiled.network, &args.nic)?;
     if let Some(file) = &args.check {
         return check(args, &loaded, nic, file);

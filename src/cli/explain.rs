@@ -101,7 +101,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         ));
     }
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
-    let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
+    let loaded = inputs::network(&args.network.network, &args.network.reading.exports, &tags, quiet)?;
     let compiled = &loaded.compiled;
 
     let (from, to) =

@@ -140,7 +140,7 @@ fn traffic(args: &Args) -> Result<Status, CliError> {
         return Err(CliError::usage("a capture is no text for a terminal: give -o FILE, or redirect"));
     }
     let tags = inputs::tags(&args.reading.tags, args.quiet)?;
-    let loaded = inputs::network(&args.exports, &args.reading, &tags, args.quiet)?;
+    let loaded = inputs::network(&args.exports, &args.reading.exports, &tags, args.quiet)?;
     let options = SynthOptions { flows: args.flows, seed: args.seed, skew: args.skew, start_ns: START_NS };
     let network = &loaded.compiled.network;
     let words = match version {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::CliError;
-use super::arguments::{ReadingArgs, TagsArgs};
+use super::arguments::{ExportsArgs, TagsArgs};
 use crate::analyze::findings;
 use crate::compile::network::{CompileOptions, CompiledNetwork};
 use crate::ingest::azure::{self, Deployment, Side, tags};
@@ -64,28 +64,44 @@ fn warn_if_old(catalog: &TagCatalog, bundled: bool) {
 /// Reads and compiles one network.
 pub(super) fn network(
     paths: &[PathBuf],
-    reading: &ReadingArgs,
+    exports: &ExportsArgs,
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
-    let deployment = reading.deployment.deployment()?;
+    let deployment = exports.deployment.deployment()?;
     let mut loaded = azure::load_deployed(paths, Some(tags), &deployment)?;
-    let facts = facts(reading)?;
+    let facts = facts(exports)?;
     if let Some(facts) = &facts {
         facts.apply(&mut [&mut loaded.network])?;
     }
-    compile(loaded, reading, facts.as_ref(), tags, quiet)
+    compile(loaded, exports, facts.as_ref(), tags, quiet)
+}
+
+/// Reads one network and compiles it under two states of the service tags. Files are read twice.
+pub(super) fn under_both(
+    paths: &[PathBuf],
+    exports: &ExportsArgs,
+    [old, new]: [&Arc<TagCatalog>; 2],
+    quiet: bool,
+) -> Result<[Loaded; 2], CliError> {
+    if paths.iter().any(|path| source::is_stdin(path)) {
+        return Err(CliError::usage(
+            "standard input can be read only once: a network under two states of the tags is files",
+        ));
+    }
+    // What is odd about the exports is so under both.
+    Ok([network(paths, exports, old, quiet)?, network(paths, exports, new, true)?])
 }
 
 /// Reads and compiles two networks, a base and a candidate. Where one is not given the other is a Terraform plan, which
 /// is between the two; it may stand beside other exports, which both networks then hold.
 pub(super) fn sides(
     (base, candidate): (&[PathBuf], &[PathBuf]),
-    reading: &ReadingArgs,
+    exports: &ExportsArgs,
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<[Loaded; 2], CliError> {
-    let deployment = reading.deployment.deployment()?;
+    let deployment = exports.deployment.deployment()?;
     let read = |paths: &[PathBuf], side| {
         azure::load_deployed(paths, Some(tags), &Deployment { side, ..deployment.clone() })
     };
@@ -107,17 +123,17 @@ pub(super) fn sides(
         // A plan among several exports counts as what it leads to.
         (base, candidate) => (read(base, deployment.side)?, read(candidate, deployment.side)?),
     };
-    let facts = facts(reading)?;
+    let facts = facts(exports)?;
     if let Some(facts) = &facts {
         facts.apply(&mut [&mut base.network, &mut candidate.network])?;
     }
-    let compile = |loaded| compile(loaded, reading, facts.as_ref(), tags, quiet);
+    let compile = |loaded| compile(loaded, exports, facts.as_ref(), tags, quiet);
     Ok([compile(base)?, compile(candidate)?])
 }
 
 /// Reads the facts that the arguments name.
-fn facts(reading: &ReadingArgs) -> Result<Option<Facts>, CliError> {
-    let Some(path) = &reading.facts else { return Ok(None) };
+fn facts(exports: &ExportsArgs) -> Result<Option<Facts>, CliError> {
+    let Some(path) = &exports.facts else { return Ok(None) };
     if source::is_stdin(path) {
         return Err(CliError::usage("--facts: standard input is for exports and captures: expected a file"));
     }
@@ -126,26 +142,26 @@ fn facts(reading: &ReadingArgs) -> Result<Option<Facts>, CliError> {
 
 fn compile(
     loaded: azure::Loaded,
-    reading: &ReadingArgs,
+    exports: &ExportsArgs,
     facts: Option<&Facts>,
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
-    let assumptions = reading.assumptions()?;
+    let assumptions = exports.assumptions()?;
     let (read, places) = (loaded.findings, &loaded.nsg_places);
     let findings = findings::all(read, &loaded.network, tags, places, assumptions);
-    if !quiet || reading.strict {
+    if !quiet || exports.strict {
         show(&findings);
     }
     let rejected = findings.iter().filter(|finding| !finding.code.is_warning()).count();
-    if reading.strict && rejected > 0 {
+    if exports.strict && rejected > 0 {
         return Err(CliError::Strict(counted(rejected as u64, "finding")));
     }
     if !quiet {
         tell_internet(&loaded.network, assumptions);
     }
     let options = CompileOptions {
-        partial_inventory: reading.partial_inventory,
+        partial_inventory: exports.partial_inventory,
         assumptions,
         ..CompileOptions::default()
     };

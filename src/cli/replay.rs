@@ -136,7 +136,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let mut sinks = Sinks::open(args, row_format)?;
     let mut split = Split::open(&args.split)?;
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
-    let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
+    let loaded = inputs::network(&args.network.network, &args.network.reading.exports, &tags, quiet)?;
     let network = &loaded.compiled.network;
     let pseudonyms = args.judging.pseudonyms();
     if pseudonyms.is_some() && split.is_some() {

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rayon::ThreadPool;
+
 use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, TextOrJson};
 use super::gate::FailOn;
 use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs, output};
 use crate::analyze::changes::changed_rules;
-use crate::analyze::whatif::WhatIf;
+use crate::analyze::whatif::{Comparison, WhatIf};
 use crate::report::pseudonyms::Shown;
 use crate::report::whatif::WhatIfReport;
 
@@ -41,24 +43,15 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
     let tags = inputs::tags(&args.reading.tags, quiet)?;
-    let [base, candidate] = inputs::sides((&args.base, &args.cand), &args.reading, &tags, quiet)?;
+    let [base, candidate] = inputs::sides((&args.base, &args.cand), &args.reading.exports, &tags, quiet)?;
     let side = |loaded: &inputs::Loaded| {
         let options = args.judging.options(&loaded.compiled.network)?;
         Ok::<_, CliError>((Arc::clone(&loaded.compiled), options))
     };
-    let mut whatif = WhatIf::new(side(&base)?, side(&candidate)?);
+    let whatif = WhatIf::new(side(&base)?, side(&candidate)?);
 
     let mut traffic = Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?;
-    let pool = args.judging.threads.pool()?;
-    traffic.each(&pool, |batch| {
-        match batch {
-            Batch::Packets(packets) => whatif.feed(&packets.records),
-            Batch::Entries(entries) => whatif.feed_recorded(entries),
-        }
-        Ok(())
-    })?;
-    let comparison = whatif.finish();
-    traffic.finish();
+    let comparison = compare(&mut traffic, &args.judging.threads.pool()?, whatif)?;
 
     let pseudonyms = args.judging.pseudonyms();
     let [base_network, candidate_network] = [&base, &candidate].map(|side| &*side.compiled.network);
@@ -87,4 +80,22 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         Status::Clean if args.judging.is_incomplete(&comparison.candidate.ledger) => Status::Incomplete,
         status => status,
     })
+}
+
+/// Runs all traffic through both networks.
+pub(super) fn compare(
+    traffic: &mut Traffic,
+    pool: &ThreadPool,
+    mut whatif: WhatIf,
+) -> Result<Comparison, CliError> {
+    traffic.each(pool, |batch| {
+        match batch {
+            Batch::Packets(packets) => whatif.feed(&packets.records),
+            Batch::Entries(entries) => whatif.feed_recorded(entries),
+        }
+        Ok(())
+    })?;
+    let comparison = whatif.finish();
+    traffic.finish();
+    Ok(comparison)
 }

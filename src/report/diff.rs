@@ -1,13 +1,11 @@
 //! Which packets flip between two networks, as text or JSON.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::inputs::Inputs;
-use super::names::{DeciderWords, Names, socket};
-use super::regions::services;
+use super::names::{DeciderWords, Names};
 use super::regions::sets::SetNames;
+use super::regions::{self, EndsJson, RegionJson};
 use super::sheet::Sheet;
 use super::style::Style;
 use super::time::counted;
@@ -16,13 +14,8 @@ use crate::analyze::regions::Region;
 use crate::analyze::whatif::{Change, Side};
 use crate::compile::address_set::AddressSet;
 use crate::compile::network::CompiledNetwork;
-use crate::model::flow::FiveTuple;
 use crate::model::verdict::VerdictKind;
 use crate::replay::tally::Decider;
-
-/// How many parts of a set, and how many boxes of a flip, a text names one by one; JSON names all.
-const MOST_PARTS: usize = 6;
-const MOST_BOXES: usize = 20;
 
 /// A difference to report on.
 pub struct DiffReport<'a> {
@@ -58,43 +51,6 @@ struct SideJson {
     decided_by: DeciderWords,
 }
 
-#[derive(Serialize)]
-struct EndsJson {
-    from: SetJson,
-    to: SetJson,
-}
-
-#[derive(Serialize)]
-struct RegionJson {
-    #[serde(flatten)]
-    ends: EndsJson,
-    services: Vec<ServiceJson>,
-    witness: WitnessJson,
-}
-
-#[derive(Serialize)]
-struct SetJson {
-    names: Vec<String>,
-    prefixes: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct ServiceJson {
-    protocols: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_ports: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destination_ports: Option<Vec<String>>,
-}
-
-/// A packet as `explain` takes it.
-#[derive(Serialize)]
-struct WitnessJson {
-    from: String,
-    to: String,
-    proto: String,
-}
-
 impl DiffReport<'_> {
     /// The flips that break something first.
     fn flips(&self) -> Vec<(&Change, &Vec<Region>)> {
@@ -110,71 +66,50 @@ impl DiffReport<'_> {
     /// Never: the shape holds nothing that JSON cannot.
     #[must_use]
     pub fn json(&self) -> String {
+        serde_json::to_string_pretty(&self.shape()).expect("the shape holds nothing that JSON cannot") + "\n"
+    }
+
+    /// What JSON holds.
+    pub(super) fn shape(&self) -> impl Serialize {
         let names = SetNames::of(&[self.base, self.candidate]);
-        let set = |set: &AddressSet| SetJson {
-            names: names.words(set),
-            prefixes: set.prefixes().iter().map(ToString::to_string).collect(),
-        };
-        let ends = |sources: &AddressSet, destinations: &AddressSet| EndsJson {
-            from: set(sources),
-            to: set(destinations),
-        };
         let side = |compiled: &CompiledNetwork, side: &Side| SideJson {
             verdict: side.kind,
             decided_by: Names { network: &compiled.network }.decider(&side.decider),
         };
-        let region = |one: &Region| {
-            let services = one.services.iter().map(|service| {
-                let texts = |ranges: &Vec<_>| ranges.iter().map(ToString::to_string).collect();
-                ServiceJson {
-                    protocols: service.protocols.iter().map(ToString::to_string).collect(),
-                    source_ports: service.ports.as_ref().map(|(sources, _)| texts(sources)),
-                    destination_ports: service.ports.as_ref().map(|(_, destinations)| texts(destinations)),
-                }
-            });
-            RegionJson {
-                ends: ends(&one.sources, &one.destinations),
-                services: services.collect(),
-                witness: WitnessJson {
-                    from: socket(one.witness.source, one.witness.source_port),
-                    to: socket(one.witness.destination, one.witness.destination_port),
-                    proto: one.witness.protocol.to_string(),
-                },
-            }
-        };
         let flip = |(change, regions): (&Change, &Vec<Region>)| FlipJson {
             base: side(self.base, &change.base),
             candidate: side(self.candidate, &change.candidate),
-            regions: regions.iter().map(region).collect(),
+            regions: regions.iter().map(|region| RegionJson::new(&names, region)).collect(),
         };
         let only = |boxes: &[(AddressSet, AddressSet)]| {
-            boxes.iter().map(|(sources, destinations)| ends(sources, destinations)).collect()
+            let ends = boxes.iter();
+            ends.map(|(sources, destinations)| EndsJson::new(&names, sources, destinations)).collect()
         };
-        let json = DiffJson {
+        DiffJson {
             schema: "nsgsim/diff/1",
             flips: self.flips().into_iter().map(flip).collect(),
             base_only: only(&self.difference.base_only),
             candidate_only: only(&self.difference.candidate_only),
             inputs: self.inputs.clone(),
-        };
-        serde_json::to_string_pretty(&json).expect("the shape holds nothing that JSON cannot") + "\n"
+        }
     }
 
     /// The report for people.
-    ///
-    /// # Panics
-    ///
-    /// Never: writing to a string works.
     #[must_use]
     pub fn table(&self, style: Style) -> String {
-        let names = SetNames::of(&[self.base, self.candidate]);
         let mut sheet = Sheet::new(style);
-        let write = "writing to a string works";
+        self.write(&mut sheet);
+        sheet.finish()
+    }
+
+    /// Its sections.
+    pub(super) fn write(&self, sheet: &mut Sheet) {
+        let names = SetNames::of(&[self.base, self.candidate]);
         if self.difference.is_empty() {
             sheet.line("No packet gets another verdict.");
-            return sheet.finish();
+            return;
         }
-        for (change, regions) in self.flips() {
+        for (change, found) in self.flips() {
             let words = |compiled: &CompiledNetwork, side: &Side| match side.decider {
                 Decider::Open(code) => format!("{}: {code}", side.kind),
                 decider => {
@@ -185,17 +120,7 @@ impl DiffReport<'_> {
             let (base, candidate) =
                 (words(self.base, &change.base), words(self.candidate, &change.candidate));
             sheet.section(&format!("{base} -> {candidate}"));
-            for one in regions.iter().take(MOST_BOXES) {
-                writeln!(sheet, "  from  {}", parts(names.words(&one.sources))).expect(write);
-                writeln!(sheet, "  to    {}", parts(names.words(&one.destinations))).expect(write);
-                writeln!(sheet, "        {}", services::words(&one.services)).expect(write);
-                writeln!(sheet, "        {}", style.faint(&self.witness(&one.witness))).expect(write);
-            }
-            if regions.len() > MOST_BOXES {
-                let left = (regions.len() - MOST_BOXES) as u64;
-                writeln!(sheet, "  and {}: --format json has all", counted(left, "more region"))
-                    .expect(write);
-            }
+            regions::write(sheet, &self.base.network, &names, found);
         }
         for (boxes, side) in
             [(&self.difference.base_only, "base"), (&self.difference.candidate_only, "candidate")]
@@ -205,12 +130,10 @@ impl DiffReport<'_> {
             }
             sheet.section(&format!("Judged in the {side} alone: no end is in the other network"));
             for (sources, destinations) in boxes {
-                writeln!(sheet, "  from  {}", parts(names.words(sources))).expect(write);
-                writeln!(sheet, "  to    {}", parts(names.words(destinations))).expect(write);
+                regions::write_ends(sheet, &names, sources, destinations);
             }
         }
-        self.totals(&mut sheet);
-        sheet.finish()
+        self.totals(sheet);
     }
 
     fn totals(&self, sheet: &mut Sheet) {
@@ -228,18 +151,4 @@ impl DiffReport<'_> {
             }
         }
     }
-
-    fn witness(&self, tuple: &FiveTuple) -> String {
-        Names { network: &self.base.network }.explain(tuple, None).join(" ")
-    }
-}
-
-/// The first parts of a set.
-fn parts(words: Vec<String>) -> String {
-    let left = words.len().saturating_sub(MOST_PARTS);
-    let mut shown = words.into_iter().take(MOST_PARTS).collect::<Vec<_>>().join(", ");
-    if left > 0 {
-        shown += &format!(" and {left} more");
-    }
-    shown
 }

@@ -31,6 +31,9 @@ pub struct Inputs {
     pub facts: Option<String>,
     /// State of the service tags; nothing for a run without them.
     pub tags: Option<TagSource>,
+    /// That of the candidate, where the tags are what differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate_tags: Option<TagSource>,
     /// The list of `Internet`; nothing for a result about no network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub internet: Option<InternetSource>,
@@ -76,7 +79,13 @@ impl Inputs {
     /// The tag state in a few words.
     #[must_use]
     pub fn tags_shown(&self) -> String {
-        let Some(tags) = &self.tags else { return "no service tags".to_owned() };
+        Self::tags_words(self.tags.as_ref())
+    }
+
+    /// A tag state in a few words.
+    #[must_use]
+    pub fn tags_words(tags: Option<&TagSource>) -> String {
+        let Some(tags) = tags else { return "no service tags".to_owned() };
         let cloud = tags.cloud.as_deref().unwrap_or("unnamed cloud");
         let date = tags.date.as_deref().map(|date| format!(", {date}")).unwrap_or_default();
         let change = tags.change_number.map(|number| format!(", change number {number}")).unwrap_or_default();

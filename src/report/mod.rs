@@ -8,6 +8,7 @@ pub mod bench;
 pub mod check;
 pub mod decisions;
 pub mod diff;
+pub mod drift;
 pub mod effective;
 pub mod effective_routes;
 pub mod explain;

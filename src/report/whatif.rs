@@ -159,6 +159,11 @@ impl WhatIfReport<'_> {
     /// Never: the shape holds nothing that JSON cannot.
     #[must_use]
     pub fn json(&self) -> String {
+        serde_json::to_string_pretty(&self.shape()).expect("the shape holds nothing that JSON cannot") + "\n"
+    }
+
+    /// What JSON holds.
+    pub(super) fn shape(&self) -> impl Serialize {
         let Comparison { base, candidate, counts } = self.comparison;
         let side = |network, side: &Side| SideJson {
             verdict: side.kind,
@@ -175,7 +180,7 @@ impl WhatIfReport<'_> {
             span: flip.hits.span.into(),
             example: self.example(flip),
         };
-        let json = WhatIfJson {
+        WhatIfJson {
             schema: "nsgsim/whatif/1",
             flips: self.flips().into_iter().map(flip).collect(),
             totals: TotalsJson {
@@ -195,8 +200,7 @@ impl WhatIfReport<'_> {
             agreement: self.agreement().map(|agreement| agreement.json()),
             span: base.tally.span.into(),
             provenance: &self.provenance,
-        };
-        serde_json::to_string_pretty(&json).expect("the shape holds nothing that JSON cannot") + "\n"
+        }
     }
 
     fn example(&self, flip: &Flip) -> ExampleJson {
@@ -219,15 +223,20 @@ impl WhatIfReport<'_> {
     #[must_use]
     pub fn table(&self, style: Style) -> String {
         let mut sheet = Sheet::new(style);
-        self.flips_text(&mut sheet);
-        self.totals_table(&mut sheet);
-        self.ledger_table(&mut sheet);
-        self.coverage_text(&mut sheet);
-        if let Some(agreement) = self.agreement() {
-            agreement.table(&mut sheet);
-        }
-        self.provenance.closing(&mut sheet, self.comparison.base.tally.span);
+        self.write(&mut sheet);
         sheet.finish()
+    }
+
+    /// Its sections.
+    pub(super) fn write(&self, sheet: &mut Sheet) {
+        self.flips_text(sheet);
+        self.totals_table(sheet);
+        self.ledger_table(sheet);
+        self.coverage_text(sheet);
+        if let Some(agreement) = self.agreement() {
+            agreement.table(sheet);
+        }
+        self.provenance.closing(sheet, self.comparison.base.tally.span);
     }
 
     fn flips_text(&self, sheet: &mut Sheet) {

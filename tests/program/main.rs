@@ -8,6 +8,7 @@ mod build;
 #[path = "../support/capture_bytes/mod.rs"]
 mod capture_bytes;
 mod diff;
+mod drift;
 mod effective;
 mod effective_check;
 mod estate;

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use nsgsim::analyze::diff::{Difference, Flipping, difference};
+use nsgsim::analyze::diff::{Difference, difference};
+use nsgsim::analyze::regions::Region;
 use nsgsim::compile::address_set::AddressSet;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
 use nsgsim::compile::policy::Engine;
@@ -81,7 +82,7 @@ fn told(difference: &Difference, tuple: &FiveTuple) -> Vec<[Option<VerdictKind>;
     };
     let mut told = Vec::new();
     for (change, boxes) in &difference.flips {
-        let holds = |one: &&Flipping| {
+        let holds = |one: &&Region| {
             ends(&one.sources, &one.destinations)
                 && one.services.iter().any(|service| {
                     service.protocols.contains(&tuple.protocol)
@@ -138,7 +139,7 @@ fn near_ports(tape: &mut Tape, ranges: &[PortRange]) -> Port {
 }
 
 /// A packet that the networks' pool holds, or one inside or at a border of a box.
-fn packet(tape: &mut Tape, network: &Network, boxes: &[&Flipping]) -> FiveTuple {
+fn packet(tape: &mut Tape, network: &Network, boxes: &[&Region]) -> FiveTuple {
     let (_, packet, _) = r#gen::packet(tape, network);
     let mut tuple = packet.five_tuple;
     let protocols =
@@ -191,7 +192,7 @@ fn difference_is_what_packets_show(
             prop_assert_eq!(told(&difference, &one.witness), vec![expected], "{:?}", one);
         }
     }
-    let boxes: Vec<&Flipping> = difference.flips.values().flatten().collect();
+    let boxes: Vec<&Region> = difference.flips.values().flatten().collect();
     // Each packet reads fewer than 40 numbers.
     let mut tape = tape.longer(40 * ASKED);
     for _ in 0..ASKED {

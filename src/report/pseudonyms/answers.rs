@@ -178,6 +178,7 @@ impl Mask for Provenance {
             candidate,
             facts,
             tags: _,
+            candidate_tags: _,
             internet,
             candidate_internet,
             assumptions: _,

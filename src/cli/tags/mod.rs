@@ -1,12 +1,14 @@
-//! `nsgsim tags`: which service tags hold an address, and what a tag holds.
+//! `nsgsim tags`: which service tags hold an address, what a tag holds, and what another state of the tags changes.
+
+mod drift;
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use clap::Subcommand;
 
-use super::arguments::{OutputArgs, TagsArgs, TextJsonOrCsv};
-use super::{CliError, Status, inputs, output};
+use crate::cli::arguments::{OutputArgs, TagsArgs, TextJsonOrCsv};
+use crate::cli::{CliError, Status, inputs, output};
 use crate::compile::resolve::fixed_tag;
 use crate::model::prefix::Prefix;
 use crate::model::tag::{TagCatalog, TagName};
@@ -16,7 +18,7 @@ use crate::report::tags::{Holder, TagShown, TagsOf};
 /// How many names are offered for one that is unknown.
 const OFFERED: usize = 5;
 
-/// Which service tags hold an address, and what a tag holds
+/// Which service tags hold an address, what a tag holds, what another state of the tags changes
 #[derive(clap::Args, Debug)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Args {
@@ -30,6 +32,7 @@ enum Question {
     Of(OfArgs),
     /// A tag's prefixes, region and service
     Show(ShowArgs),
+    Drift(Box<drift::Args>),
 }
 
 #[derive(clap::Args, Debug)]
@@ -65,11 +68,13 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let reading = match &args.question {
         Question::Of(args) => &args.reading,
         Question::Show(args) => &args.reading,
+        Question::Drift(args) => return drift::run(args),
     };
     let catalog = inputs::tags(&reading.tags, reading.output.quiet)?;
     let inputs = Inputs::new(None, catalog.source.clone());
     let style = |form| reading.output.style(form);
     let text = match &args.question {
+        Question::Drift(args) => return drift::run(args),
         Question::Of(args) => {
             let answer = |address: &IpAddr| (*address, holders(&catalog, *address));
             let tags = TagsOf { answers: args.addresses.iter().map(answer).collect(), inputs };
