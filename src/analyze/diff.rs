@@ -59,8 +59,8 @@ pub fn difference(
         but_for_rules: same_but_for_rules(base, candidate),
         on_the_way: same_on_the_way(base, candidate),
     };
-    let looked_for = |sides: &[Side; 2]| sides[0].kind != sides[1].kind;
-    let judges = Judges { compiled: [base, candidate], options: as_questions(vnet), looked_for };
+    let told = |sides: [Side; 2]| (sides[0].kind != sides[1].kind).then_some(sides);
+    let judges = Judges { compiled: [base, candidate], options: as_questions(vnet), told };
     let space = Space::of(&[base, candidate], &[]);
 
     let differ = lists_that_differ(&space, alike);
@@ -69,7 +69,7 @@ pub fn difference(
     }
     let touched = alike.but_for_rules.then(|| touched(&space, base, vnet, &differ)).flatten();
     let is_touched = |class: u32| touched.as_ref().is_none_or(|touched| touched.contains(&class));
-    let area = Area { space: &space, judges: &judges, alike: Some(alike), wanted: None };
+    let area = Area { space: &space, judges: &judges, alike: Some(alike), wanted: None, names_loss: false };
     let mut survey = area.survey(|source, destination| is_touched(source) || is_touched(destination));
 
     let flips = judges.regions(&space, &survey).into_iter();

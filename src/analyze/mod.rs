@@ -18,6 +18,7 @@ pub mod diff;
 pub mod drift;
 pub mod findings;
 pub mod logging;
+pub mod reach;
 pub mod regions;
 pub mod required;
 pub mod routes;

@@ -58,20 +58,23 @@ pub(super) fn as_questions(vnet: Option<VnetIndex>) -> SimulatorOptions {
 pub(super) struct Judges<'c, const N: usize> {
     pub(super) compiled: [&'c Arc<CompiledNetwork>; N],
     pub(super) options: SimulatorOptions,
-    /// Whether packets of which the networks say this are looked for.
-    pub(super) looked_for: fn(&[Side; N]) -> bool,
+    /// What is told of packets of which the networks say this; nothing where such are not looked for.
+    pub(super) told: Told<N>,
 }
+
+/// What is told where networks say something.
+pub(super) type Told<const N: usize> = fn([Side; N]) -> Option<[Side; N]>;
 
 /// A simulator of each network.
 pub(super) struct Simulators<const N: usize> {
     simulators: [Simulator; N],
-    looked_for: fn(&[Side; N]) -> bool,
+    told: Told<N>,
 }
 
 impl<const N: usize> Judges<'_, N> {
     pub(super) fn fresh(&self) -> Simulators<N> {
         let simulators = self.compiled.map(|compiled| Simulator::new(Arc::clone(compiled), self.options));
-        Simulators { simulators, looked_for: self.looked_for }
+        Simulators { simulators, told: self.told }
     }
 
     /// What was surveyed, as few regions.
@@ -114,17 +117,17 @@ impl<const N: usize> Judges<'_, N> {
 }
 
 impl<const N: usize> Simulators<N> {
-    /// What each network says of a packet, where that is looked for.
+    /// What is told of a packet.
     fn sides(&mut self, packet: &FiveTuple) -> Option<[Side; N]> {
         let mut sides = [Side { decider: Decider::NoEndpoint, kind: VerdictKind::Deny }; N];
         for (simulator, side) in self.simulators.iter_mut().zip(&mut sides) {
             let verdict = simulator.judge(&Packet::new(*packet), 0).ok()?.answer.verdict;
             *side = Side { decider: Decider::from(&verdict), kind: verdict.kind() };
         }
-        (self.looked_for)(&sides).then_some(sides)
+        (self.told)(sides)
     }
 
-    /// What the networks say between two addresses, by a packet of each of these classes of services.
+    /// What is told of packets between two addresses, by a packet of each of these classes of services.
     fn sides_between(
         &mut self,
         (source, destination): (IpAddr, IpAddr),

@@ -9,11 +9,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Judges;
 use super::bits::Bits;
 use super::boxes::{Box3, merged};
 use super::services::Services;
 use super::space::{Cut, Item, Space};
+use super::{Judges, Told};
 use crate::analyze::whatif::Side;
 use crate::model::rule::Access;
 use crate::model::verdict::{Reason, Verdict, VerdictKind};
@@ -98,7 +98,7 @@ pub(super) fn read<const N: usize>(
                     let row = holding.and(&destination.holding);
                     let outcomes = rows
                         .entry(row)
-                        .or_insert_with_key(|row| items.outcomes(row, services, asked, judges.looked_for));
+                        .or_insert_with_key(|row| items.outcomes(row, services, asked, judges.told));
                     for (sides, of_services) in outcomes {
                         match sides {
                             Some(sides) => {
@@ -230,7 +230,7 @@ impl<'s, const N: usize> Items<'s, N> {
         row: &Bits,
         services: &Services,
         asked: [&Asked<'_>; N],
-        looked_for: fn(&[Side; N]) -> bool,
+        told: Told<N>,
     ) -> Vec<Outcome<N>> {
         let nothing_yet = Side { decider: Decider::NoEndpoint, kind: VerdictKind::Deny };
         let mut outcomes: Vec<Outcome<N>> = vec![(Some([nothing_yet; N]), asked[0].wanted.clone())];
@@ -246,9 +246,11 @@ impl<'s, const N: usize> Items<'s, N> {
                         }
                         _ => None,
                     };
-                    if side == N - 1 && sides.is_some_and(|sides| !looked_for(&sides)) {
-                        continue;
-                    }
+                    let sides = match sides.filter(|_| side == N - 1).map(told) {
+                        Some(None) => continue,
+                        Some(told) => told,
+                        None => sides,
+                    };
                     let both = in_piece.and(in_outcome);
                     if !both.is_empty() {
                         finer.entry(sides).or_insert_with(|| services.none()).add(&both);

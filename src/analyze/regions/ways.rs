@@ -33,6 +33,8 @@ pub(in crate::analyze) struct Area<'a, const N: usize> {
     pub(in crate::analyze) alike: Option<Alike>,
     /// The services that are asked about; all without it.
     pub(in crate::analyze) wanted: Option<&'a [Entry]>,
+    /// Where packets are lost whatever rules say, it is told what they meet first; otherwise only that they are lost.
+    pub(in crate::analyze) names_loss: bool,
 }
 
 /// What two networks have in common.
@@ -218,7 +220,7 @@ impl<const N: usize> Area<'_, N> {
         let wanted = self.wanted(&services);
         // What networks do not carry (PLAT-9).
         let ports = |source: Port, destination: Port| (source.number(), destination.number());
-        let never = services.which(|protocol, source, destination| {
+        let lost = services.which(|protocol, source, destination| {
             let (source, destination) = ports(source, destination);
             TUNNELS.contains(&protocol)
                 || protocol == Protocol::UDP
@@ -234,10 +236,15 @@ impl<const N: usize> Area<'_, N> {
                         && protocol == Protocol::UDP
                         && (source, destination) == (Some(67), Some(68)))
             });
-            open.remove(&never);
+            open.remove(&lost);
+            let mut never = lost.clone();
+            if self.names_loss {
+                open.add(&lost);
+                never = services.none();
+            }
             let lists = of_sides.next().expect("there are lists for each way");
             let lists = lists.iter().map(|list| &list.items[..]).collect();
-            Asked { lists, lost: way.lost, open, never: never.clone(), wanted: wanted.clone() }
+            Asked { lists, lost: way.lost, open, never, wanted: wanted.clone() }
         });
         let found = rows::read(self.space, &services, asked.each_ref(), ends, self.judges, changed_only);
         (!found.is_empty()).then_some((services, found))
