@@ -69,7 +69,7 @@ pub fn difference(
     }
     let touched = alike.but_for_rules.then(|| touched(&space, base, vnet, &differ)).flatten();
     let is_touched = |class: u32| touched.as_ref().is_none_or(|touched| touched.contains(&class));
-    let area = Area { space: &space, judges: &judges, alike: Some(alike), wanted: None, names_loss: false };
+    let area = Area { space: &space, judges: &judges, alike: Some(alike), wanted: None };
     let mut survey = area.survey(|source, destination| is_touched(source) || is_touched(destination));
 
     let flips = judges.regions(&space, &survey).into_iter();

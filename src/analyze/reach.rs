@@ -120,13 +120,7 @@ impl<'c> Reachability<'c> {
             space.classes.iter().map(|cells| set.contains(space.first_address(cells))).collect()
         };
         let (sources, destinations) = (inside(&query.sources), inside(&query.destinations));
-        let area = Area {
-            space,
-            judges: &judges,
-            alike: None,
-            wanted: Some(&wanted),
-            names_loss: by == By::Decider,
-        };
+        let area = Area { space, judges: &judges, alike: None, wanted: Some(&wanted) };
         let mut survey =
             area.survey(|source, destination| sources[source as usize] && destinations[destination as usize]);
 

@@ -9,6 +9,7 @@ mod codes;
 mod completions;
 mod diff;
 mod effective;
+mod ends;
 mod explain;
 mod flow_log;
 mod gate;
@@ -16,6 +17,7 @@ mod r#gen;
 mod inputs;
 mod output;
 mod page;
+mod reach;
 mod replay;
 mod split;
 mod tags;
@@ -49,6 +51,7 @@ enum Command {
     Gen(r#gen::Args),
     Whatif(whatif::Args),
     Diff(diff::Args),
+    Reach(reach::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Gen(args) => r#gen::run(&args),
         Command::Whatif(args) => whatif::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Reach(args) => reach::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),

@@ -99,6 +99,15 @@ impl AddressSet {
         }
     }
 
+    /// Those of one family: of IPv4, or of IPv6.
+    #[must_use]
+    pub fn of_family(&self, v4: bool) -> Self {
+        match v4 {
+            true => Self { v4: self.v4.clone(), v6: Vec::new() },
+            false => Self { v4: Vec::new(), v6: self.v6.clone() },
+        }
+    }
+
     /// Whether the address is one of them.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -23,6 +23,7 @@ pub mod next_hop;
 pub mod parquet;
 pub mod places;
 pub mod pseudonyms;
+pub mod reach;
 mod regions;
 pub mod replay;
 pub mod sheet;

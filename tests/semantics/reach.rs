@@ -104,6 +104,20 @@ fn judged(simulator: &mut Simulator, tuple: &FiveTuple) -> Option<Verdict> {
     simulator.judge(&Packet::new(*tuple), 0).ok().map(|judged| judged.answer.verdict)
 }
 
+/// What is told of a verdict: what networks do not carry (PLAT-9) counts as denied for that, whatever else stops it first.
+fn decided(tuple: &FiveTuple, verdict: &Verdict) -> (VerdictKind, Decider) {
+    let ports = (tuple.source_port.number(), tuple.destination_port.number());
+    let is_carried = match tuple.protocol {
+        Protocol(4 | 41 | 47) => false,
+        Protocol::UDP => ports.0 != Some(65330) && ports != (Some(68), Some(67)),
+        _ => true,
+    };
+    match verdict.kind() {
+        VerdictKind::Deny if !is_carried => (VerdictKind::Deny, Decider::UnsupportedTraffic),
+        kind => (kind, Decider::from(verdict)),
+    }
+}
+
 fn answers_are_what_packets_show(tape: &mut Tape, network: &Network) -> Result<(), TestCaseError> {
     let (_, first, _) = r#gen::packet(tape, network);
     let query = Query {
@@ -120,12 +134,7 @@ fn answers_are_what_packets_show(tape: &mut Tape, network: &Network) -> Result<(
         for one in regions {
             prop_assert!(is_asked(&query, &one.witness), "{:?}", one);
             let verdict = judged(&mut simulator, &one.witness).expect("it is in scope");
-            prop_assert_eq!(
-                (verdict.kind(), Decider::from(&verdict)),
-                (side.kind, side.decider),
-                "{:?}",
-                one
-            );
+            prop_assert_eq!(decided(&one.witness, &verdict), (side.kind, side.decider), "{:?}", one);
         }
     }
     let regions = by_decider.fates.values().flatten();
@@ -142,7 +151,7 @@ fn answers_are_what_packets_show(tape: &mut Tape, network: &Network) -> Result<(
             // Between addresses of which no end is in the network services are not told apart.
             false => prop_assert!(told(&by_decider, &tuple).iter().all(Option::is_none), "{:?}", tuple),
             true => {
-                let decided = verdict.map(|verdict| (verdict.kind(), Decider::from(&verdict)));
+                let decided = verdict.map(|verdict| decided(&tuple, &verdict));
                 prop_assert_eq!(told(&by_decider, &tuple), vec![decided], "{:?}\n{:#?}", tuple, network);
                 let alone = decided.map(|(kind, _)| (kind, Decider::NoSecurityGroup));
                 prop_assert_eq!(told(&by_verdict, &tuple), vec![alone], "{:?}", tuple);
@@ -173,7 +182,7 @@ proptest! {
         let mut simulator = plain(&network);
         for tuple in all_packets() {
             let verdict = judged(&mut simulator, &tuple);
-            let decided = verdict.map(|verdict| (verdict.kind(), Decider::from(&verdict)));
+            let decided = verdict.map(|verdict| decided(&tuple, &verdict));
             prop_assert_eq!(told(&reach, &tuple), vec![decided], "{:?}", tuple);
         }
     }

@@ -47,7 +47,8 @@ pub(in crate::analyze) fn merged<S: Clone + Ord>(
     }
 }
 
-fn union(sets: Vec<Vec<u32>>) -> Vec<u32> {
+/// All numbers of some sets, sorted.
+pub(super) fn union(sets: Vec<Vec<u32>>) -> Vec<u32> {
     let mut all: Vec<u32> = sets.into_iter().flatten().collect();
     all.sort_unstable();
     all.dedup();

@@ -97,7 +97,8 @@ impl<const N: usize> Judges<'_, N> {
         let mut simulators = self.fresh();
         let mut regions = BTreeMap::new();
         for (sides, boxes) in boxes {
-            let of_sides = merged(boxes, services::joined).into_iter().map(|one| {
+            let boxes = space.without_own_senders(merged(boxes, services::joined));
+            let of_sides = boxes.into_iter().map(|one| {
                 let (source, destination) =
                     space.ends(&one.sources, &one.destinations).expect("a box holds two addresses");
                 let (protocol, source_port, destination_port) = one.usual_service().packet();
@@ -120,9 +121,15 @@ impl<const N: usize> Simulators<N> {
     /// What is told of a packet.
     fn sides(&mut self, packet: &FiveTuple) -> Option<[Side; N]> {
         let mut sides = [Side { decider: Decider::NoEndpoint, kind: VerdictKind::Deny }; N];
+        let is_never_carried =
+            services::is_never_carried(packet.protocol, packet.source_port, packet.destination_port);
         for (simulator, side) in self.simulators.iter_mut().zip(&mut sides) {
             let verdict = simulator.judge(&Packet::new(*packet), 0).ok()?.answer.verdict;
             *side = Side { decider: Decider::from(&verdict), kind: verdict.kind() };
+            // What is never carried counts as denied for that, whatever else stops it first.
+            if side.kind == VerdictKind::Deny && is_never_carried {
+                side.decider = Decider::UnsupportedTraffic;
+            }
         }
         (self.told)(sides)
     }

@@ -18,8 +18,19 @@ pub struct Service {
     pub ports: Option<(Vec<PortRange>, Vec<PortRange>)>,
 }
 
-/// What networks do not carry, whatever rules say (PLAT-9).
-pub(in crate::analyze) const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
+/// Protocols that networks do not carry (PLAT-9).
+const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
+
+/// The host's own port of UDP (PLAT-9).
+const HOST_PORT: u16 = 65330;
+
+/// Whether networks do not carry a packet, whatever rules say (PLAT-9); exempt traffic of the platform apart.
+pub(super) fn is_never_carried(protocol: Protocol, source: Port, destination: Port) -> bool {
+    TUNNELS.contains(&protocol)
+        || protocol == Protocol::UDP
+            && (source == Port::Number(HOST_PORT)
+                || (source, destination) == (Port::Number(68), Port::Number(67)))
+}
 
 /// By protocol the source and destination ports that the platform treats in its own way (EVAL-13, PLAT-1 to PLAT-5,
 /// PLAT-9).

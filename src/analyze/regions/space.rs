@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::boxes::{Box3, union};
 use crate::compile::address_set::AddressSet;
 use crate::compile::cells::{Cell, Cells};
 use crate::compile::classifier::Entry;
@@ -122,6 +123,36 @@ impl Space {
         }
         let other_source = || Some((self.other_address(sources)?, destination));
         other_source().or_else(|| Some((source, self.other_address(destinations)?)))
+    }
+
+    /// Boxes of the same services as one, where it holds nothing more but packets of single addresses to themselves, which
+    /// are nobody's.
+    pub(super) fn without_own_senders<S: Clone + Ord>(&self, boxes: Vec<Box3<S>>) -> Vec<Box3<S>> {
+        let mut by_services: BTreeMap<S, Vec<Box3<S>>> = BTreeMap::new();
+        for one in boxes {
+            by_services.entry(one.services.clone()).or_default().push(one);
+        }
+        let pairs = |sources: &[u32], destinations: &[u32]| {
+            let own = sources.iter().filter(|cell| {
+                destinations.binary_search(cell).is_ok() && self.other_address(&[**cell]).is_none()
+            });
+            sources.len() * destinations.len() - own.count()
+        };
+        let mut fewer = Vec::new();
+        for (services, boxes) in by_services {
+            let (sources, destinations) = (
+                union(boxes.iter().map(|one| one.sources.clone()).collect()),
+                union(boxes.iter().map(|one| one.destinations.clone()).collect()),
+            );
+            let held: usize = boxes.iter().map(|one| pairs(&one.sources, &one.destinations)).sum();
+            if boxes.len() > 1 && held == pairs(&sources, &destinations) {
+                fewer.push(Box3 { sources, destinations, services });
+            } else {
+                fewer.extend(boxes);
+            }
+        }
+        fewer.sort_unstable();
+        fewer
     }
 
     /// All addresses of some cells.

@@ -10,7 +10,7 @@ use super::Judges;
 use super::bits::Bits;
 use super::boxes::Box3;
 use super::rows::{self, Asked, Found};
-use super::services::{Named, Services, TUNNELS};
+use super::services::{Named, Services, is_never_carried};
 use super::space::{Item, List, Space};
 use crate::compile::admin::Scope;
 use crate::compile::classifier::Entry;
@@ -33,8 +33,6 @@ pub(in crate::analyze) struct Area<'a, const N: usize> {
     pub(in crate::analyze) alike: Option<Alike>,
     /// The services that are asked about; all without it.
     pub(in crate::analyze) wanted: Option<&'a [Entry]>,
-    /// Where packets are lost whatever rules say, it is told what they meet first; otherwise only that they are lost.
-    pub(in crate::analyze) names_loss: bool,
 }
 
 /// What two networks have in common.
@@ -218,14 +216,8 @@ impl<const N: usize> Area<'_, N> {
         let entries = items().map(|item| &item.entry).chain(self.wanted.into_iter().flatten());
         let services = Services::cut(entries, &Named::default());
         let wanted = self.wanted(&services);
-        // What networks do not carry (PLAT-9).
         let ports = |source: Port, destination: Port| (source.number(), destination.number());
-        let lost = services.which(|protocol, source, destination| {
-            let (source, destination) = ports(source, destination);
-            TUNNELS.contains(&protocol)
-                || protocol == Protocol::UDP
-                    && (source == Some(HOST_PORT) || (source, destination) == (Some(68), Some(67)))
-        });
+        let never = services.which(is_never_carried);
         let mut of_sides = lists.iter();
         let asked = rules.map(|way| {
             let mut open = services.which(|protocol, source, destination| {
@@ -236,15 +228,10 @@ impl<const N: usize> Area<'_, N> {
                         && protocol == Protocol::UDP
                         && (source, destination) == (Some(67), Some(68)))
             });
-            open.remove(&lost);
-            let mut never = lost.clone();
-            if self.names_loss {
-                open.add(&lost);
-                never = services.none();
-            }
+            open.remove(&never);
             let lists = of_sides.next().expect("there are lists for each way");
             let lists = lists.iter().map(|list| &list.items[..]).collect();
-            Asked { lists, lost: way.lost, open, never, wanted: wanted.clone() }
+            Asked { lists, lost: way.lost, open, never: never.clone(), wanted: wanted.clone() }
         });
         let found = rows::read(self.space, &services, asked.each_ref(), ends, self.judges, changed_only);
         (!found.is_empty()).then_some((services, found))
@@ -292,9 +279,6 @@ impl<const N: usize> Area<'_, N> {
 
 /// What decides on all sides, and whether the source is the platform.
 type Key<const N: usize> = ([Decides; N], bool);
-
-/// The host's own port of UDP (PLAT-9).
-const HOST_PORT: u16 = 65330;
 
 /// What stands at a filter, told from what says something else.
 #[derive(PartialEq)]

@@ -129,7 +129,7 @@ pub(super) fn write_ends(
 }
 
 /// The first parts of a set.
-fn parts(words: Vec<String>) -> String {
+pub(super) fn parts(words: Vec<String>) -> String {
     let left = words.len().saturating_sub(MOST_PARTS);
     let mut shown = words.into_iter().take(MOST_PARTS).collect::<Vec<_>>().join(", ");
     if left > 0 {

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::analyze::end_set::EndSet;
 use crate::compile::address_set::AddressSet;
 use crate::compile::network::CompiledNetwork;
 use crate::compile::places::{Owner, PublicOwner};
@@ -42,7 +43,7 @@ impl SetNames {
         let mut hosts = HashMap::new();
         for compiled in networks {
             let network = &*compiled.network;
-            sets.push(("Internet".to_owned(), compiled.internet.clone()));
+            sets.push(("Internet".to_owned(), EndSet::of_internet(compiled).own));
             for vnet in &network.vnets {
                 let space = AddressSet::from_prefixes(vnet.address_space.iter().copied());
                 sets.push((vnet.id.name().to_owned(), space));
