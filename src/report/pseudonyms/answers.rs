@@ -177,6 +177,7 @@ impl Mask for Provenance {
             network,
             candidate,
             facts,
+            edit,
             tags: _,
             internet,
             candidate_internet,
@@ -184,7 +185,7 @@ impl Mask for Provenance {
             version: _,
         } = inputs;
         // Whoever has the exports can make their hashes.
-        for hash in [network, candidate, facts].into_iter().flatten() {
+        for hash in [network, candidate, facts, edit].into_iter().flatten() {
             *hash = by.name("input", hash);
         }
         for InternetSource { source, date: _ } in [internet, candidate_internet].into_iter().flatten() {
