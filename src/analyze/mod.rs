@@ -19,4 +19,5 @@ pub mod logging;
 pub mod required;
 pub mod routes;
 pub mod slowdown;
+pub mod usage;
 pub mod whatif;

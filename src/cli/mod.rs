@@ -20,6 +20,7 @@ mod replay;
 mod split;
 mod tags;
 mod traffic;
+mod usage;
 mod whatif;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ enum Command {
     Gen(r#gen::Args),
     Whatif(whatif::Args),
     Diff(diff::Args),
+    Usage(usage::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
@@ -123,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Gen(args) => r#gen::run(&args),
         Command::Whatif(args) => whatif::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Usage(args) => usage::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),
