@@ -25,4 +25,5 @@ pub mod regions;
 pub mod required;
 pub mod routes;
 pub mod slowdown;
+pub mod usage;
 pub mod whatif;

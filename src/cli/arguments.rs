@@ -30,6 +30,28 @@ pub(super) struct NetworkArgs {
     pub(super) reading: ReadingArgs,
 }
 
+/// The two networks of a comparison.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SidesArgs {
+    /// The network before the change: files or folders with exports; a Terraform plan alone is both networks
+    #[arg(long, value_name = "PATH", required_unless_present = "cand")]
+    pub(super) base: Vec<PathBuf>,
+    /// The network after the change
+    #[arg(long, value_name = "PATH", required_unless_present = "base")]
+    pub(super) cand: Vec<PathBuf>,
+    /// The change itself, in place of the network after it: a YAML file of edits to --base
+    ///
+    /// A list, each item one of: add_rule, change_rule (nsg, name, and of direction, priority, access, protocol, source,
+    /// source_ports, destination, destination_ports, description what changes), remove_rule (nsg, name), attach_nsg (nsg,
+    /// and subnet or nic), detach_nsg (subnet or nic), add_route (route_table, name, prefix, next_hop, and for a
+    /// VirtualAppliance its address), remove_route (route_table, name). Resources go by name or ID. A source or destination
+    /// is a prefix, a service tag, "*" or asg:NAME, ports are numbers, ranges or "*"; one or a list. Applied in order; what
+    /// Azure would refuse for its names or priorities is an error, other things that it would refuse are warnings, as in
+    /// exports.
+    #[arg(long, value_name = "FILE", conflicts_with = "cand", requires = "base")]
+    pub(super) edit: Option<PathBuf>,
+}
+
 /// How exports are read, and the tags that they are read with.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ReadingArgs {

@@ -1,8 +1,6 @@
 //! `nsgsim diff`: every possible packet that gets another verdict.
 
-use std::path::PathBuf;
-
-use super::arguments::{OutputArgs, ReadingArgs, TextOrJson, ThreadsArgs};
+use super::arguments::{OutputArgs, ReadingArgs, SidesArgs, TextOrJson, ThreadsArgs};
 use super::gate::FailOn;
 use super::{CliError, Status, inputs, output};
 use crate::analyze::diff::difference;
@@ -15,12 +13,8 @@ use crate::report::diff::DiffReport;
 /// --fail-on says. With newly-denied or newly-allowed, 3 if instead a packet becomes undetermined that could be one.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// The network before the change: files or folders with exports; a Terraform plan alone is both networks
-    #[arg(long, value_name = "PATH", required_unless_present = "cand")]
-    base: Vec<PathBuf>,
-    /// The network after the change
-    #[arg(long, value_name = "PATH", required_unless_present = "base")]
-    cand: Vec<PathBuf>,
+    #[command(flatten)]
+    sides: SidesArgs,
     #[command(flatten)]
     reading: ReadingArgs,
     /// The virtual network, where several hold the addresses
@@ -41,7 +35,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
     let tags = inputs::tags(&args.reading.tags, quiet)?;
-    let [base, candidate] = inputs::sides((&args.base, &args.cand), &args.reading.exports, &tags, quiet)?;
+    let [base, candidate] = inputs::sides(&args.sides, &args.reading.exports, &tags, quiet)?;
     let vnet = args.vnet.as_deref().map(|text| inputs::one_vnet(&base.compiled.network, text)).transpose()?;
     let pool = args.threads.pool()?;
     let difference = pool.install(|| difference(&base.compiled, &candidate.compiled, vnet));

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use super::CliError;
-use super::arguments::{ExportsArgs, TagsArgs};
+use super::arguments::{ExportsArgs, SidesArgs, TagsArgs};
 use crate::analyze::findings;
 use crate::compile::network::{CompileOptions, CompiledNetwork};
 use crate::ingest::azure::{self, Deployment, Side, tags};
+use crate::ingest::edit::Edits;
 use crate::ingest::facts::Facts;
 use crate::ingest::source;
 use crate::model::assumptions::{Assumptions, Clause};
@@ -74,7 +75,7 @@ pub(super) fn network(
     if let Some(facts) = &facts {
         facts.apply(&mut [&mut loaded.network])?;
     }
-    compile(loaded, exports, facts.as_ref(), tags, quiet)
+    Ok(compile(loaded, exports, facts.as_ref(), tags, quiet, &[])?.0)
 }
 
 /// Reads one network and compiles it under two states of the service tags. Files are read twice.
@@ -93,10 +94,11 @@ pub(super) fn under_both(
     Ok([network(paths, exports, old, quiet)?, network(paths, exports, new, true)?])
 }
 
-/// Reads and compiles two networks, a base and a candidate. Where one is not given the other is a Terraform plan, which
-/// is between the two; it may stand beside other exports, which both networks then hold.
+/// Reads and compiles two networks, a base and a candidate. The candidate may be the base with edits. Where else one is
+/// not given the other is a Terraform plan, which is between the two; it may stand beside other exports, which both
+/// networks then hold.
 pub(super) fn sides(
-    (base, candidate): (&[PathBuf], &[PathBuf]),
+    sides: &SidesArgs,
     exports: &ExportsArgs,
     tags: &Arc<TagCatalog>,
     quiet: bool,
@@ -105,7 +107,12 @@ pub(super) fn sides(
     let read = |paths: &[PathBuf], side| {
         azure::load_deployed(paths, Some(tags), &Deployment { side, ..deployment.clone() })
     };
-    let (mut base, mut candidate) = match (base, candidate) {
+    let edits = sides.edit.as_ref().map(|path| edits(path)).transpose()?;
+    let (mut base, mut candidate) = match (&sides.base[..], &sides.cand[..]) {
+        (base, _) if let Some(edits) = &edits => {
+            // A plan counts as what it leads to.
+            azure::load_edited(base, Some(tags), &deployment, edits)?.into()
+        }
         (alone, []) | ([], alone) => {
             if alone.iter().any(|path| source::is_stdin(path)) {
                 return Err(CliError::usage(
@@ -127,8 +134,29 @@ pub(super) fn sides(
     if let Some(facts) = &facts {
         facts.apply(&mut [&mut base.network, &mut candidate.network])?;
     }
-    let compile = |loaded| compile(loaded, exports, facts.as_ref(), tags, quiet);
-    Ok([compile(base)?, compile(candidate)?])
+    let compile = |loaded, known: &[_]| compile(loaded, exports, facts.as_ref(), tags, quiet, known);
+    let (base, told) = compile(base, &[])?;
+    // Of an edited network only what the edits brought about is news.
+    let known = if edits.is_some() { &told[..] } else { &[] };
+    let (mut candidate, _) = compile(candidate, known)?;
+    if let Some(edits) = edits {
+        candidate.inputs.network = None;
+        candidate.inputs.edit = Some(hash(edits.digest));
+    }
+    Ok([base, candidate])
+}
+
+/// Reads a file of edits.
+fn edits(path: &Path) -> Result<Edits, CliError> {
+    if source::is_stdin(path) {
+        return Err(CliError::usage("--edit: standard input is for exports and captures: expected a file"));
+    }
+    Ok(Edits::read(path)?)
+}
+
+/// A hash as results name it.
+fn hash(digest: blake3::Hash) -> String {
+    format!("blake3:{}", digest.to_hex())
 }
 
 /// Reads the facts that the arguments name.
@@ -146,12 +174,15 @@ fn compile(
     facts: Option<&Facts>,
     tags: &Arc<TagCatalog>,
     quiet: bool,
-) -> Result<Loaded, CliError> {
+    known: &[Finding],
+) -> Result<(Loaded, Vec<Finding>), CliError> {
     let assumptions = exports.assumptions()?;
     let (read, places) = (loaded.findings, &loaded.nsg_places);
     let findings = findings::all(read, &loaded.network, tags, places, assumptions);
     if !quiet || exports.strict {
-        show(&findings);
+        let news: Vec<Finding> =
+            findings.iter().filter(|finding| known.binary_search(finding).is_err()).cloned().collect();
+        show(&news);
     }
     let rejected = findings.iter().filter(|finding| !finding.code.is_warning()).count();
     if exports.strict && rejected > 0 {
@@ -166,11 +197,10 @@ fn compile(
         ..CompileOptions::default()
     };
     let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
-    let shown = |digest: blake3::Hash| format!("blake3:{}", digest.to_hex());
-    let inputs = Inputs::new(Some(shown(loaded.digest)), tags.source.clone());
+    let inputs = Inputs::new(Some(hash(loaded.digest)), tags.source.clone());
     let mut inputs = inputs.of(&compiled.network, assumptions);
-    inputs.facts = facts.map(|facts| shown(facts.digest));
-    Ok(Loaded { compiled: Arc::new(compiled), inputs })
+    inputs.facts = facts.map(|facts| hash(facts.digest));
+    Ok((Loaded { compiled: Arc::new(compiled), inputs }, findings))
 }
 
 /// Names the list of `Internet`, where an export brought one (TAG-20).

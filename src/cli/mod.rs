@@ -22,6 +22,7 @@ mod replay;
 mod split;
 mod tags;
 mod traffic;
+mod usage;
 mod whatif;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ enum Command {
     Whatif(whatif::Args),
     Diff(diff::Args),
     Reach(reach::Args),
+    Usage(usage::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Whatif(args) => whatif::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Reach(args) => reach::run(&args),
+        Command::Usage(args) => usage::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),

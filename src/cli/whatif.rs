@@ -1,11 +1,10 @@
 //! `nsgsim whatif`: the same traffic before and after a change.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::ThreadPool;
 
-use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, TextOrJson};
+use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, SidesArgs, TextOrJson};
 use super::gate::FailOn;
 use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, inputs, output};
@@ -20,12 +19,8 @@ use crate::report::whatif::WhatIfReport;
 /// if instead a flow becomes undetermined that could be one.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// The network before the change: files or folders with exports; a Terraform plan alone is both networks
-    #[arg(long, value_name = "PATH", required_unless_present = "cand")]
-    base: Vec<PathBuf>,
-    /// The network after the change
-    #[arg(long, value_name = "PATH", required_unless_present = "base")]
-    cand: Vec<PathBuf>,
+    #[command(flatten)]
+    sides: SidesArgs,
     #[command(flatten)]
     reading: ReadingArgs,
     #[command(flatten)]
@@ -43,7 +38,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let quiet = args.output.quiet;
     let tags = inputs::tags(&args.reading.tags, quiet)?;
-    let [base, candidate] = inputs::sides((&args.base, &args.cand), &args.reading.exports, &tags, quiet)?;
+    let [base, candidate] = inputs::sides(&args.sides, &args.reading.exports, &tags, quiet)?;
     let side = |loaded: &inputs::Loaded| {
         let options = args.judging.options(&loaded.compiled.network)?;
         Ok::<_, CliError>((Arc::clone(&loaded.compiled), options))

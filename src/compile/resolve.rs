@@ -128,6 +128,16 @@ impl<'n> Resolver<'n> {
         resolved.collect()
     }
 
+    /// What one term of a rule's source or destination holds in these surroundings. A platform tag holds the addresses of
+    /// its service.
+    pub fn term(&mut self, place: RulePlace, term: &AddressTerm, around: &Surroundings) -> AddressField {
+        if let Some(service) = platform_service(term) {
+            return AddressField::certain(Arc::new(AddressSet::from_prefixes(service.prefixes)));
+        }
+        let invalid = |text: &str| Unknown::FieldMatches { rule: place, text: text.to_owned() };
+        self.addresses(std::slice::from_ref(term), around, &invalid)
+    }
+
     fn clauses(&mut self, place: RulePlace, rule: &Rule, around: &Surroundings) -> Vec<Clause> {
         let invalid = |text: &str| Unknown::FieldMatches { rule: place, text: text.to_owned() };
         let protocols = ProtocolField {

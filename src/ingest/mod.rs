@@ -9,6 +9,7 @@
 pub mod azure;
 pub mod bench;
 pub mod capture;
+pub mod edit;
 pub mod error;
 pub mod facts;
 pub mod source;
@@ -18,3 +19,4 @@ pub mod storage;
 #[path = "storage/absent.rs"]
 pub mod storage;
 pub mod synth;
+mod yaml;

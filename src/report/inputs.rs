@@ -29,6 +29,9 @@ pub struct Inputs {
     /// Hash of the file of facts that was stated about them, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<String>,
+    /// Hash of the file of edits that make the candidate, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edit: Option<String>,
     /// State of the service tags; nothing for a run without them.
     pub tags: Option<TagSource>,
     /// That of the candidate, where the tags are what differs.
@@ -73,7 +76,7 @@ impl Inputs {
     #[must_use]
     pub fn with_candidate(self, candidate: Self) -> Self {
         let internet = candidate.internet.filter(|internet| self.internet.as_ref() != Some(internet));
-        Self { candidate: candidate.network, candidate_internet: internet, ..self }
+        Self { candidate: candidate.network, edit: candidate.edit, candidate_internet: internet, ..self }
     }
 
     /// The tag state in a few words.

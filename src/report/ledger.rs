@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::inputs::Inputs;
 use super::sheet::Sheet;
-use super::time::{counted, rfc3339};
+use super::time::{counted, grouped, rfc3339};
 use crate::model::record::Location;
 use crate::model::verdict::VerdictKind;
 use crate::replay::ledger::{Bucket, Ledger};
@@ -174,6 +174,45 @@ impl Provenance {
             (reason.to_string(), OccurrencesJson { count: occurrences.count, first })
         });
         BucketJson { total: bucket.total(), by_reason: by_reason.collect() }
+    }
+
+    /// A ledger, line by line.
+    pub(super) fn ledger_lines(&self, sheet: &mut Sheet, ledger: &Ledger) {
+        let write = "writing to a string works";
+        let width = grouped(ledger.read).len();
+        let mut line = |name: &str, count: u64, indent: usize, tail: &str| {
+            let pad = 16 - indent;
+            writeln!(sheet, "  {:indent$}{name:<pad$}{:>width$}{tail}", "", grouped(count)).expect(write);
+        };
+        line("read", ledger.read, 0, "");
+        let evaluated = &ledger.evaluated;
+        line("evaluated", evaluated.total(), 0, "");
+        let kinds = [
+            (VerdictKind::Allow, evaluated.allow),
+            (VerdictKind::Deny, evaluated.deny),
+            (VerdictKind::Mixed, evaluated.mixed),
+        ];
+        for (kind, count) in kinds {
+            if kind != VerdictKind::Mixed || count > 0 {
+                line(&kind.to_string(), count, 2, "");
+            }
+        }
+        let buckets = [
+            ("out of scope", &ledger.out_of_scope),
+            ("undetermined", &ledger.undetermined),
+            ("skipped", &ledger.skipped),
+        ];
+        for (name, bucket) in buckets {
+            line(name, bucket.total(), 0, "");
+            for (reason, occurrences) in &bucket.by_reason {
+                let first = self.place(occurrences.first);
+                let tail = format!("  {reason}, first at {} record {}", first.file, first.record);
+                line("", occurrences.count, 2, &tail);
+            }
+        }
+        if ledger.evicted_flows > 0 {
+            line("evicted flows", ledger.evicted_flows, 0, "  (--max-flows)");
+        }
     }
 
     /// The last lines of a table: what was damaged, which time it covers, what it was made from.

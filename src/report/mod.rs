@@ -32,4 +32,5 @@ pub mod split;
 pub mod style;
 pub mod tags;
 pub mod time;
+pub mod usage;
 pub mod whatif;

@@ -312,43 +312,8 @@ impl<'a> ReplayReport<'a> {
     }
 
     fn ledger_table(&self, sheet: &mut Sheet) {
-        let write = "writing to a string works";
         sheet.section("Ledger");
-        let ledger = &self.totals.ledger;
-        let width = grouped(ledger.read).len();
-        let mut line = |name: &str, count: u64, indent: usize, tail: &str| {
-            let pad = 16 - indent;
-            writeln!(sheet, "  {:indent$}{name:<pad$}{:>width$}{tail}", "", grouped(count)).expect(write);
-        };
-        line("read", ledger.read, 0, "");
-        let evaluated = &ledger.evaluated;
-        line("evaluated", evaluated.total(), 0, "");
-        let kinds = [
-            (VerdictKind::Allow, evaluated.allow),
-            (VerdictKind::Deny, evaluated.deny),
-            (VerdictKind::Mixed, evaluated.mixed),
-        ];
-        for (kind, count) in kinds {
-            if kind != VerdictKind::Mixed || count > 0 {
-                line(&kind.to_string(), count, 2, "");
-            }
-        }
-        let buckets = [
-            ("out of scope", &ledger.out_of_scope),
-            ("undetermined", &ledger.undetermined),
-            ("skipped", &ledger.skipped),
-        ];
-        for (name, bucket) in buckets {
-            line(name, bucket.total(), 0, "");
-            for (reason, occurrences) in &bucket.by_reason {
-                let first = self.provenance.place(occurrences.first);
-                let tail = format!("  {reason}, first at {} record {}", first.file, first.record);
-                line("", occurrences.count, 2, &tail);
-            }
-        }
-        if ledger.evicted_flows > 0 {
-            line("evicted flows", ledger.evicted_flows, 0, "  (--max-flows)");
-        }
+        self.provenance.ledger_lines(sheet, &self.totals.ledger);
         self.provenance.closing(sheet, self.totals.tally.span);
     }
 }

@@ -102,6 +102,7 @@ fn everything(key: &str) -> BTreeMap<String, String> {
     let common = ["-q", "--no-timing", "--anonymize", key];
     let replay = ["replay", "-s", "data/example"];
     let whatif = ["whatif", "--base", "data/example", "--cand", "data/example-candidate"];
+    let usage = ["usage", "-s", "data/example"];
     for input in ["data/example.pcap", &log] {
         for (by, format) in
             [("nsg", "table"), ("nic", "json"), ("subnet", "md"), ("pair", "json"), ("tag", "table")]
@@ -110,7 +111,7 @@ fn everything(key: &str) -> BTreeMap<String, String> {
             written.insert(format!("replay {input} {by} {format}"), said(&arguments));
         }
         for format in ["table", "md", "json"] {
-            for command in [&replay[..], &whatif] {
+            for command in [&replay[..], &whatif, &usage] {
                 let arguments = [command, &common, &["--format", format, input]].concat();
                 written.insert(format!("{} {input} {format}", command[0]), said(&arguments));
             }
@@ -250,6 +251,10 @@ fn free_texts_of_the_input_are_in_no_output() {
         ["whatif", "-q", "--no-timing", "--anonymize", "key", "--base", &network, "--cand", "data/example"];
     outputs.push(said(&[&whatif[..], &["--format", "json", &traffic]].concat()));
     outputs.push(said(&[&whatif[..], &[traffic.as_str()]].concat()));
+    let usage = ["usage", "-q", "--no-timing", "--anonymize", "key", "-s", &network, &traffic];
+    for format in ["table", "json", "csv"] {
+        outputs.push(said(&[&usage[..], &["--format", format]].concat()));
+    }
     for written in [rows, table, page, log] {
         outputs.push(fs::read_to_string(written).expect("it was written"));
     }

@@ -257,6 +257,39 @@ fn a_machine_with_two_interfaces_is_refused_with_their_ids() {
 }
 
 #[test]
+fn a_file_of_edits_that_is_none_is_refused_with_its_place() {
+    let folder = Folder::new();
+    let both = |path: &str, words: &[&str]| {
+        let words = [&[path], words].concat();
+        refused(&["diff", "-q", "--base", NETWORK, "--edit", path], &words);
+        refused(&["whatif", "-q", "--base", NETWORK, "--edit", path, "data/example.pcap"], &words);
+    };
+    both("missing.yaml", &["cannot be read"]);
+    both(&folder.file("bytes.yaml", b"- a\n- \xff\n"), &["bytes.yaml:2: ", "not UTF-8"]);
+    both(&folder.file("map.yaml", "nsg: nsg-app"), &["map.yaml:1:1: ", "`nsg`", "expected a list"]);
+    both(&folder.file("two.yaml", "[]\n---\n[]\n"), &["two.yaml:", "a second document"]);
+    let rule = "- remove_rule:\n    nsg: nsg-db\n    name: AllowAppToSqk\n";
+    both(&folder.file("rule.yaml", rule), &["rule.yaml:3:11: ", "`AllowAppToSqk`", "`nsg-db`"]);
+    let number = "- change_rule:\n    nsg: nsg-db\n    name: AllowAppToSql\n    priority: 110\n";
+    both(
+        &folder.file("number.yaml", number),
+        &["number.yaml:4:15: ", "`110`", "`AllowReplication`", "NSG-3"],
+    );
+
+    let edits = folder.file("edits.yaml", "[]");
+    let candidate = "data/example-candidate";
+    refused(
+        &["diff", "-q", "--base", NETWORK, "--cand", candidate, "--edit", &edits],
+        &["--cand", "cannot be used with"],
+    );
+    refused(&["diff", "-q", "--edit", &edits], &["required arguments"]);
+    refused(
+        &["diff", "-q", "--base", NETWORK, "--edit", "-"],
+        &["--edit", "standard input", "expected a file"],
+    );
+}
+
+#[test]
 fn an_output_that_cannot_be_written_is_refused_by_the_name_that_was_given() {
     let folder = Folder::new();
     let path = text(folder.path().join("missing/answer.json"));

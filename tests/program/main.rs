@@ -30,4 +30,5 @@ mod split;
 mod threads;
 #[path = "../support/tshark.rs"]
 mod tshark;
+mod usage;
 mod whatif;

@@ -3,6 +3,7 @@
 #[path = "../support/capture_bytes/mod.rs"]
 mod capture_bytes;
 mod captures;
+mod edits;
 #[path = "../support/example_data/mod.rs"]
 mod example_data;
 mod flow_logs;

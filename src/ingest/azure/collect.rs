@@ -77,17 +77,7 @@ impl<'a> Collection<'a> {
         segment: &str,
         findings: &mut Findings,
     ) -> Result<Vec<Resource<'a>>, IngestError> {
-        let mut children: Vec<Resource<'a>> = Vec::new();
-        for node in parent.node.list_of(member)? {
-            if !node.is_object() {
-                return Err(node.wrong("an object"));
-            }
-            let id = match node.member("id") {
-                Some(id) => id.id()?,
-                None => parent.id.child(segment, node.text_of("name")?.unwrap_or_default()),
-            };
-            children.push(Resource { id, node, order: parent.order });
-        }
+        let mut children = inline_children(parent, member, segment)?;
         let key = (parent.id.clone(), segment.to_ascii_lowercase());
         let Some(on_their_own) = self.children.remove(&key) else { return Ok(children) };
         let inline: HashMap<ResourceId, usize> =
@@ -107,6 +97,43 @@ impl<'a> Collection<'a> {
         Ok(children)
     }
 
+    /// The resources of a kind, in order of their IDs. They stay.
+    pub(super) fn all(&self, kind: Kind) -> Vec<Resource<'a>> {
+        self.resources.get(&kind).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// IDs of the children of a resource that its list `member` holds, or that were exported on their own. They stay.
+    pub(super) fn child_ids(
+        &self,
+        parent: &Resource<'a>,
+        member: &str,
+    ) -> Result<Vec<ResourceId>, IngestError> {
+        Ok(self.peek(parent, member)?.into_iter().map(|child| child.id).collect())
+    }
+
+    /// The objects of these children.
+    pub(super) fn child_nodes(
+        &self,
+        parent: &Resource<'a>,
+        member: &str,
+    ) -> Result<Vec<Node<'a>>, IngestError> {
+        Ok(self.peek(parent, member)?.into_iter().map(|child| child.node).collect())
+    }
+
+    fn peek(&self, parent: &Resource<'a>, member: &str) -> Result<Vec<Resource<'a>>, IngestError> {
+        let mut children = inline_children(parent, member, member)?;
+        let key = (parent.id.clone(), member.to_ascii_lowercase());
+        children.extend(self.children.get(&key).into_iter().flat_map(BTreeMap::values).cloned());
+        Ok(children)
+    }
+
+    /// Puts another object in a resource's place.
+    pub(super) fn replace(&mut self, kind: Kind, id: &ResourceId, node: Node<'a>) {
+        if let Some(resource) = self.resources.get_mut(&kind).and_then(|list| list.get_mut(id)) {
+            resource.node = node;
+        }
+    }
+
     /// Reports the children whose parent is not in the inventory: they are left out.
     pub(super) fn report_orphans(&self, findings: &mut Findings) {
         for ((parent, _), children) in &self.children {
@@ -122,6 +149,26 @@ impl<'a> Collection<'a> {
             }
         }
     }
+}
+
+/// The children that a list of a resource holds.
+fn inline_children<'a>(
+    parent: &Resource<'a>,
+    member: &str,
+    segment: &str,
+) -> Result<Vec<Resource<'a>>, IngestError> {
+    let mut children = Vec::new();
+    for node in parent.node.list_of(member)? {
+        if !node.is_object() {
+            return Err(node.wrong("an object"));
+        }
+        let id = match node.member("id") {
+            Some(id) => id.id()?,
+            None => parent.id.child(segment, node.text_of("name")?.unwrap_or_default()),
+        };
+        children.push(Resource { id, node, order: parent.order });
+    }
+    Ok(children)
 }
 
 fn put<'a>(list: &mut BTreeMap<ResourceId, Resource<'a>>, resource: Resource<'a>, findings: &mut Findings) {

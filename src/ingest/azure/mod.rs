@@ -12,6 +12,7 @@ mod balancer;
 mod cloud;
 mod collect;
 mod documents;
+mod edit;
 mod endpoint_limits;
 mod endpoints;
 mod findings;
@@ -33,8 +34,10 @@ mod tree;
 mod validate;
 mod vnet;
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 
+use super::edit::Edits;
 use super::error::IngestError;
 use super::source;
 use crate::model::finding::{Finding, FindingCode};
@@ -139,28 +142,65 @@ pub fn load_deployed(
     tags: Option<&TagCatalog>,
     deployment: &Deployment,
 ) -> Result<Loaded, IngestError> {
-    let (mut documents, mut left) = (Vec::new(), Vec::new());
-    for path in paths {
-        let behind = source::find(path)?;
-        for source in behind.sources {
-            let (name, bytes) = (source.name(), source.read(LIMIT_BYTES)?);
-            if behind.is_folder && !may_be_json(&bytes) {
-                left.push(name);
-            } else {
-                documents.push(Document { name, bytes });
+    let Documents { documents, left } = Documents::read(paths)?;
+    let mut loaded = from_documents_deployed(documents, tags, deployment)?;
+    tell_left(&mut loaded, &left);
+    Ok(loaded)
+}
+
+/// Reads exports once and takes them twice: as they are, and with edits applied.
+///
+/// # Errors
+///
+/// Fails as [`load_deployed`] does, and, with line and column, on an edit of something that the exports do not hold or
+/// that several resources are called, of a default rule, and on one that gives two rules a name or, in a direction, a
+/// priority (NSG-2, NSG-3).
+pub fn load_edited(
+    paths: &[PathBuf],
+    tags: Option<&TagCatalog>,
+    deployment: &Deployment,
+    edits: &Edits,
+) -> Result<[Loaded; 2], IngestError> {
+    let Documents { documents, left } = Documents::read(paths)?;
+    let mut both = from_documents_edited(&documents, tags, deployment, edits)?;
+    both.iter_mut().for_each(|loaded| tell_left(loaded, &left));
+    Ok(both)
+}
+
+/// What is behind paths.
+struct Documents {
+    documents: Vec<Document>,
+    /// Files that are no exports.
+    left: Vec<String>,
+}
+
+impl Documents {
+    fn read(paths: &[PathBuf]) -> Result<Self, IngestError> {
+        let (mut documents, mut left) = (Vec::new(), Vec::new());
+        for path in paths {
+            let behind = source::find(path)?;
+            for source in behind.sources {
+                let (name, bytes) = (source.name(), source.read(LIMIT_BYTES)?);
+                if behind.is_folder && !may_be_json(&bytes) {
+                    left.push(name);
+                } else {
+                    documents.push(Document { name, bytes });
+                }
             }
         }
+        Ok(Self { documents, left })
     }
-    let mut loaded = from_documents_deployed(documents, tags, deployment)?;
-    loaded.findings.extend(left.into_iter().map(|place| Finding {
-        place,
+}
+
+fn tell_left(loaded: &mut Loaded, left: &[String]) {
+    loaded.findings.extend(left.iter().map(|place| Finding {
+        place: place.clone(),
         code: FindingCode::UnknownKind,
         nsg: None,
         rule: None,
         message: "left out: the file is not JSON".to_owned(),
     }));
     loaded.findings.sort();
-    Ok(loaded)
 }
 
 /// Whether a text begins as the JSON of an export does, in UTF-8 or any encoding that is refused by name later.
@@ -192,8 +232,36 @@ pub fn from_documents_deployed(
     deployment: &Deployment,
 ) -> Result<Loaded, IngestError> {
     let digest = digest(documents.iter().chain(&deployment.parameters));
-    let mut trees = Vec::with_capacity(documents.len());
+    taken(documents, digest, tags, deployment, None)
+}
+
+/// Reads exports that are in memory: as they are, and with edits applied.
+///
+/// # Errors
+///
+/// Fails as [`load_edited`] does.
+pub fn from_documents_edited(
+    documents: &[Document],
+    tags: Option<&TagCatalog>,
+    deployment: &Deployment,
+    edits: &Edits,
+) -> Result<[Loaded; 2], IngestError> {
+    let digest = digest(documents.iter().chain(&deployment.parameters));
+    let taken = |edits| taken(documents, digest, tags, deployment, edits);
+    Ok([taken(None)?, taken(Some(edits))?])
+}
+
+/// Each document is let go of once it is parsed, where it is given and not lent.
+fn taken<D: Borrow<Document>>(
+    documents: impl IntoIterator<Item = D>,
+    digest: blake3::Hash,
+    tags: Option<&TagCatalog>,
+    deployment: &Deployment,
+    edits: Option<&Edits>,
+) -> Result<Loaded, IngestError> {
+    let mut trees = Vec::new();
     for document in documents {
+        let document = document.borrow();
         trees.push(tree::Tree::parse(&document.name, &document.bytes)?);
     }
     let mut findings = findings::Findings::default();
@@ -215,6 +283,13 @@ pub fn from_documents_deployed(
     }
     for tree in &trees {
         documents::read(tree.root(), &mut collection, &mut findings)?;
+    }
+    let rewritten = match edits {
+        Some(edits) => edit::rewrite(edits, &mut collection, &mut findings)?,
+        None => Vec::new(),
+    };
+    for resource in &rewritten {
+        collection.replace(resource.kind, &resource.id, resource.tree.root());
     }
     let assemble::Assembled { network, findings, nsg_places } =
         assemble::network(collection, findings, tags)?;

@@ -133,6 +133,12 @@ impl<'a> Node<'a> {
         self.tree.made_of == Some(MadeOf::Template)
     }
 
+    /// A tree without values yet, named as the value's own and made as it was, or from a template.
+    pub(super) fn tree_of_its_kind(self, of_template: bool) -> Tree {
+        let made_of = if of_template { Some(MadeOf::Template) } else { self.tree.made_of };
+        Tree::empty(&self.tree.name, made_of)
+    }
+
     /// The value as it stands.
     pub(super) fn raw(self) -> &'a Value {
         &self.entry().value

@@ -100,11 +100,16 @@ impl Tree {
 
     /// A tree without values yet, for what is made from the document of this name.
     pub(super) fn made(name: &str, of: MadeOf) -> Self {
+        Self::empty(name, Some(of))
+    }
+
+    /// A tree without values yet.
+    pub(super) fn empty(name: &str, made_of: Option<MadeOf>) -> Self {
         Self {
             name: name.to_owned(),
             entries: Vec::new(),
             repeated: Vec::new(),
-            made_of: Some(of),
+            made_of,
             places: HashMap::new(),
         }
     }

@@ -154,7 +154,7 @@ impl Grouper {
 }
 
 /// Finds the service tags that hold addresses.
-struct TagFinder {
+pub struct TagFinder {
     /// By their prefixes.
     holders: HashMap<Prefix, Vec<TagName>, FixedState>,
     /// The lengths that prefixes have, of IPv4 and of IPv6.
@@ -163,7 +163,9 @@ struct TagFinder {
 }
 
 impl TagFinder {
-    fn new(catalog: &TagCatalog) -> Self {
+    /// A finder of the tags of a file, and of those that are the same everywhere.
+    #[must_use]
+    pub fn new(catalog: &TagCatalog) -> Self {
         let mut holders: HashMap<Prefix, Vec<TagName>, FixedState> = HashMap::default();
         let mut lengths = [Vec::new(), Vec::new()];
         let mut add = |name: &TagName, prefixes: &[Prefix]| {
@@ -187,7 +189,7 @@ impl TagFinder {
 
     /// Every tag that holds an address, in order of their names. What `VirtualNetwork` and `Internet` hold hangs on the
     /// subnet that asks: they are not among them.
-    fn of(&mut self, address: IpAddr) -> Arc<[TagName]> {
+    pub fn of(&mut self, address: IpAddr) -> Arc<[TagName]> {
         if let Some(known) = self.known.get(&address) {
             return Arc::clone(known);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Mask, Pseudonyms, mask_members};
+use crate::analyze::usage::{Block, RuleUse, Seen, SideUse, Usage};
 use crate::analyze::whatif::{Comparison, Counts, Flip};
 use crate::model::assumptions::Clause;
 use crate::model::flow::FiveTuple;
@@ -27,6 +28,46 @@ mask_members! {
     DeniedGroup { source, destination } keeps { protocol, destination_port, decider }
     Flip { example } keeps { hits, sources, destinations, at, location }
     Comparison { base, candidate, counts } keeps {}
+}
+
+impl Mask for Usage {
+    fn mask(&mut self, by: &Pseudonyms) {
+        let Self { rules, asked: _, flows: _, open_flows: _ } = self;
+        for rule in rules.values_mut() {
+            let RuleUse { hits: _, protocols: _, source, destination } = rule;
+            source.mask(by);
+            destination.mask(by);
+        }
+    }
+}
+
+impl Mask for SideUse {
+    fn mask(&mut self, by: &Pseudonyms) {
+        let Self {
+            terms: _,
+            port_terms: _,
+            addresses,
+            blocks,
+            tags,
+            addresses_unknown: _,
+            ports: _,
+            portless: _,
+        } = self;
+        seen_masked(addresses, by);
+        seen_masked(blocks, by);
+        *tags = tags.iter().map(|(tag, flows)| (by.masked(tag), *flows)).collect();
+    }
+}
+
+fn seen_masked<T: Mask + Clone + Ord>(seen: &mut Seen<T>, by: &Pseudonyms) {
+    seen.flows = seen.flows.iter().map(|(value, flows)| (by.masked(value), *flows)).collect();
+}
+
+impl Mask for Block {
+    fn mask(&mut self, by: &Pseudonyms) {
+        let Self { prefix, subnet: _ } = self;
+        prefix.mask(by);
+    }
 }
 
 impl Mask for Verdict {
@@ -177,6 +218,7 @@ impl Mask for Provenance {
             network,
             candidate,
             facts,
+            edit,
             tags: _,
             candidate_tags: _,
             internet,
@@ -185,7 +227,7 @@ impl Mask for Provenance {
             version: _,
         } = inputs;
         // Whoever has the exports can make their hashes.
-        for hash in [network, candidate, facts].into_iter().flatten() {
+        for hash in [network, candidate, facts, edit].into_iter().flatten() {
             *hash = by.name("input", hash);
         }
         for InternetSource { source, date: _ } in [internet, candidate_internet].into_iter().flatten() {
