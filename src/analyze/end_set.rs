@@ -13,15 +13,17 @@ use crate::model::prefix::host;
 pub struct EndSet {
     /// Those that send and receive.
     pub own: AddressSet,
-    /// Those that only receive: private endpoints, and load balancers whose rules may send packets on to the set.
-    pub frontends: AddressSet,
+    /// Those that only receive: private endpoints and load balancers.
+    pub receiving: AddressSet,
+    /// Load balancers elsewhere whose rules may send packets on to machines of the set.
+    pub leading: AddressSet,
 }
 
 impl EndSet {
     /// These addresses, whoever has them.
     #[must_use]
     pub fn of_addresses(addresses: AddressSet) -> Self {
-        Self { own: addresses, frontends: AddressSet::empty() }
+        Self { own: addresses, ..Self::default() }
     }
 
     /// These interfaces. Packets from the internet to their private addresses stand for those to their public ones.
@@ -39,7 +41,8 @@ impl EndSet {
         let frontends = frontend_places(&compiled.network).filter(leads_there);
         let frontends =
             frontends.filter_map(|place| frontend_address(&compiled.network, place.of(&compiled.network)));
-        Self { own: own.collect(), frontends: frontends.map(host).collect() }
+        let leading = frontends.map(host).collect();
+        Self { own: own.collect(), leading, ..Self::default() }
     }
 
     /// The machines, private endpoints and load balancers of a subnet. Addresses of it that nobody has are none of it.
@@ -60,7 +63,7 @@ impl EndSet {
         let others = endpoints
             .flat_map(|endpoint| endpoint.addresses.iter().copied())
             .chain(frontends.filter_map(|frontend| frontend.address));
-        Self { own: machines.own, frontends: machines.frontends.union(&others.map(host).collect()) }
+        Self { receiving: others.map(host).collect(), ..machines }
     }
 
     /// All that stands in a network's subnets.
@@ -76,13 +79,13 @@ impl EndSet {
     #[must_use]
     pub fn of_private_endpoint(compiled: &CompiledNetwork, endpoint: PrivateEndpointIndex) -> Self {
         let addresses = compiled.network.private_endpoints[endpoint.get()].addresses.iter();
-        Self::of_frontends(addresses.copied().map(host).collect())
+        Self::of_receiving(addresses.copied().map(host).collect())
     }
 
     /// These addresses, which only receive.
     #[must_use]
-    pub fn of_frontends(addresses: AddressSet) -> Self {
-        Self { own: AddressSet::empty(), frontends: addresses }
+    pub fn of_receiving(addresses: AddressSet) -> Self {
+        Self { receiving: addresses, ..Self::default() }
     }
 
     /// The internet, without the addresses of this network and of the platform that lie in it.
@@ -115,12 +118,22 @@ impl EndSet {
     /// Both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self { own: self.own.union(&other.own), frontends: self.frontends.union(&other.frontends) }
+        Self {
+            own: self.own.union(&other.own),
+            receiving: self.receiving.union(&other.receiving),
+            leading: self.leading.union(&other.leading),
+        }
+    }
+
+    /// All addresses of the set.
+    #[must_use]
+    pub fn receivers(&self) -> AddressSet {
+        self.own.union(&self.receiving)
     }
 
     /// Every address by which packets may reach the set.
     #[must_use]
     pub fn reached_by(&self) -> AddressSet {
-        self.own.union(&self.frontends)
+        self.receivers().union(&self.leading)
     }
 }

@@ -10,6 +10,7 @@
 //! benches. Out: [what became slower](slowdown). Knows nothing of files and formats; of words only those of a
 //! [`Finding`](crate::model::finding::Finding).
 
+pub mod assertions;
 pub mod bench;
 pub mod changes;
 pub mod check;

@@ -94,12 +94,48 @@ const REACHES_OUT: Row = Row {
 };
 
 /// Whether a row is fulfilled.
-enum Answer {
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// It is.
     Yes,
     /// Why not.
     No(String),
     /// What it hangs on.
     Open(String),
+}
+
+/// What a special subnet needs, and whether its NSG lets it through.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Requirement {
+    /// The NSG.
+    pub nsg: NsgIndex,
+    /// The clause that asks for it.
+    pub clause: &'static str,
+    /// The row's name.
+    pub row: &'static str,
+    /// What must pass, in words.
+    pub needed: String,
+    /// Whether it does; if not, or if nobody knows, why.
+    pub answer: Answer,
+}
+
+/// What the special subnets of a network need (BAS-2, AGW-1).
+#[must_use]
+pub fn requirements(network: &Network, tags: &TagCatalog, assumptions: Assumptions) -> Vec<Requirement> {
+    let resolver = Resolver::new(network, tags, assumptions);
+    let internet = internet_list(network, assumptions);
+    let mut checker = Checker { network, resolver, tags, assumptions, internet };
+    let mut requirements = Vec::new();
+    for site in sites(network) {
+        let around = checker.around(&site);
+        for (row, answer) in checker.answers(&site, &around) {
+            let subnet = site.here.map_or(site.subnet.as_str(), |subnet| network.subnet_name(subnet));
+            let needed = needed(row, subnet, site.needs);
+            let clause = site.needs.clause();
+            requirements.push(Requirement { nsg: site.nsg, clause, row: row.name, needed, answer });
+        }
+    }
+    requirements
 }
 
 /// Checks the NSGs of special subnets. `places` tells where each NSG stands in the input, in the order of
@@ -111,33 +147,25 @@ pub fn check(
     places: &[String],
     assumptions: Assumptions,
 ) -> Vec<Finding> {
-    let resolver = Resolver::new(network, tags, assumptions);
-    let internet = internet_list(network, assumptions);
-    let mut checker = Checker { network, resolver, tags, assumptions, internet };
-    let mut findings = Vec::new();
-    for site in sites(network) {
-        let around = checker.around(&site);
-        for (row, answer) in checker.answers(&site, &around) {
-            let subnet = site.here.map_or(site.subnet.as_str(), |subnet| network.subnet_name(subnet));
-            let needed = needed(row, subnet, site.needs);
-            let (code, message) = match answer {
-                Answer::Yes => continue,
-                Answer::No(why) => (FindingCode::MissingRequiredRule, format!("{needed} must pass: {why}")),
-                Answer::Open(what) => {
-                    let message = format!("whether {needed} passes hangs on {what}, which is not known");
-                    (FindingCode::UndecidedRequiredRule, message)
-                }
-            };
-            findings.push(Finding {
-                place: places[site.nsg.get()].clone(),
-                code,
-                nsg: Some(network.nsg_name(site.nsg).to_owned()),
-                rule: Some(row.name.to_owned()),
-                message,
-            });
-        }
-    }
-    findings
+    let finding = |requirement: Requirement| {
+        let Requirement { nsg, row, needed, answer, .. } = requirement;
+        let (code, message) = match answer {
+            Answer::Yes => return None,
+            Answer::No(why) => (FindingCode::MissingRequiredRule, format!("{needed} must pass: {why}")),
+            Answer::Open(what) => {
+                let message = format!("whether {needed} passes hangs on {what}, which is not known");
+                (FindingCode::UndecidedRequiredRule, message)
+            }
+        };
+        Some(Finding {
+            place: places[nsg.get()].clone(),
+            code,
+            nsg: Some(network.nsg_name(nsg).to_owned()),
+            rule: Some(row.to_owned()),
+            message,
+        })
+    };
+    requirements(network, tags, assumptions).into_iter().filter_map(finding).collect()
 }
 
 fn needed(row: &Row, subnet: &str, needs: Needs) -> String {

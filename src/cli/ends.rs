@@ -86,7 +86,7 @@ fn resources(compiled: &Arc<CompiledNetwork>, text: &str) -> Vec<(&'static str, 
         let places = frontend_places(network);
         let own = places.filter(|place| network.load_balancers[place.balancer.get()].id == balancer.id);
         let addresses = own.filter_map(|place| frontend_address(network, place.of(network)));
-        found.push(("load balancer", EndSet::of_frontends(addresses.map(host).collect())));
+        found.push(("load balancer", EndSet::of_receiving(addresses.map(host).collect())));
     }
     for public_ip in network.find_public_ip(text) {
         let address = network.public_ips[public_ip.get()].address;
@@ -107,7 +107,7 @@ fn is(id: &ResourceId, text: &str) -> bool {
 }
 
 /// Subnets by ID or name, or by `VNET/SUBNET`.
-fn subnets(network: &Network, text: &str) -> Vec<SubnetIndex> {
+pub(super) fn subnets(network: &Network, text: &str) -> Vec<SubnetIndex> {
     let is_it = |position: &usize| {
         let subnet = &network.subnets[*position];
         let vnet = &network.vnets[subnet.vnet.get()].id;

@@ -21,6 +21,7 @@ mod reach;
 mod replay;
 mod split;
 mod tags;
+mod test;
 mod traffic;
 mod usage;
 mod whatif;
@@ -53,6 +54,7 @@ enum Command {
     Whatif(whatif::Args),
     Diff(diff::Args),
     Reach(reach::Args),
+    Test(test::Args),
     Usage(usage::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Whatif(args) => whatif::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Reach(args) => reach::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),

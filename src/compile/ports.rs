@@ -128,6 +128,14 @@ impl ProtocolSet {
         self.bits[usize::from(protocol.0 / 64)] |= 1 << (protocol.0 % 64);
     }
 
+    /// The set less one protocol.
+    #[must_use]
+    pub fn without(self, protocol: Protocol) -> Self {
+        let mut bits = self.bits;
+        bits[usize::from(protocol.0 / 64)] &= !(1 << (protocol.0 % 64));
+        Self { bits }
+    }
+
     /// Whether the protocol is one of them.
     #[must_use]
     pub fn contains(self, protocol: Protocol) -> bool {

@@ -6,9 +6,11 @@
 //! order of their files, and a [`Finding`](crate::model::finding::Finding) for whatever was odd but readable; of a bench
 //! that was written down, a [`MeasuredBench`](crate::model::measured::MeasuredBench).
 
+pub mod assertions;
 pub mod azure;
 pub mod bench;
 pub mod capture;
+pub mod checklist;
 pub mod edit;
 pub mod error;
 pub mod facts;

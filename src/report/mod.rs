@@ -4,6 +4,7 @@
 //! replay for people who were not there.
 
 mod agreement;
+pub mod assertions;
 pub mod bench;
 pub mod check;
 pub mod decisions;

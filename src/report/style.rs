@@ -45,6 +45,24 @@ impl Style {
         })
     }
 
+    /// Something good, in its colour.
+    #[must_use]
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// Something bad.
+    #[must_use]
+    pub fn bad(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    /// Something that is not clear.
+    #[must_use]
+    pub fn unclear(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
     /// A heading.
     #[must_use]
     pub fn heading(self, text: &str) -> String {

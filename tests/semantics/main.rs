@@ -3,6 +3,7 @@
 
 mod aml_checklist;
 mod answers;
+mod assertions;
 mod assumptions;
 mod bounds;
 #[path = "../support/build/mod.rs"]

@@ -117,6 +117,20 @@ pub(super) fn write(sheet: &mut Sheet, network: &Network, names: &SetNames, regi
     }
 }
 
+/// The first regions of a kind, in a line each.
+pub(super) fn lines(names: &SetNames, regions: &[Region]) -> Vec<String> {
+    let line = |one: &Region| {
+        let (from, to) = (parts(names.words(&one.sources)), parts(names.words(&one.destinations)));
+        format!("{} from {from} to {to}", services::words(&one.services))
+    };
+    let mut lines: Vec<String> = regions.iter().take(MOST_REGIONS).map(line).collect();
+    if regions.len() > MOST_REGIONS {
+        let left = (regions.len() - MOST_REGIONS) as u64;
+        lines.push(format!("and {}: --format json has all", counted(left, "more region")));
+    }
+    lines
+}
+
 /// Writes between which addresses.
 pub(super) fn write_ends(
     sheet: &mut Sheet,
