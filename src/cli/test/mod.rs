@@ -8,7 +8,8 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use self::presets::Preset;
-use super::arguments::{NetworkArgs, OutputArgs, ThreadsArgs};
+use super::arguments::{NetworkArgs, OutputArgs, SidesArgs, ThreadsArgs};
+use super::inputs::Loaded;
 use super::traffic::{Batch, Traffic};
 use super::{CliError, Status, ends, inputs, output};
 use crate::analyze::assertions::{Holds, Outcome, Proposition, prove};
@@ -50,6 +51,9 @@ pub(super) struct Args {
     files: Vec<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
+    /// Try them on the network with these edits, as `whatif --edit` takes them
+    #[arg(long, value_name = "FILE")]
+    edit: Option<PathBuf>,
     /// Ready assertions
     #[arg(long, value_name = "PRESET")]
     preset: Vec<Preset>,
@@ -114,7 +118,16 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         files.push((path, Assertions::read(path)?));
     }
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
-    let loaded = inputs::network(&args.network.network, &args.network.reading.exports, &tags, quiet)?;
+    let exports = &args.network.reading.exports;
+    let loaded = match &args.edit {
+        None => inputs::network(&args.network.network, exports, &tags, quiet)?,
+        Some(edit) => {
+            let base = args.network.network.clone();
+            let sides = SidesArgs { base, cand: Vec::new(), edit: Some(edit.clone()) };
+            let [base, edited] = inputs::sides(&sides, exports, &tags, quiet)?;
+            Loaded { inputs: base.inputs.with_candidate(edited.inputs), ..edited }
+        }
+    };
     let compiled = &loaded.compiled;
     let vnet = args.vnet.as_deref().map(|text| inputs::one_vnet(&compiled.network, text)).transpose()?;
     let options = SimulatorOptions { stateful: false, observed: false, vnet, ..SimulatorOptions::default() };
