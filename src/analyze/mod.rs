@@ -19,5 +19,6 @@ pub mod logging;
 pub mod required;
 pub mod routes;
 pub mod slowdown;
+pub mod suggest;
 pub mod usage;
 pub mod whatif;

@@ -18,6 +18,7 @@ mod output;
 mod page;
 mod replay;
 mod split;
+mod suggest;
 mod tags;
 mod traffic;
 mod usage;
@@ -51,6 +52,7 @@ enum Command {
     Whatif(whatif::Args),
     Diff(diff::Args),
     Usage(usage::Args),
+    Suggest(suggest::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
@@ -126,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Whatif(args) => whatif::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Usage(args) => usage::run(&args),
+        Command::Suggest(args) => suggest::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),

@@ -26,4 +26,5 @@ mod plans;
 mod recorded;
 mod tables;
 mod ties;
+mod tightening;
 mod topologies;
