@@ -7,7 +7,8 @@
 //! [changed](drift), and what of a network names them. Also in: one network. Out: the [routes](mod@routes) of an
 //! interface, [how fast it is asked](mod@bench), and whether both engines agree, and
 //! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there. Also in: two
-//! benches. Out: [what became slower](slowdown). Knows nothing of files and formats; of words only those of a
+//! benches. Out: [what became slower](slowdown). Also in: one network and traffic. Out: [what of its rules the traffic
+//! needed](usage), and [tighter rules](suggest). Knows nothing of files and formats; of words only those of a
 //! [`Finding`](crate::model::finding::Finding).
 
 pub mod assertions;
@@ -26,5 +27,6 @@ pub mod regions;
 pub mod required;
 pub mod routes;
 pub mod slowdown;
+pub mod suggest;
 pub mod usage;
 pub mod whatif;

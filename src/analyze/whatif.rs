@@ -84,6 +84,9 @@ pub struct WhatIf {
     base: Replay,
     candidate: Replay,
     fates: [Fates; 2],
+    /// What is told of flows that began at this time or later; 0 where all are told together.
+    from_ns: u64,
+    earlier: Counts,
     outcome: Counts,
 }
 
@@ -122,7 +125,21 @@ impl WhatIf {
         let replay = |(compiled, options): (Arc<CompiledNetwork>, ReplayOptions)| {
             Replay::new(compiled, ReplayOptions { flows: false, records: true, ..options })
         };
-        Self { base: replay(base), candidate: replay(candidate), fates, outcome: Counts::default() }
+        Self {
+            base: replay(base),
+            candidate: replay(candidate),
+            fates,
+            from_ns: 0,
+            earlier: Counts::default(),
+            outcome: Counts::default(),
+        }
+    }
+
+    /// The same, which tells apart the flows that began before a time, in nanoseconds since 1970-01-01; of them are also
+    /// those of which no time is known.
+    #[must_use]
+    pub fn parted_at(self, from_ns: u64) -> Self {
+        Self { from_ns, ..self }
     }
 
     /// Judges a batch of records, which follow those of the batches before it, under both networks.
@@ -168,7 +185,17 @@ impl WhatIf {
     /// Ends the comparison and adds everything up.
     #[must_use]
     pub fn finish(self) -> Comparison {
-        Comparison { base: self.base.finish().0, candidate: self.candidate.finish().0, counts: self.outcome }
+        self.finish_parts().0
+    }
+
+    /// As [`WhatIf::finish`]; and what was counted of flows from before the time of [`WhatIf::parted_at`], which then is
+    /// not in the comparison's own counts.
+    #[must_use]
+    pub fn finish_parts(self) -> (Comparison, Counts) {
+        let counts = self.outcome;
+        let comparison =
+            Comparison { base: self.base.finish().0, candidate: self.candidate.finish().0, counts };
+        (comparison, self.earlier)
     }
 
     fn compare(&mut self, (location, hit): (Location, Hit), base: &Processed, candidate: &Processed) {
@@ -179,8 +206,8 @@ impl WhatIf {
                 fate = fates.of(processed.first);
             }
         }
-        if let Some(change) = fate {
-            let flip = self.outcome.flips.get_mut(&change).expect("a fate is noted with its flip");
+        if let Some((change, is_early)) = fate {
+            let flip = self.part(is_early).flips.get_mut(&change).expect("a fate is noted with its flip");
             flip.hits.add(hit, false);
             return;
         }
@@ -190,7 +217,8 @@ impl WhatIf {
         if change.base.kind == change.candidate.kind {
             return;
         }
-        let flip = self.outcome.flips.entry(change).or_insert_with(|| Flip {
+        let is_early = hit.time_ns.unwrap_or_default() < self.from_ns;
+        let flip = self.part(is_early).flips.entry(change).or_insert_with(|| Flip {
             hits: Hits::default(),
             sources: Distinct::default(),
             destinations: Distinct::default(),
@@ -203,9 +231,13 @@ impl WhatIf {
         flip.destinations.add(base.packet.destination);
         for (fates, processed) in self.fates.iter_mut().zip([base, candidate]) {
             if processed.opens_flow {
-                fates.note(processed.first, change);
+                fates.note(processed.first, (change, is_early));
             }
         }
+    }
+
+    fn part(&mut self, is_early: bool) -> &mut Counts {
+        if is_early { &mut self.earlier } else { &mut self.outcome }
     }
 }
 
@@ -259,13 +291,16 @@ impl Distinct {
     }
 }
 
+/// How a flow flipped, and whether it began before the time that parts the flows.
+type Fate = (Change, bool);
+
 /// The flows of one network that flipped, by where they were opened.
 ///
 /// Bounded: of two generations the earlier is forgotten once the later is full. What passes by the record of a flow
 /// that was forgotten is compared on its own.
 struct Fates {
-    recent: HashMap<Location, Change, foldhash::fast::FixedState>,
-    earlier: HashMap<Location, Change, foldhash::fast::FixedState>,
+    recent: HashMap<Location, Fate, foldhash::fast::FixedState>,
+    earlier: HashMap<Location, Fate, foldhash::fast::FixedState>,
     most: usize,
 }
 
@@ -275,21 +310,21 @@ impl Fates {
         Self { recent, earlier, most: most_flows.div_ceil(2).max(1) }
     }
 
-    fn note(&mut self, opened: Location, change: Change) {
+    fn note(&mut self, opened: Location, fate: Fate) {
         if self.recent.len() >= self.most {
             self.earlier = std::mem::take(&mut self.recent);
         }
-        self.recent.insert(opened, change);
+        self.recent.insert(opened, fate);
     }
 
     /// What became of the flow that was opened there, if it flipped.
-    fn of(&mut self, opened: Location) -> Option<Change> {
-        if let Some(change) = self.recent.get(&opened) {
-            return Some(*change);
+    fn of(&mut self, opened: Location) -> Option<Fate> {
+        if let Some(fate) = self.recent.get(&opened) {
+            return Some(*fate);
         }
-        let change = self.earlier.remove(&opened)?;
+        let fate = self.earlier.remove(&opened)?;
         // A flow that is still in use stays.
-        self.note(opened, change);
-        Some(change)
+        self.note(opened, fate);
+        Some(fate)
     }
 }

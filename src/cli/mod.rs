@@ -20,6 +20,7 @@ mod page;
 mod reach;
 mod replay;
 mod split;
+mod suggest;
 mod tags;
 mod test;
 mod traffic;
@@ -56,6 +57,7 @@ enum Command {
     Reach(reach::Args),
     Test(test::Args),
     Usage(usage::Args),
+    Suggest(suggest::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
@@ -133,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Reach(args) => reach::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Usage(args) => usage::run(&args),
+        Command::Suggest(args) => suggest::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),

@@ -15,7 +15,8 @@ use crate::report::usage::UsageReport;
 /// INPUT is as for `replay`. A flow hits every rule that answers on its way, those that let it on as well as the one that
 /// decides, where `replay` counts that one alone; default rules too. Its packets and bytes, of both directions, count for
 /// each. The last hit is the last packet of a flow that hit the rule. A flow counts for every term of a rule that covers
-/// it. Of a flow that is undetermined only those rules count that answer alike however the question turns out. The first
+/// it. Of a flow that is undetermined only those rules count that answer alike however the question turns out; those that
+/// it may have hit besides are told apart from those that were never hit. The first
 /// 256 addresses, blocks and ports of a field are told one by one, the rest as a number of flows, so that memory hangs on
 /// the network and not on the traffic. No hits in a short window do not make a rule dead: the window is told. The exit
 /// status is 0.

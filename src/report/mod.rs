@@ -31,6 +31,7 @@ pub mod sheet;
 pub mod slowdown;
 pub mod split;
 pub mod style;
+pub mod suggest;
 pub mod tags;
 pub mod time;
 pub mod usage;

@@ -50,6 +50,8 @@ struct SummaryJson {
     rules: usize,
     hit: usize,
     never_hit: usize,
+    /// Hit by none for certain, but perhaps by flows of which that is undetermined.
+    perhaps_hit: usize,
     /// Of NSGs that nothing in the network asks.
     not_asked: usize,
     flows: u64,
@@ -70,6 +72,8 @@ struct RuleJson<'a> {
     is_asked: bool,
     #[serde(flatten)]
     hits: HitsJson,
+    /// Flows that hit it perhaps.
+    undetermined_flows: u64,
     #[serde(flatten)]
     span: SpanJson,
     protocol: ProtocolJson,
@@ -227,6 +231,7 @@ impl<'a> UsageReport<'a> {
             is_default: rule.is_default,
             is_asked: self.is_asked(row),
             hits: (&of.hits).into(),
+            undetermined_flows: of.open_flows,
             span: of.hits.span.into(),
             protocol: ProtocolJson {
                 term: names::protocol(&rule.protocol),
@@ -245,10 +250,12 @@ impl<'a> UsageReport<'a> {
         let rows = self.rows();
         let hit = rows.iter().filter(|row| row.of.hits.flows > 0).count();
         let not_asked = rows.iter().filter(|row| !self.is_asked(row)).count();
+        let perhaps_hit = rows.iter().filter(|row| is_perhaps(row)).count();
         SummaryJson {
             rules: rows.len(),
             hit,
-            never_hit: rows.len() - hit - not_asked,
+            never_hit: rows.len() - hit - perhaps_hit - not_asked,
+            perhaps_hit,
             not_asked,
             flows: self.usage.flows,
             undetermined_flows: self.usage.open_flows,
@@ -302,7 +309,8 @@ impl<'a> UsageReport<'a> {
                 first: None,
                 last: None,
             };
-            let whole = TermJson { term: String::new(), flows: json.hits.flows, undetermined_flows: 0 };
+            let undetermined_flows = json.undetermined_flows;
+            let whole = TermJson { term: String::new(), flows: json.hits.flows, undetermined_flows };
             write(RowCsv {
                 packets: Some(json.hits.packets),
                 bytes: Some(json.hits.bytes),
@@ -334,10 +342,12 @@ impl<'a> UsageReport<'a> {
         let mut sheet = Sheet::new(style);
         let (hit, never): (Vec<Row<'_>>, Vec<Row<'_>>) =
             self.rows().into_iter().partition(|row| row.of.hits.flows > 0);
+        let (perhaps, never): (Vec<Row<'_>>, Vec<Row<'_>>) = never.into_iter().partition(is_perhaps);
         let (never, not_asked): (Vec<Row<'_>>, Vec<Row<'_>>) =
             never.into_iter().partition(|row| self.is_asked(row));
         hits_table(&mut sheet, &hit);
         rules_text(&mut sheet, "Never hit in this window", &never);
+        rules_text(&mut sheet, "Perhaps hit, by flows of which that is undetermined", &perhaps);
         rules_text(&mut sheet, "Of NSGs that no subnet and no interface of the network asks", &not_asked);
         self.unused_text(&mut sheet, &hit);
         self.seen_text(&mut sheet, &hit);
@@ -475,8 +485,9 @@ impl<'a> UsageReport<'a> {
         let summary = self.summary();
         writeln!(
             sheet,
-            "  {} hit, {} never hit in this window, of {}",
+            "  {} hit, {} perhaps, {} never hit in this window, of {}",
             counted(summary.hit as u64, "rule"),
+            grouped(summary.perhaps_hit as u64),
             grouped(summary.never_hit as u64),
             grouped(summary.rules as u64)
         )
@@ -485,7 +496,7 @@ impl<'a> UsageReport<'a> {
         if summary.undetermined_flows > 0 {
             writeln!(
                 sheet,
-                "  {} of them undetermined: rules that they may have hit are not counted",
+                "  {} of them undetermined: they count where rules answer alike however that turns out",
                 grouped(summary.undetermined_flows)
             )
             .expect(write);
@@ -541,6 +552,11 @@ fn is_wide(term: &AddressTerm) -> bool {
         AddressTerm::Prefix(prefix) => prefix.prefix_len() < prefix.max_prefix_len(),
         AddressTerm::Asg(_) | AddressTerm::Invalid(_) => false,
     }
+}
+
+/// Whether nobody knows if a rule was hit.
+fn is_perhaps(row: &Row<'_>) -> bool {
+    row.of.hits.flows == 0 && row.of.open_flows > 0
 }
 
 fn place(row: &Row<'_>) -> String {

@@ -27,6 +27,7 @@ mod program;
 mod required;
 mod seeded;
 mod split;
+mod suggest;
 mod threads;
 #[path = "../support/tshark.rs"]
 mod tshark;

@@ -85,7 +85,8 @@ fn the_library_gives_the_same_bytes_on_any_number_of_threads() {
 
 #[test]
 fn the_command_gives_the_same_bytes_on_any_number_of_threads() {
-    let commands: [&[&str]; 3] = [
+    let commands: [&[&str]; 4] = [
+        &["suggest", "-s", "data/example"],
         &["replay", "-s", "data/example"],
         &["usage", "-s", "data/example"],
         &["whatif", "--base", "data/example", "--cand", "data/example-candidate", "--fail-on", "none"],

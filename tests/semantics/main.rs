@@ -28,5 +28,6 @@ mod reach;
 mod recorded;
 mod tables;
 mod ties;
+mod tightening;
 mod topologies;
 mod universe;

@@ -13,15 +13,19 @@ use std::sync::Arc;
 
 pub use self::seen::{Block, MOST_SEEN, Seen};
 use self::terms::{Covering, Side, Terms, of_port};
-use crate::compile::network::CompiledNetwork;
+use crate::compile::network::{CompiledNetwork, PolicyReference};
+use crate::compile::policy::{Engine, Policy};
+use crate::compile::world::{Open, World};
 use crate::model::flow::{FiveTuple, Packet, Port};
-use crate::model::index::{NicIndex, NsgIndex, SubnetIndex};
+use crate::model::index::{NicIndex, NsgIndex, PrivateEndpointIndex, SubnetIndex};
 use crate::model::rule::{Direction, Protocol, Rule};
 use crate::model::tag::TagName;
-use crate::model::verdict::{Answer, Interface, Reason, RulePlace, Step, StepAnswer, Verdict, VerdictKind};
+use crate::model::verdict::{
+    Answer, Interface, Note, Reason, RulePlace, Step, StepAnswer, Verdict, VerdictKind,
+};
 use crate::replay::conversations::Conversation;
 use crate::replay::digest::groups::TagFinder;
-use crate::replay::digest::zones::ZoneFinder;
+use crate::replay::digest::zones::{Located, ZoneFinder};
 use crate::replay::digest::{again, first_packet};
 use crate::replay::run::ReplayOptions;
 use crate::replay::tally::{Decider, Hits};
@@ -49,6 +53,8 @@ pub struct Usage {
 pub struct RuleUse {
     /// The flows that hit it, with the packets of both directions.
     pub hits: Hits,
+    /// Flows that did not hit it for certain, and of which nobody knows whether they hit it.
+    pub open_flows: u64,
     /// Flows by their protocols.
     pub protocols: BTreeMap<Protocol, u64>,
     /// Its source.
@@ -153,12 +159,17 @@ impl<'c> Collector<'c> {
         self.usage.flows += 1;
         self.usage.open_flows += u64::from(flow.verdict.kind() == VerdictKind::Undetermined);
         let mut by_rule: BTreeMap<RuleKey, Vec<Asked>> = BTreeMap::new();
-        for asked in self.asked(flow) {
+        let (asked, perhaps) = self.asked(flow);
+        for asked in asked {
             by_rule.entry((asked.nsg, asked.rule)).or_default().push(asked);
         }
         let known = flow.first_ns != 0;
         let span = known.then_some((flow.first_ns, flow.last_ns));
         let hits = Hits { packets: flow.packets, bytes: flow.bytes, flows: 1, span };
+        for key in perhaps.into_iter().filter(|key| !by_rule.contains_key(key)) {
+            let of = self.usage.rules.get_mut(&key).expect("every rule has its entry from the start");
+            of.open_flows += 1;
+        }
         for (key, asked) in by_rule {
             self.count(key, &hits, flow.tuple.protocol, &asked);
         }
@@ -181,8 +192,8 @@ impl<'c> Collector<'c> {
         usage
     }
 
-    /// The rules that answered on a flow's way.
-    fn asked(&mut self, flow: &Conversation) -> Vec<Asked> {
+    /// The rules that answered on a flow's way, and those that may have, where that is open.
+    fn asked(&mut self, flow: &Conversation) -> (Vec<Asked>, BTreeSet<RuleKey>) {
         let packet = first_packet(flow);
         let judged = match (flow.at, self.at) {
             (Some((interface, direction)), _) => {
@@ -195,8 +206,10 @@ impl<'c> Collector<'c> {
         let settled = |verdict: &Verdict| (verdict.kind(), Decider::from(verdict));
         let same = |answer: &Answer| settled(&answer.verdict) == settled(&flow.verdict);
         let Some(answer) = judged.ok().filter(same) else {
-            return decided(&flow.verdict).into_iter().collect();
+            let perhaps = self.perhaps(flow, &packet, &Answer::bare(flow.verdict.clone()));
+            return (decided(&flow.verdict).into_iter().collect(), perhaps);
         };
+        let perhaps = self.perhaps(flow, &packet, &answer);
         let mut asked = self.of_steps(&answer.steps, &packet);
         asked.extend(self.of_backends(&answer));
         // Whichever decided is one of them, also where it is not told what it saw.
@@ -207,7 +220,62 @@ impl<'c> Collector<'c> {
                 asked.push(decider);
             }
         }
-        asked
+        (asked, perhaps)
+    }
+
+    /// The rules that may have answered where a question was open, whatever the answer to it is: at the interfaces whose
+    /// steps are known, and at those of the flow's ends.
+    ///
+    /// LIMIT: of the interfaces that pass a flow on, behind the first question, nothing is told.
+    fn perhaps(&mut self, flow: &Conversation, packet: &Packet, answer: &Answer) -> BTreeSet<RuleKey> {
+        let is_open = answer.verdict.kind() == VerdictKind::Undetermined
+            || answer.notes.iter().any(|note| matches!(note, Note::DidNotMatter(_)));
+        if !is_open {
+            return BTreeSet::new();
+        }
+        let steps = answer.steps.iter();
+        let mut places: Vec<(Interface, Direction, FiveTuple)> =
+            steps.map(|step| (step.interface, step.direction, step.seen)).collect();
+        let tuple = packet.five_tuple;
+        match (flow.at, self.at) {
+            (Some((interface, direction)), _) => places.push((interface, direction, tuple)),
+            (None, Some(nic)) => {
+                let both = [Direction::Inbound, Direction::Outbound];
+                places.extend(both.map(|direction| (Interface::Nic(nic), direction, tuple)));
+            }
+            (None, None) => places.extend(self.ends(&tuple)),
+        }
+        let mut rules = BTreeSet::new();
+        for (interface, direction, seen) in places {
+            for layer in self.compiled.layers(interface, direction) {
+                if let PolicyReference::Compiled(policy) = layer.policy {
+                    may_answer(self.compiled, &self.compiled.policies[policy], &seen, &mut rules);
+                }
+            }
+        }
+        rules
+    }
+
+    /// The interfaces of a flow's ends, with what they see of it.
+    fn ends(&mut self, tuple: &FiveTuple) -> Vec<(Interface, Direction, FiveTuple)> {
+        let network = &self.compiled.network;
+        let arriving =
+            FiveTuple { destination: self.compiled.places.private(network, tuple.destination), ..*tuple };
+        let interface = |end: Located| match (end.nic, end.subnet) {
+            (Some(nic), _) => Some(Interface::Nic(nic)),
+            (None, subnet) => subnet.map(Interface::Unlisted),
+        };
+        let (from, to) = self.zones.ends(tuple.source, tuple.destination);
+        let mut ends: Vec<_> =
+            interface(from).map(|from| (from, Direction::Outbound, *tuple)).into_iter().collect();
+        ends.extend(interface(to).map(|to| (to, Direction::Inbound, arriving)));
+        for (position, endpoint) in network.private_endpoints.iter().enumerate() {
+            if endpoint.addresses.contains(&tuple.destination) {
+                let endpoint = Interface::Endpoint(PrivateEndpointIndex::new(position));
+                ends.push((endpoint, Direction::Inbound, arriving));
+            }
+        }
+        ends
     }
 
     fn of_steps(&self, steps: &[Step], packet: &Packet) -> Vec<Asked> {
@@ -338,6 +406,32 @@ impl Sighted {
         side.addresses_unknown += u64::from(self.addresses_unknown);
         self.ports.into_iter().for_each(|port| side.ports.add(port));
         side.portless += u64::from(self.portless);
+    }
+}
+
+/// How many ways to answer open questions are tried for one list of rules.
+const MOST_WORLDS: usize = 64;
+
+/// Adds the rules of a list that decide about a packet under some answers to what is open.
+fn may_answer(compiled: &CompiledNetwork, policy: &Policy, tuple: &FiveTuple, rules: &mut BTreeSet<RuleKey>) {
+    let cells = (compiled.cell(tuple.source), compiled.cell(tuple.destination));
+    let mut waiting = vec![World::default()];
+    let mut tried = 0;
+    while tried < MOST_WORLDS
+        && let Some(world) = waiting.pop()
+    {
+        tried += 1;
+        match policy.decide(Engine::Linear, tuple, cells, &world) {
+            Ok(decision) => rules.extend(decision.map(|decision| (policy.nsg(), decision.rule))),
+            Err(open) => {
+                let Open(question) = *open;
+                waiting.push(world.with(question.clone(), true));
+                waiting.push(world.with(question, false));
+            }
+        }
+    }
+    if !waiting.is_empty() {
+        rules.extend(policy.rules.iter().map(|rule| (policy.nsg(), rule.position)));
     }
 }
 

@@ -34,7 +34,7 @@ impl Mask for Usage {
     fn mask(&mut self, by: &Pseudonyms) {
         let Self { rules, asked: _, flows: _, open_flows: _ } = self;
         for rule in rules.values_mut() {
-            let RuleUse { hits: _, protocols: _, source, destination } = rule;
+            let RuleUse { hits: _, open_flows: _, protocols: _, source, destination } = rule;
             source.mask(by);
             destination.mask(by);
         }
