@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         ));
     }
     let tags = inputs::tags(&args.network.reading.tags, quiet)?;
-    let loaded = inputs::network(&args.network.network, &args.network.reading, &tags, quiet)?;
+    let loaded = inputs::network(&args.network.network, &args.network.reading.exports, &tags, quiet)?;
     let network = &loaded.compiled.network;
     let only = args.rule.as_deref().map(|text| one_rule(network, text)).transpose()?;
     let options = ReplayOptions { flows: true, ..args.judging.options(network)? };
