@@ -17,6 +17,8 @@ pub struct EndSet {
     pub receiving: AddressSet,
     /// Load balancers elsewhere whose rules may send packets on to machines of the set.
     pub leading: AddressSet,
+    /// The ranges of subnets that were named, whoever has their addresses.
+    pub ranges: AddressSet,
 }
 
 impl EndSet {
@@ -63,7 +65,8 @@ impl EndSet {
         let others = endpoints
             .flat_map(|endpoint| endpoint.addresses.iter().copied())
             .chain(frontends.filter_map(|frontend| frontend.address));
-        Self { receiving: others.map(host).collect(), ..machines }
+        let ranges = AddressSet::from_prefixes(network.subnets[subnet.get()].prefixes.iter().copied());
+        Self { receiving: others.map(host).collect(), ranges, ..machines }
     }
 
     /// All that stands in a network's subnets.
@@ -122,6 +125,7 @@ impl EndSet {
             own: self.own.union(&other.own),
             receiving: self.receiving.union(&other.receiving),
             leading: self.leading.union(&other.leading),
+            ranges: self.ranges.union(&other.ranges),
         }
     }
 

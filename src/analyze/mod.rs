@@ -20,6 +20,7 @@ pub mod diff;
 pub mod drift;
 pub mod end_set;
 pub mod findings;
+pub mod intent;
 pub mod logging;
 pub mod matrix;
 pub mod reach;

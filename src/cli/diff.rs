@@ -2,8 +2,9 @@
 
 use super::arguments::{OutputArgs, ReadingArgs, SidesArgs, TextOrJson, ThreadsArgs};
 use super::gate::FailOn;
-use super::{CliError, Status, inputs, output};
+use super::{CliError, Status, inputs, intent, output};
 use crate::analyze::diff::difference;
+use crate::analyze::intent::intended;
 use crate::report::diff::DiffReport;
 
 /// Every possible packet whose verdict a change turns, without traffic
@@ -20,6 +21,12 @@ pub(super) struct Args {
     /// The virtual network, where several hold the addresses
     #[arg(long, value_name = "VNET")]
     vnet: Option<String>,
+    /// What the change is made for: `from=SET to=SET proto=PROTOCOL[/PORTS] verdict=allow|deny`
+    ///
+    /// Three steps: it did not hold before, it holds after, and nothing outside it moved. SET and proto are as `reach`
+    /// takes them, several sets parted by commas. Exit status 1 if a step fails, whatever --fail-on says.
+    #[arg(long, value_name = "INTENT")]
+    intent: Option<String>,
     /// What ends with exit status 1
     #[arg(long, default_value = "any")]
     fail_on: FailOn,
@@ -38,11 +45,18 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let [base, candidate] = inputs::sides(&args.sides, &args.reading.exports, &tags, quiet)?;
     let vnet = args.vnet.as_deref().map(|text| inputs::one_vnet(&base.compiled.network, text)).transpose()?;
     let pool = args.threads.pool()?;
-    let difference = pool.install(|| difference(&base.compiled, &candidate.compiled, vnet));
+    let networks = [&base.compiled, &candidate.compiled];
+    let intent = args.intent.as_deref().map(|text| intent::read(networks, text)).transpose()?;
+    let (difference, intended) = pool.install(|| {
+        let difference = difference(&base.compiled, &candidate.compiled, vnet);
+        let intended = intent.map(|intent| intended(networks, &difference, &intent, vnet));
+        (difference, intended)
+    });
     let report = DiffReport {
         base: &base.compiled,
         candidate: &candidate.compiled,
         difference: &difference,
+        intended: intended.as_ref(),
         inputs: base.inputs.clone().with_candidate(candidate.inputs.clone()),
     };
     let text = match args.format {
@@ -50,5 +64,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         text => report.table(args.output.style(text.form())),
     };
     output::write(args.output.output.as_deref(), &text)?;
-    Ok(args.fail_on.status(&difference.flips))
+    Ok(match intended {
+        Some(intended) if intended.is_met() => Status::Clean,
+        Some(_) => Status::Findings,
+        None => args.fail_on.status(&difference.flips),
+    })
 }

@@ -15,6 +15,7 @@ mod flow_log;
 mod gate;
 mod r#gen;
 mod inputs;
+mod intent;
 mod output;
 mod page;
 mod reach;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::assertions::word;
 use super::inputs::Inputs;
 use super::names::{DeciderWords, Names};
 use super::regions::sets::SetNames;
@@ -9,7 +10,9 @@ use super::regions::{self, EndsJson, RegionJson};
 use super::sheet::Sheet;
 use super::style::Style;
 use super::time::counted;
+use crate::analyze::assertions::Holds;
 use crate::analyze::diff::Difference;
+use crate::analyze::intent::Intended;
 use crate::analyze::regions::Region;
 use crate::analyze::whatif::{Change, Side};
 use crate::compile::address_set::AddressSet;
@@ -25,6 +28,8 @@ pub struct DiffReport<'a> {
     pub candidate: &'a CompiledNetwork,
     /// What differs.
     pub difference: &'a Difference,
+    /// What came of what the change is made for, where that was stated.
+    pub intended: Option<&'a Intended>,
     /// What both were made from.
     pub inputs: Inputs,
 }
@@ -35,7 +40,19 @@ struct DiffJson {
     flips: Vec<FlipJson>,
     base_only: Vec<EndsJson>,
     candidate_only: Vec<EndsJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intent: Option<IntentJson>,
     inputs: Inputs,
+}
+
+/// The three steps by which a change is held against what it is made for.
+#[derive(Serialize)]
+struct IntentJson {
+    met: bool,
+    held_before: &'static str,
+    holds_after: &'static str,
+    /// What flips beside it.
+    beside: Vec<RegionJson>,
 }
 
 #[derive(Serialize)]
@@ -90,6 +107,12 @@ impl DiffReport<'_> {
             flips: self.flips().into_iter().map(flip).collect(),
             base_only: only(&self.difference.base_only),
             candidate_only: only(&self.difference.candidate_only),
+            intent: self.intended.map(|intended| IntentJson {
+                met: intended.is_met(),
+                held_before: word(intended.before.holds()),
+                holds_after: word(intended.after.holds()),
+                beside: intended.beside.iter().map(|(_, region)| RegionJson::new(&names, region)).collect(),
+            }),
             inputs: self.inputs.clone(),
         }
     }
@@ -105,6 +128,9 @@ impl DiffReport<'_> {
     /// Its sections.
     pub(super) fn write(&self, sheet: &mut Sheet) {
         let names = SetNames::of(&[self.base, self.candidate]);
+        if let Some(intended) = self.intended {
+            self.intent(sheet, intended);
+        }
         if self.difference.is_empty() {
             sheet.line("No packet gets another verdict.");
             return;
@@ -134,6 +160,36 @@ impl DiffReport<'_> {
             }
         }
         self.totals(sheet);
+    }
+
+    /// The three steps of an intent.
+    fn intent(&self, sheet: &mut Sheet, intended: &Intended) {
+        let style = sheet.style;
+        sheet.section("What the change is made for");
+        let mut step = |is_met: bool, words: &str| {
+            let mark = if is_met { style.good("ok  ") } else { style.bad("FAIL") };
+            sheet.line(&format!("  {mark}  {words}"));
+        };
+        let (before, after) = (intended.before.holds(), intended.after.holds());
+        let said = |holds: Holds| match holds {
+            Holds::Yes => "it holds",
+            Holds::No => "it does not hold",
+            Holds::Open => "it hangs on what the input lacks",
+            Holds::OfNothing => "it speaks of no packet of the network",
+        };
+        step(before != Holds::Yes, &format!("before: {}", said(before)));
+        step(after == Holds::Yes, &format!("after: {}", said(after)));
+        let beside = match &intended.beside[..] {
+            [] => "nothing flips".to_owned(),
+            [(_, first), ..] => {
+                let witness = Names { network: &self.base.network }.explain(&first.witness, None).join(" ");
+                format!(
+                    "{} of what flips, such as {witness}",
+                    counted(intended.beside.len() as u64, "region")
+                )
+            }
+        };
+        step(intended.beside.is_empty(), &format!("outside it: {beside}"));
     }
 
     fn totals(&self, sheet: &mut Sheet) {

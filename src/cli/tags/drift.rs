@@ -112,6 +112,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
             base: &base.compiled,
             candidate: &candidate.compiled,
             difference: &found,
+            intended: None,
             inputs: made_from.clone(),
         },
         traffic,

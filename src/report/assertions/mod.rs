@@ -108,7 +108,7 @@ impl Tried {
 }
 
 /// A result as a word of JSON.
-fn word(holds: Holds) -> &'static str {
+pub(super) fn word(holds: Holds) -> &'static str {
     match holds {
         Holds::Yes => "holds",
         Holds::No => "fails",
