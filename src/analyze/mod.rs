@@ -5,8 +5,8 @@
 //! another answer. Also in: one network and
 //! [what Azure answered about it](check). Out: what differs. Also in: one network. Out: the [routes](mod@routes) of an
 //! interface, [how fast it is asked](mod@bench), and whether both engines agree, and
-//! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there. Also in: two
-//! benches. Out: [what became slower](slowdown). Knows nothing of files and formats; of words only those of a
+//! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there, and what is
+//! [odd about its NSGs](lint). Also in: two benches. Out: [what became slower](slowdown). Knows nothing of files and formats; of words only those of a
 //! [`Finding`](crate::model::finding::Finding).
 
 pub mod bench;
@@ -15,6 +15,7 @@ pub mod check;
 mod cover;
 pub mod diff;
 pub mod findings;
+pub mod lint;
 pub mod logging;
 pub mod regions;
 pub mod required;
