@@ -14,6 +14,7 @@ mod flow_log;
 mod gate;
 mod r#gen;
 mod inputs;
+mod lint;
 mod output;
 mod page;
 mod replay;
@@ -49,6 +50,7 @@ enum Command {
     Gen(r#gen::Args),
     Whatif(whatif::Args),
     Diff(diff::Args),
+    Lint(lint::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
@@ -123,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Gen(args) => r#gen::run(&args),
         Command::Whatif(args) => whatif::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),

@@ -11,6 +11,8 @@ pub mod bench;
 pub mod capture;
 pub mod error;
 pub mod facts;
+pub mod json_lines;
+pub mod lint_config;
 pub mod source;
 #[cfg(feature = "object-storage")]
 pub mod storage;
@@ -18,3 +20,4 @@ pub mod storage;
 #[path = "storage/absent.rs"]
 pub mod storage;
 pub mod synth;
+mod yaml;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use nsgsim::analyze::lint::{Check, Detail, Found, found};
+use nsgsim::analyze::lint::{Detail, Found, found};
 use nsgsim::compile::linear;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork, PolicyReference};
 use nsgsim::compile::policy::RuleOwner;
@@ -13,6 +13,7 @@ use nsgsim::compile::surroundings;
 use nsgsim::compile::world::World;
 use nsgsim::model::flow::{FiveTuple, Port};
 use nsgsim::model::index::{NicIndex, NsgIndex, Reference};
+use nsgsim::model::lint::Check;
 use nsgsim::model::network::Network;
 use nsgsim::model::rule::{Access, AddressTerm, Direction, Protocol, ProtocolMatch, Rule};
 use nsgsim::model::tag::TagName;

@@ -24,6 +24,7 @@
 mod covers;
 mod cut;
 mod internet;
+pub mod judged;
 mod layers;
 mod lists;
 mod names;
@@ -42,102 +43,11 @@ use self::lists::OfNsg;
 use self::names::Names;
 use self::standing::{Standing, standing};
 use crate::compile::network::CompiledNetwork;
-use crate::model::finding::FindingCode;
 use crate::model::flow::FiveTuple;
 use crate::model::index::{AsgIndex, NsgIndex, PublicIpIndex};
+use crate::model::lint::Check;
 use crate::model::rule::{Access, Direction};
 use crate::model::tag::TagName;
-
-/// What is looked for.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Check {
-    /// A rule that no packet reaches, which those ahead decide about as it would.
-    Shadowed,
-    /// A rule that no packet reaches, and of some packet a rule ahead says the opposite.
-    ShadowedOpposite,
-    /// A rule without which every packet gets the same access.
-    Redundant,
-    /// A rule that matches no packet.
-    MatchesNothing,
-    /// A rule all of whose packets the platform exempts from rules (PLAT-1 to PLAT-5).
-    Exempt,
-    /// An allowing rule all of whose packets the other NSG denies.
-    Unreachable,
-    /// Two rules of opposite access share packets, neither covering the other.
-    Overlapping,
-    /// A tag on the side of the interface that holds none of the addresses there.
-    TagWithoutEffect,
-    /// A service tag in the direction that Azure does not recommend it for (TAG-13).
-    TagDirection,
-    /// A rule names the public address of an interface where only private ones are seen (NSG-18).
-    PublicAddress,
-    /// A rule names a group without members (ASG-2).
-    EmptyAsg,
-    /// Nothing in the inventory holds the NSG.
-    UnattachedNsg,
-    /// The internet is let in to ports by which machines are managed.
-    InternetToManagement,
-    /// The internet is let in to every port.
-    InternetToAllPorts,
-    /// What shows from the input alone (NSG-21).
-    Validation(FindingCode),
-    /// A waiver whose day has come: it waives nothing.
-    ExpiredWaiver,
-    /// A waiver that nothing that was found answers to.
-    UnusedWaiver,
-}
-
-impl Check {
-    /// All but those of [`Check::Validation`].
-    pub const OWN: [Self; 16] = [
-        Self::Shadowed,
-        Self::ShadowedOpposite,
-        Self::Redundant,
-        Self::MatchesNothing,
-        Self::Exempt,
-        Self::Unreachable,
-        Self::Overlapping,
-        Self::TagWithoutEffect,
-        Self::TagDirection,
-        Self::PublicAddress,
-        Self::EmptyAsg,
-        Self::UnattachedNsg,
-        Self::InternetToManagement,
-        Self::InternetToAllPorts,
-        Self::ExpiredWaiver,
-        Self::UnusedWaiver,
-    ];
-
-    /// All of them.
-    pub fn all() -> impl Iterator<Item = Self> {
-        let codes = FindingCode::ALL.iter().map(|code| Self::Validation(*code));
-        Self::OWN.into_iter().chain(codes)
-    }
-
-    /// The stable word for it: that of the code where it is one.
-    #[must_use]
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Shadowed => "shadowed",
-            Self::ShadowedOpposite => "shadowed-opposite",
-            Self::Redundant => "redundant",
-            Self::MatchesNothing => "matches-nothing",
-            Self::Exempt => "exempt",
-            Self::Unreachable => "unreachable",
-            Self::Overlapping => "overlapping",
-            Self::TagWithoutEffect => "tag-without-effect",
-            Self::TagDirection => "tag-direction",
-            Self::PublicAddress => "public-address",
-            Self::EmptyAsg => "empty-asg",
-            Self::UnattachedNsg => "unattached-nsg",
-            Self::InternetToManagement => "internet-to-management",
-            Self::InternetToAllPorts => "internet-to-all-ports",
-            Self::Validation(code) => code.as_str(),
-            Self::ExpiredWaiver => "expired-waiver",
-            Self::UnusedWaiver => "unused-waiver",
-        }
-    }
-}
 
 /// One thing that was found.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use super::lists::{interfaces_of, subnets_of};
 use super::tag_directions::recommended;
-use super::{Check, Detail, Found};
+use super::{Detail, Found};
 use crate::compile::address_set::AddressSet;
 use crate::compile::network::CompiledNetwork;
 use crate::model::index::{AsgIndex, NsgIndex, PublicIpIndex, Reference};
+use crate::model::lint::Check;
 use crate::model::prefix::Prefix;
 use crate::model::rule::{AddressTerm, Direction, Rule};
 use crate::model::tag::TagName;

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde_saphyr::Spanned;
 
 use super::Facts;
-use super::file::{At, Kind, Mode, at};
+use super::file::{Kind, Mode};
 use crate::ingest::error::IngestError;
+use crate::ingest::yaml::{At, at};
 use crate::model::id::ResourceId;
 use crate::model::index::{GatewayIndex, NicIndex, Reference};
 use crate::model::network::Network;

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::error::IngestError;
 use super::source;
+use super::yaml::{self, At};
 use crate::model::network::Network;
 
 /// The most that is read of a file of facts.
@@ -42,7 +43,7 @@ impl Facts {
     /// Fails, with line and column, on what is not YAML, on an unknown key or word, on a key that stands twice, and on a
     /// value of another shape than is expected.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, IngestError> {
-        let statements = file::parse(name, bytes)?;
+        let statements: file::Statements = yaml::parse(name, bytes)?;
         Ok(Self { name: name.to_owned(), statements, digest: blake3::hash(bytes) })
     }
 
@@ -71,7 +72,7 @@ impl Facts {
         }
     }
 
-    fn error(&self, at: file::At, message: &str) -> IngestError {
+    fn error(&self, at: At, message: &str) -> IngestError {
         IngestError::content(at.place(&self.name), message)
     }
 }
