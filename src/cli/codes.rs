@@ -62,10 +62,10 @@ fn checks() -> String {
         let severity = format!("{}{mark}", check.usual_severity());
         text.push_str(&format!("  {:<23} {severity:<8} {}\n", check.id(), meaning(check)));
     }
-    text.push_str("\nvalidation: what Azure refuses, or what was odd about the input\n");
+    text.push_str("\nThe group validation: what Azure refuses, or what was odd about the input\n");
     for code in FindingCode::ALL {
         let check = Check::Validation(*code);
-        text.push_str(&format!("  {:<27} {}\n", check.id(), check.usual_severity()));
+        text.push_str(&format!("  {:<27} {:<8} {}\n", check.id(), check.usual_severity(), meaning(check)));
     }
     text
 }

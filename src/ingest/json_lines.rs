@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::source;
+use crate::model::lint::TextLine;
 
 /// The most that is read of one export, unpacked.
 const LIMIT_BYTES: u64 = 512 << 20;
@@ -11,7 +12,7 @@ const LIMIT_BYTES: u64 = 512 << 20;
 /// The lines of places, each told as a file and a JSON pointer in it: `nsg.json#/securityRules/3`. The files are read once
 /// more; of what cannot be read again, such as standard input, no line is told.
 #[must_use]
-pub fn of_places<'p>(places: impl IntoIterator<Item = &'p str>) -> BTreeMap<&'p str, u64> {
+pub fn of_places<'p>(places: impl IntoIterator<Item = &'p str>) -> BTreeMap<&'p str, TextLine> {
     let mut by_file: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
     for place in places {
         if let Some((file, pointer)) = place.rsplit_once('#') {
@@ -31,35 +32,47 @@ pub fn of_places<'p>(places: impl IntoIterator<Item = &'p str>) -> BTreeMap<&'p 
     found
 }
 
-/// The line, from 1, of each of these JSON pointers that the text has; of a member, that of its name.
+/// The line of each of these JSON pointers that the text has; of a member, that of its name.
 ///
 /// The text is one that could be read before: of one that is not JSON, fewer lines are told, never wrong ones. Where an
 /// object names a member twice, the last one counts, as it does for readers.
 #[must_use]
-pub fn lines<'p>(text: &[u8], pointers: impl IntoIterator<Item = &'p str>) -> BTreeMap<&'p str, u64> {
+pub fn lines<'p>(text: &[u8], pointers: impl IntoIterator<Item = &'p str>) -> BTreeMap<&'p str, TextLine> {
     // As readers take it: without the mark at its start.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let wanted: BTreeMap<&str, &str> = pointers.into_iter().map(|pointer| (pointer, pointer)).collect();
-    let mut scan = Scan { text, at: 0, line: 1, pointer: String::new(), wanted, found: BTreeMap::new() };
-    scan.note(1);
+    let first = Start { number: 1, at: 0 };
+    let mut scan = Scan { text, at: 0, line: first, pointer: String::new(), wanted, found: BTreeMap::new() };
+    scan.note(first);
     let _whole = scan.value();
     scan.found
+}
+
+/// Where a line begins.
+#[derive(Clone, Copy)]
+struct Start {
+    number: u64,
+    at: usize,
 }
 
 struct Scan<'t, 'p> {
     text: &'t [u8],
     at: usize,
-    line: u64,
+    line: Start,
     /// Of the value that is read.
     pointer: String,
     wanted: BTreeMap<&'p str, &'p str>,
-    found: BTreeMap<&'p str, u64>,
+    found: BTreeMap<&'p str, TextLine>,
 }
 
 impl Scan<'_, '_> {
-    fn note(&mut self, line: u64) {
+    fn note(&mut self, line: Start) {
         if let Some(wanted) = self.wanted.get(self.pointer.as_str()) {
-            self.found.insert(wanted, line);
+            let ends = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
+            let letters = self.text[line.at..].iter().take_while(|byte| !ends(byte));
+            // Bytes that go on with a letter of UTF-8 are none of their own.
+            let letters = letters.filter(|byte| **byte & 0xc0 != 0x80).count() as u64;
+            self.found.insert(wanted, TextLine { number: line.number, end_column: letters + 1 });
         }
     }
 
@@ -68,7 +81,7 @@ impl Scan<'_, '_> {
         loop {
             let byte = *self.text.get(self.at)?;
             match byte {
-                b'\n' => self.line += 1,
+                b'\n' => self.line = Start { number: self.line.number + 1, at: self.at + 1 },
                 b' ' | b'\t' | b'\r' => {}
                 _ => return Some(byte),
             }
@@ -117,7 +130,7 @@ impl Scan<'_, '_> {
         Some(())
     }
 
-    fn child(&mut self, key: &str, line: u64) -> Option<()> {
+    fn child(&mut self, key: &str, line: Start) -> Option<()> {
         let length = self.pointer.len();
         self.pointer.push('/');
         self.pointer.push_str(key);
@@ -148,7 +161,19 @@ impl Scan<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use std::collections::BTreeMap;
+
+    use crate::model::lint::TextLine;
+
+    fn lines<'p>(text: &[u8], asked: impl IntoIterator<Item = &'p str>) -> BTreeMap<&'p str, u64> {
+        super::lines(text, asked).into_iter().map(|(pointer, line)| (pointer, line.number)).collect()
+    }
+
+    #[test]
+    fn a_line_ends_behind_its_last_letter() {
+        let found = super::lines("{\r\n \"é\": 1 \r\n}".as_bytes(), ["/é"]);
+        assert_eq!(found["/é"], TextLine { number: 2, end_column: 9 });
+    }
 
     #[test]
     fn values_are_found_on_the_lines_of_their_names() {

@@ -173,6 +173,15 @@ impl fmt::Display for Severity {
     }
 }
 
+/// A line of a text.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct TextLine {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The column behind its last letter, from 1.
+    pub end_column: u64,
+}
+
 /// How the owner of a network wants it looked at.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LintConfig {

@@ -306,7 +306,7 @@ fn open(tape: &mut Tape) -> Network {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: cases(24),
+        cases: cases(16),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/seeds/lint"))),
         ..ProptestConfig::default()
     })]

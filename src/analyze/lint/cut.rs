@@ -18,7 +18,7 @@ use crate::compile::ports::{PortSet, ProtocolSet};
 use crate::compile::resolve::{Clause, ResolvedRule};
 use crate::model::flow::FiveTuple;
 use crate::model::prefix::PortRange;
-use crate::model::rule::Access;
+use crate::model::rule::{Access, Direction};
 use crate::model::unknown::Unknown;
 
 /// Questions of one row that are tried in all combinations; with more of them a rule that may match counts as one that
@@ -71,9 +71,11 @@ pub(super) struct Class {
     pub(super) marks: Bits,
     /// How many they are, as far as that can be counted.
     pub(super) count: u128,
-    /// One of them, and another where there is one.
+    /// One of them, and another where there is one. Of those that interfaces have, the first is one.
     first: IpAddr,
     other: Option<IpAddr>,
+    /// Some interface that asks the rules has the first.
+    is_own: bool,
 }
 
 /// A row under one way to answer its questions.
@@ -103,6 +105,8 @@ pub(super) struct Lists<'l> {
     pub(super) marked: Vec<Arc<AddressSet>>,
     /// Destination ports that are told apart too.
     pub(super) ports: Vec<PortRange>,
+    /// Addresses of interfaces that ask the rules, ascending: packets that are shown come to these, or from these.
+    pub(super) own: (Direction, Vec<IpAddr>),
 }
 
 /// A question, told apart by side: the addresses of the two sides are not the same.
@@ -143,17 +147,14 @@ impl Cut {
         }
         let named = Named { ports: lists.ports.clone(), ..Named::default() };
         let services = Services::cut(parts.iter().map(|(_, _, _, entry, _)| entry), &named);
+        let side = |is_v4, sets: Vec<&Arc<AddressSet>>, is_own: bool| {
+            let own = if is_own { &lists.own.1[..] } else { &[] };
+            classes(is_v4, &sets, &lists.marked, own)
+        };
+        let is_inbound = lists.own.0 == Direction::Inbound;
         let families = [true, false].map(|is_v4| Family {
-            sources: classes(
-                is_v4,
-                &parts.iter().map(|part| &part.3.source).collect::<Vec<_>>(),
-                &lists.marked,
-            ),
-            destinations: classes(
-                is_v4,
-                &parts.iter().map(|part| &part.3.destination).collect::<Vec<_>>(),
-                &lists.marked,
-            ),
+            sources: side(is_v4, parts.iter().map(|part| &part.3.source).collect(), !is_inbound),
+            destinations: side(is_v4, parts.iter().map(|part| &part.3.destination).collect(), is_inbound),
         });
         let items = parts.into_iter().map(|(list, rule, access, entry, needs)| Item {
             list,
@@ -366,8 +367,9 @@ fn addresses<'r>(
     certain.into_iter().chain(open).collect()
 }
 
-/// The addresses of a family in classes: by the items whose sets hold them, and by the marked sets that do.
-fn classes(is_v4: bool, sets: &[&Arc<AddressSet>], marked: &[Arc<AddressSet>]) -> Vec<Class> {
+/// The addresses of a family in classes: by the items whose sets hold them, and by the marked sets that do. Those of
+/// interfaces come first, as of several packets the first is shown, and the one of 0.0.0.0 or `::` last.
+fn classes(is_v4: bool, sets: &[&Arc<AddressSet>], marked: &[Arc<AddressSet>], own: &[IpAddr]) -> Vec<Class> {
     // Each set once, the marked ones first, with the items that have it.
     let mut distinct: Vec<&AddressSet> = marked.iter().map(AsRef::as_ref).collect();
     let mut items_of: Vec<Vec<usize>> = vec![Vec::new(); marked.len()];
@@ -412,14 +414,23 @@ fn classes(is_v4: bool, sets: &[&Arc<AddressSet>], marked: &[Arc<AddressSet>]) -
                 count: 0,
                 first: address(first),
                 other: None,
+                is_own: false,
             };
             found.push((holding.clone(), class));
             found.len() - 1
         });
         let class = &mut found[place].1;
-        class.count = class.count.saturating_add((last - first).saturating_add(1));
-        if class.other.is_none() && address(last) != class.first {
-            class.other = Some(address(last));
+        let count = (last - first).saturating_add(1);
+        let (first, last) = (address(first), address(last));
+        let own = own.get(own.partition_point(|own| *own < first)).filter(|own| **own <= last);
+        if let Some(own) = own.filter(|_| !class.is_own) {
+            class.is_own = true;
+            let first = std::mem::replace(&mut class.first, *own);
+            class.other = if first == *own { class.other } else { Some(first) };
+        }
+        class.count = class.count.saturating_add(count);
+        if class.other.is_none() && last != class.first {
+            class.other = Some(last);
         }
     };
     let mut start = 0;
@@ -436,5 +447,7 @@ fn classes(is_v4: bool, sets: &[&Arc<AddressSet>], marked: &[Arc<AddressSet>]) -
         let marks = holding.iter().take_while(|set| *set < marked.len());
         Class { items: Bits::of(sets.len(), items), marks: Bits::of(marked.len(), marks), ..class }
     });
-    classes.collect()
+    let mut classes: Vec<Class> = classes.collect();
+    classes.sort_by_key(|class| (!class.is_own, class.first.is_unspecified()));
+    classes
 }

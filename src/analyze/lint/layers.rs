@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use super::cut::Cut;
-use super::lists::{OfNsg, interfaces_of};
+use super::lists::OfNsg;
 use crate::analyze::regions::bits::Bits;
 use crate::compile::address_set::AddressSet;
 use crate::compile::network::{CompiledNetwork, PolicyReference};
@@ -40,7 +40,11 @@ type Places = BTreeMap<usize, Vec<(Other, Option<BTreeSet<IpAddr>>)>>;
 ///
 /// Packets come to an interface's own addresses, or leave with one as their source, unless it forwards others' or a load
 /// balancer hands it packets for its frontend (LB-5).
-pub(super) fn unreachable(compiled: &CompiledNetwork, of_nsg: &OfNsg<'_>) -> BTreeMap<u32, Beyond> {
+pub(super) fn unreachable(
+    compiled: &CompiledNetwork,
+    of_nsg: &OfNsg<'_>,
+    interfaces: &[Interface],
+) -> BTreeMap<u32, Beyond> {
     let rules = &compiled.network.nsgs[of_nsg.nsg.get()].rules;
     let held_by = |subnet: &Subnet| subnet.nsg == Some(Reference::Here(of_nsg.nsg));
     let has_unlisted = compiled.partial_inventory && compiled.network.subnets.iter().any(held_by);
@@ -49,7 +53,7 @@ pub(super) fn unreachable(compiled: &CompiledNetwork, of_nsg: &OfNsg<'_>) -> BTr
         return BTreeMap::new();
     }
     let mut beyond: BTreeMap<u32, Beyond> = BTreeMap::new();
-    for (place, others) in places(compiled, of_nsg) {
+    for (place, others) in places(compiled, of_nsg, interfaces) {
         for (other, addresses) in others {
             let next = match &other {
                 Some(PolicyReference::Compiled(next)) => Some(*next),
@@ -74,14 +78,14 @@ pub(super) fn unreachable(compiled: &CompiledNetwork, of_nsg: &OfNsg<'_>) -> BTr
 }
 
 /// By list in [`CompiledNetwork::policies`]: the other filters beside which it stands, and where.
-fn places(compiled: &CompiledNetwork, of_nsg: &OfNsg<'_>) -> Places {
+fn places(compiled: &CompiledNetwork, of_nsg: &OfNsg<'_>, interfaces: &[Interface]) -> Places {
     let network = &compiled.network;
     let floats = network.load_balancers.iter().any(|balancer| {
         balancer.rules.iter().any(|rule| rule.floating_ip)
             || balancer.nat_rules.iter().any(|rule| rule.floating_ip)
     });
     let mut places = Places::new();
-    for interface in interfaces_of(compiled, of_nsg.nsg) {
+    for &interface in interfaces {
         let addresses: Option<Vec<IpAddr>> = match interface {
             Interface::Nic(nic) => {
                 let nic = &network.nics[nic.get()];

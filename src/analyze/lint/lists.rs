@@ -1,6 +1,8 @@
 //! The lists of an NSG, as they stand wherever it is attached, with what is said of their rules.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::cut::{Cut, Lists};
@@ -12,7 +14,7 @@ use crate::compile::resolve::{Clause, LICENSING, METADATA, ResolvedRule, Resolve
 use crate::compile::surroundings::{self, PLATFORM, fixed};
 use crate::model::index::{NicIndex, NsgIndex, PrivateEndpointIndex, Reference, SubnetIndex};
 use crate::model::network::Network;
-use crate::model::prefix::PortRange;
+use crate::model::prefix::{PortRange, Prefix};
 use crate::model::routing::RouteDestination;
 use crate::model::rule::{Direction, Protocol};
 use crate::model::verdict::Interface;
@@ -32,20 +34,23 @@ pub(super) struct OfNsg<'c> {
     untouched: Vec<Entry>,
     /// The licensing servers are among these.
     licensing: bool,
+    /// Addresses of interfaces that ask them, ascending; some of them, where there are many.
+    own: Vec<IpAddr>,
 }
 
 impl OfNsg<'_> {
     /// One of its lists, as packets meet it.
     pub(super) fn cut(&self, list: usize, marked: Vec<Arc<AddressSet>>, ports: Vec<PortRange>) -> Cut {
-        let rules = self.lists[list].iter().collect();
-        Cut::of(&Lists { untouched: self.untouched.clone(), lists: vec![rules], marked, ports })
+        let lists = vec![self.lists[list].iter().collect()];
+        Cut::of(&Lists { untouched: self.untouched.clone(), lists, marked, ports, own: self.own() })
     }
 
     /// What packets to the platform's services meet; nothing where its rules have no tag of the platform.
     pub(super) fn platform_cuts(&self) -> impl Iterator<Item = Cut> {
         self.platform.iter().map(|rules| {
             let lists = vec![rules.iter().collect()];
-            Cut::of(&Lists { untouched: Vec::new(), lists, marked: Vec::new(), ports: Vec::new() })
+            let (untouched, marked, ports) = (Vec::new(), Vec::new(), Vec::new());
+            Cut::of(&Lists { untouched, lists, marked, ports, own: self.own() })
         })
     }
 
@@ -58,7 +63,12 @@ impl OfNsg<'_> {
     ) -> Cut {
         let [list, next] = [Some(list), next].map(|rules| rules.map(|rules| self.ordinary(rules)));
         let lists = list.iter().chain(&next).map(|rules| rules.iter().collect()).collect();
-        Cut::of(&Lists { untouched: self.untouched.clone(), lists, marked, ports: Vec::new() })
+        let (untouched, ports) = (self.untouched.clone(), Vec::new());
+        Cut::of(&Lists { untouched, lists, marked, ports, own: self.own() })
+    }
+
+    fn own(&self) -> (Direction, Vec<IpAddr>) {
+        (self.direction, self.own.clone())
     }
 
     /// A list without the clauses that only packets to the platform's services meet.
@@ -88,20 +98,24 @@ fn of_platform(rules: &[ResolvedRule]) -> Vec<ResolvedRule> {
 }
 
 /// The lists of all NSGs, by NSG and direction.
-pub(super) fn all(compiled: &CompiledNetwork) -> Vec<OfNsg<'_>> {
+pub(super) fn all<'c>(compiled: &'c CompiledNetwork, holders: &Holders) -> Vec<OfNsg<'c>> {
     let network = &*compiled.network;
     let mut resolver = Resolver::new(network, &compiled.tags, compiled.assumptions);
+    let mut standing: BTreeMap<(NsgIndex, Direction), Vec<&[ResolvedRule]>> = BTreeMap::new();
+    for policy in &compiled.policies {
+        standing.entry((policy.nsg(), policy.direction)).or_default().push(&policy.rules);
+    }
     let mut found = Vec::new();
     for position in 0..network.nsgs.len() {
         let nsg = NsgIndex::new(position);
+        let subnets = &holders.subnets[position];
+        let own = addresses_of(network, &holders.interfaces[position], subnets);
+        let licensing = !may_have_default_route(network, subnets);
         for direction in [Direction::Inbound, Direction::Outbound] {
-            let standing = compiled.policies.iter();
-            let standing = standing.filter(|policy| policy.nsg() == nsg && policy.direction == direction);
-            let lists: Vec<&[ResolvedRule]> = standing.map(|policy| &policy.rules[..]).collect();
-            let licensing = !may_have_default_route(network, nsg);
+            let lists = standing.remove(&(nsg, direction)).unwrap_or_default();
             let untouched = untouched(direction, licensing);
-            let mut of_nsg =
-                OfNsg { nsg, direction, lists: Vec::new(), platform: Vec::new(), untouched, licensing };
+            let (platform, own) = (Vec::new(), own.clone());
+            let mut of_nsg = OfNsg { nsg, direction, lists: Vec::new(), platform, untouched, licensing, own };
             if lists.is_empty() {
                 let id = &network.nsgs[position].id;
                 let around = surroundings::of_missing_subnet(&compiled.internet, id);
@@ -118,6 +132,32 @@ pub(super) fn all(compiled: &CompiledNetwork) -> Vec<OfNsg<'_>> {
     }
     found
 }
+
+/// Addresses at which the rules of an NSG are asked, ascending: of its interfaces, or else of its subnets.
+fn addresses_of(network: &Network, interfaces: &[Interface], subnets: &[SubnetIndex]) -> Vec<IpAddr> {
+    let of_interface = |interface: &Interface| match *interface {
+        Interface::Nic(nic) => {
+            let configurations = network.nics[nic.get()].ip_configurations.iter();
+            configurations.filter_map(|configuration| configuration.address).collect()
+        }
+        Interface::Endpoint(endpoint) => network.private_endpoints[endpoint.get()].addresses.clone(),
+        Interface::Unlisted(_) | Interface::Service(_) => Vec::new(),
+    };
+    let mut found: Vec<IpAddr> = interfaces.iter().flat_map(of_interface).take(MOST_OWN).collect();
+    if found.is_empty() {
+        let prefixes = subnets.iter().flat_map(|subnet| &network.subnets[subnet.get()].prefixes);
+        // The first that Azure leaves to machines (TOP-3).
+        found.extend(prefixes.filter_map(|prefix| match prefix {
+            Prefix::V4(net) => net.hosts().nth(3).map(IpAddr::from),
+            Prefix::V6(net) => net.hosts().nth(4).map(IpAddr::from),
+        }));
+    }
+    found.sort_unstable();
+    found
+}
+
+/// How many addresses of an NSG's interfaces are kept to show packets by.
+const MOST_OWN: usize = 64;
 
 /// What the platform lets through whatever the rules of a list say (PLAT-1 to PLAT-5); rules with a tag of the platform
 /// are asked apart.
@@ -150,14 +190,13 @@ fn untouched(direction: Direction, licensing: bool) -> Vec<Entry> {
     entries
 }
 
-/// Whether some subnet that an NSG stands in has a user-defined default route, or may have one: then the licensing servers
-/// are ordinary destinations there (PLAT-4).
-fn may_have_default_route(network: &Network, nsg: NsgIndex) -> bool {
-    let subnets = subnets_of(network, nsg);
+/// Whether some of the subnets that an NSG stands in has a user-defined default route, or may have one: then the licensing
+/// servers are ordinary destinations there (PLAT-4).
+fn may_have_default_route(network: &Network, subnets: &[SubnetIndex]) -> bool {
     if subnets.is_empty() {
         return true;
     }
-    subnets.into_iter().any(|subnet| match &network.subnets[subnet.get()].route_table {
+    subnets.iter().any(|subnet| match &network.subnets[subnet.get()].route_table {
         None => false,
         Some(Reference::Missing(_)) => true,
         Some(Reference::Here(table)) => {
@@ -170,31 +209,48 @@ fn may_have_default_route(network: &Network, nsg: NsgIndex) -> bool {
     })
 }
 
-/// The subnets that hold an NSG, or an interface that does.
-pub(super) fn subnets_of(network: &Network, nsg: NsgIndex) -> Vec<SubnetIndex> {
-    let holds = |reference: &Option<Reference<NsgIndex>>| *reference == Some(Reference::Here(nsg));
-    let own = (0..network.subnets.len()).filter(|place| holds(&network.subnets[*place].nsg));
-    let of_nics = (0..network.nics.len()).filter(|place| holds(&network.nics[*place].nsg));
-    let of_nics = of_nics.filter_map(|place| network.subnet_of(NicIndex::new(place)));
-    let mut subnets: Vec<SubnetIndex> = own.map(SubnetIndex::new).chain(of_nics).collect();
-    subnets.sort_unstable();
-    subnets.dedup();
-    subnets
+/// Who holds each NSG, by position.
+pub(super) struct Holders {
+    /// The subnets that hold it, or an interface that does; ascending.
+    pub(super) subnets: Vec<Vec<SubnetIndex>>,
+    /// The interfaces that ask its rules.
+    pub(super) interfaces: Vec<Vec<Interface>>,
 }
 
-/// The interfaces that ask the rules of an NSG, or may.
-pub(super) fn interfaces_of(compiled: &CompiledNetwork, nsg: NsgIndex) -> Vec<Interface> {
-    let network = &compiled.network;
-    let asks = |interface: &Interface| {
-        [Direction::Inbound, Direction::Outbound].into_iter().any(|direction| {
-            compiled.layers(*interface, direction).iter().any(|layer| match layer.policy {
-                PolicyReference::Compiled(place) => compiled.policies[place].nsg() == nsg,
-                _ => false,
-            })
-        })
-    };
-    let nics = (0..network.nics.len()).map(|place| Interface::Nic(NicIndex::new(place)));
-    let endpoints = (0..network.private_endpoints.len())
-        .map(|place| Interface::Endpoint(PrivateEndpointIndex::new(place)));
-    nics.chain(endpoints).filter(asks).collect()
+impl Holders {
+    pub(super) fn of(compiled: &CompiledNetwork) -> Self {
+        let network = &compiled.network;
+        let none = || vec![Vec::new(); network.nsgs.len()];
+        let (mut subnets, mut interfaces) = (none(), vec![Vec::new(); network.nsgs.len()]);
+        let mut held = |nsg: &Option<Reference<NsgIndex>>, subnet| {
+            if let (Some(Reference::Here(nsg)), Some(subnet)) = (nsg, subnet) {
+                subnets[nsg.get()].push(subnet);
+            }
+        };
+        for (place, subnet) in network.subnets.iter().enumerate() {
+            held(&subnet.nsg, Some(SubnetIndex::new(place)));
+        }
+        for (place, nic) in network.nics.iter().enumerate() {
+            held(&nic.nsg, network.subnet_of(NicIndex::new(place)));
+        }
+        for subnets in &mut subnets {
+            subnets.sort_unstable();
+            subnets.dedup();
+        }
+        let nics = (0..network.nics.len()).map(|place| Interface::Nic(NicIndex::new(place)));
+        let endpoints = (0..network.private_endpoints.len())
+            .map(|place| Interface::Endpoint(PrivateEndpointIndex::new(place)));
+        for interface in nics.chain(endpoints) {
+            let directions = [Direction::Inbound, Direction::Outbound].into_iter();
+            let layers = directions.flat_map(|direction| compiled.layers(interface, direction));
+            let asked = layers.filter_map(|layer| match layer.policy {
+                PolicyReference::Compiled(place) => Some(compiled.policies[place].nsg()),
+                _ => None,
+            });
+            for nsg in asked.collect::<BTreeSet<_>>() {
+                interfaces[nsg.get()].push(interface);
+            }
+        }
+        Self { subnets, interfaces }
+    }
 }

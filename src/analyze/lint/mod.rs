@@ -39,7 +39,7 @@ use rayon::prelude::*;
 
 use self::covers::{Takers, cover, heirs};
 use self::cut::Cut;
-use self::lists::OfNsg;
+use self::lists::{Holders, OfNsg};
 use self::names::Names;
 use self::standing::{Standing, standing};
 use crate::compile::network::CompiledNetwork;
@@ -120,10 +120,11 @@ pub enum Detail {
 /// What is odd about the NSGs of a network, of what is asked for; by NSG and rule.
 #[must_use]
 pub fn found(compiled: &CompiledNetwork, is_asked: impl Fn(Check) -> bool + Sync) -> Vec<Found> {
-    let lists = lists::all(compiled);
-    let by_list = lists.par_iter().map(|of_nsg| of_list(compiled, of_nsg, &is_asked));
+    let holders = Holders::of(compiled);
+    let lists = lists::all(compiled, &holders);
+    let by_list = lists.par_iter().map(|of_nsg| of_list(compiled, &holders, of_nsg, &is_asked));
     let nsgs = (0..compiled.network.nsgs.len()).into_par_iter();
-    let names = Names::of(compiled);
+    let names = Names::of(compiled, &holders);
     let by_name = nsgs.map(|nsg| names::check(&names, NsgIndex::new(nsg)));
     let mut found: Vec<Found> = by_list.collect::<Vec<_>>().into_iter().flatten().collect();
     found.extend(by_name.collect::<Vec<_>>().into_iter().flatten());
@@ -135,6 +136,7 @@ pub fn found(compiled: &CompiledNetwork, is_asked: impl Fn(Check) -> bool + Sync
 /// What is odd about the rules of one direction of an NSG.
 fn of_list(
     compiled: &CompiledNetwork,
+    holders: &Holders,
     of_nsg: &OfNsg<'_>,
     is_asked: &(impl Fn(Check) -> bool + Sync),
 ) -> Vec<Found> {
@@ -193,7 +195,7 @@ fn of_list(
     if is_asked(Check::Unreachable)
         && custom.iter().any(|rule| nsg.rules[*rule as usize].access == Access::Allow)
     {
-        for (rule, beyond) in layers::unreachable(compiled, of_nsg) {
+        for (rule, beyond) in layers::unreachable(compiled, of_nsg, &holders.interfaces[of_nsg.nsg.get()]) {
             let by = beyond.denied_by.into_iter().collect();
             let witness = beyond.witness.expect("only what is denied is told");
             found.push(about(Check::Unreachable, rule, Detail::DeniedBy { by, witness }));

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::lists::{interfaces_of, subnets_of};
+use super::lists::Holders;
 use super::tag_directions::recommended;
 use super::{Detail, Found};
 use crate::compile::address_set::AddressSet;
@@ -18,6 +18,7 @@ use crate::model::verdict::Interface;
 /// What the rules of all NSGs are held against.
 pub(super) struct Names<'c> {
     compiled: &'c CompiledNetwork,
+    holders: &'c Holders,
     /// The public addresses of interfaces, sorted.
     public_addresses: Vec<(IpAddr, PublicIpIndex)>,
     /// By group, whether it has a member.
@@ -25,7 +26,7 @@ pub(super) struct Names<'c> {
 }
 
 impl<'c> Names<'c> {
-    pub(super) fn of(compiled: &'c CompiledNetwork) -> Self {
+    pub(super) fn of(compiled: &'c CompiledNetwork, holders: &'c Holders) -> Self {
         let network = &*compiled.network;
         let configurations = || network.nics.iter().flat_map(|nic| &nic.ip_configurations);
         let public_ips =
@@ -41,7 +42,7 @@ impl<'c> Names<'c> {
         for (asg, has_member) in network.asgs.iter().zip(&mut has_member) {
             *has_member |= network.private_endpoints.iter().any(|endpoint| endpoint.asgs.contains(&asg.id));
         }
-        Self { compiled, public_addresses, has_member }
+        Self { compiled, holders, public_addresses, has_member }
     }
 }
 
@@ -50,7 +51,7 @@ pub(super) fn check(names: &Names<'_>, nsg: NsgIndex) -> Vec<Found> {
     let compiled = names.compiled;
     let network = &*compiled.network;
     let mut found = Vec::new();
-    let stands = Stands::of(compiled, nsg);
+    let stands = Stands::of(names, nsg);
     if stands == Stands::Nowhere {
         found.push(Found { check: Check::UnattachedNsg, nsg, rule: None, detail: Detail::None });
     }
@@ -89,10 +90,10 @@ enum Stands {
 }
 
 impl Stands {
-    fn of(compiled: &CompiledNetwork, nsg: NsgIndex) -> Self {
-        let network = &*compiled.network;
-        let subnets = subnets_of(network, nsg);
-        let interfaces = interfaces_of(compiled, nsg);
+    fn of(names: &Names<'_>, nsg: NsgIndex) -> Self {
+        let network = &*names.compiled.network;
+        let subnets = &names.holders.subnets[nsg.get()];
+        let interfaces = &names.holders.interfaces[nsg.get()];
         let holds = |reference: &Option<Reference<NsgIndex>>| *reference == Some(Reference::Here(nsg));
         let mut own_nics = network.nics.iter().filter(|nic| holds(&nic.nsg));
         if subnets.is_empty() && interfaces.is_empty() {

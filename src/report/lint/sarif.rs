@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{LintReport, meaning};
-use crate::model::lint::{Check, Severity};
+use super::LintReport;
+use super::words::{advice, meaning};
+use crate::model::lint::{Check, Severity, TextLine};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +43,8 @@ struct Driver {
 struct Descriptor {
     id: &'static str,
     short_description: Text,
+    full_description: Text,
+    help: Text,
     default_configuration: Configuration,
 }
 
@@ -99,6 +102,9 @@ struct Artifact {
 #[serde(rename_all = "camelCase")]
 struct Region {
     start_line: u64,
+    start_column: u64,
+    end_line: u64,
+    end_column: u64,
 }
 
 #[derive(Serialize)]
@@ -111,19 +117,21 @@ struct Logical<'a> {
 
 impl LintReport<'_> {
     /// The report as SARIF. `lines` tells on which lines places stand, as [`LintReport::places`] spells them; where it does
-    /// not, the first line stands for the file.
+    /// not, the start of the first line stands for the file.
     ///
     /// # Panics
     ///
     /// Never: the shape holds nothing that JSON cannot.
     #[must_use]
-    pub fn sarif(&self, lines: &BTreeMap<&str, u64>) -> String {
+    pub fn sarif(&self, lines: &BTreeMap<&str, TextLine>) -> String {
         let words = self.words();
         let told: BTreeSet<Check> = self.judged.iter().map(|judged| judged.what.check()).collect();
         let checks: Vec<Check> = told.into_iter().collect();
         let descriptor = |check: &Check| Descriptor {
             id: check.id(),
             short_description: Text { text: described(*check) },
+            full_description: Text { text: described(*check) },
+            help: Text { text: format!("{} {}", described(*check), advice(*check)) },
             default_configuration: Configuration { level: level(check.usual_severity()) },
         };
         let mut fingerprints: BTreeMap<String, u64> = BTreeMap::new();
@@ -193,21 +201,28 @@ fn level(severity: Severity) -> &'static str {
 }
 
 /// A place, told as `file#/pointer`, or as `file:line:column` for waivers.
-fn location<'a>(place: &'a str, name: Option<&'a str>, lines: &BTreeMap<&str, u64>) -> Location<'a> {
+fn location<'a>(place: &'a str, name: Option<&'a str>, lines: &BTreeMap<&str, TextLine>) -> Location<'a> {
     let (file, pointer, line) = match place.rsplit_once('#') {
         Some((file, pointer)) => (file, Some(pointer), lines.get(place).copied()),
         None => {
             let mut parts = place.rsplitn(3, ':');
             let (_, line, file) = (parts.next(), parts.next(), parts.next());
-            let line = line.and_then(|line| line.parse().ok());
+            let line = line.and_then(|line| line.parse::<u64>().ok());
+            let line = line.map(|number| TextLine { number, end_column: 1 });
             (file.filter(|_| line.is_some()).unwrap_or(place), None, line)
         }
     };
+    let line = line.unwrap_or(TextLine { number: 1, end_column: 1 });
     let logical = pointer.filter(|pointer| !pointer.is_empty());
     Location {
         physical_location: Physical {
             artifact_location: Artifact { uri: uri(file) },
-            region: Region { start_line: line.unwrap_or(1) },
+            region: Region {
+                start_line: line.number,
+                start_column: 1,
+                end_line: line.number,
+                end_column: line.end_column,
+            },
         },
         logical_locations: logical.map(|fully_qualified_name| [Logical { name, fully_qualified_name }]),
     }

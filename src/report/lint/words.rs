@@ -3,6 +3,7 @@
 use crate::analyze::lint::judged::{Judged, What};
 use crate::analyze::lint::{Detail, Found};
 use crate::compile::network::CompiledNetwork;
+use crate::model::finding::FindingCode;
 use crate::model::flow::FiveTuple;
 use crate::model::index::NsgIndex;
 use crate::model::lint::{Check, LintConfig};
@@ -36,9 +37,100 @@ pub fn meaning(check: Check) -> &'static str {
             "the rule lets the internet in to SSH, remote desktop or Windows remote management"
         }
         Check::InternetToAllPorts => "the rule lets the internet in to every port of TCP or UDP",
-        Check::Validation(_) => "what Azure refuses, or what was odd about the input (NSG-21)",
+        Check::Validation(code) => meaning_of_code(code),
         Check::ExpiredWaiver => "a waiver is out of date: it waives nothing any more",
         Check::UnusedWaiver => "nothing that was found answers to a waiver",
+    }
+}
+
+/// What a finding of this code says, in one line.
+fn meaning_of_code(code: FindingCode) -> &'static str {
+    match code {
+        FindingCode::DuplicatePriority => "two rules of one direction share a priority (NSG-3)",
+        FindingCode::PriorityOutOfRange => "a priority is outside 100 to 4096 (NSG-3)",
+        FindingCode::DuplicateRuleName => "two rules of an NSG share a name (NSG-2)",
+        FindingCode::InvalidRuleName => "a rule has a name that Azure does not take (NSG-2)",
+        FindingCode::InvalidProtocol => "a rule has a protocol that Azure does not take (NSG-5)",
+        FindingCode::InvalidPortRange => "a rule has a port range that Azure does not take (NSG-8)",
+        FindingCode::InvalidAddressPrefix => "an address is neither a prefix nor a tag (NSG-11)",
+        FindingCode::UnknownServiceTag => "no loaded file has the tag that a rule names (TAG-15)",
+        FindingCode::MultipleServiceTags => "a side of a rule holds more than one tag (NSG-14)",
+        FindingCode::TagMixedWithPrefixes => "a side of a rule holds a tag beside prefixes (NSG-14)",
+        FindingCode::AsgMixedWithPrefixes => "a side of a rule holds groups beside prefixes (NSG-16)",
+        FindingCode::TooManyAsgs => "a side of a rule holds more than 10 groups (NSG-16)",
+        FindingCode::AsgDifferentVirtualNetworks => "the groups of a rule are in different networks (ASG-4)",
+        FindingCode::MixedAddressFamilies => "a rule holds IPv4 and IPv6 prefixes (NSG-13)",
+        FindingCode::SingularAndPlural => "both forms of a field are set (NSG-9)",
+        FindingCode::MissingField => "a rule lacks a field that it needs (NSG-1)",
+        FindingCode::PlatformTagShape => "a tag of the platform is in a rule of another shape (NSG-15)",
+        FindingCode::DescriptionTooLong => "a description has more than 140 characters (NSG-17)",
+        FindingCode::TooManyRules => "an NSG holds more rules than it may (LIM-1)",
+        FindingCode::TooManyPrefixes => "an NSG holds more addresses than it may (LIM-1)",
+        FindingCode::PortsOnPortlessProtocol => "a rule has ports on a protocol without ports (NSG-10)",
+        FindingCode::MissingRequiredRule => {
+            "a special subnet's NSG lacks a rule that it needs (BAS-2, AGW-1)"
+        }
+        FindingCode::UndecidedRequiredRule => {
+            "whether a special subnet's NSG has a rule that it needs is open (BAS-2, AGW-1)"
+        }
+        FindingCode::MissingResource => "an ID leads to nothing in the input (SIM-4)",
+        FindingCode::HostBitsSet => "a prefix has host bits set: it counts as its block (NSG-11)",
+        FindingCode::AlteredDefaultRules => {
+            "default rules are listed in another form than Azure's own (DEF-2)"
+        }
+        FindingCode::LeadingUnderscore => "a rule's name begins with an underscore (NSG-2)",
+        FindingCode::DuplicateResource => "a resource is there twice, with differences: the later one counts",
+        FindingCode::UnknownKind => {
+            "the input holds something that decides nothing here, or that is not known"
+        }
+        FindingCode::LimitExceeded => "a number exceeds one of Azure's limits (LIM-1, ASG-7, PE-5)",
+        FindingCode::InvalidTopology => "the topology is one that Azure does not allow (TOP, PEER-6, PIP-2)",
+        FindingCode::CloudMismatch => "the tag file is of another cloud than the network (TAG-19)",
+        FindingCode::IncompleteList => "the input is a page of a longer list (JSON-7)",
+        FindingCode::DuplicateMember => "a JSON object names a member twice: the last one counts",
+        FindingCode::DifferingInternet => "exports differ in what Internet stands for (TAG-20)",
+        FindingCode::UnknownValue => "an expression has no value in the input (JSON-8, JSON-9)",
+        FindingCode::NotEnforced => "an NSG stands where Azure enforces none (GW-1, FW-1)",
+        FindingCode::UnsupportedSetting => {
+            "a setting is one that Azure does not support where it stands (GW-1, PLS-2)"
+        }
+    }
+}
+
+/// What to do about it, as sentences of their own.
+pub(super) fn advice(check: Check) -> &'static str {
+    match check {
+        Check::Shadowed => "It can be removed and nothing changes.",
+        Check::ShadowedOpposite => {
+            "If it was meant to act, give it a smaller number than the rules that take its packets; otherwise remove it."
+        }
+        Check::Redundant => {
+            "It can be removed and no packet gets another access; keep it where it is meant to stay when the rules behind \
+             it change, or to be seen in flow logs. Each such rule is looked at by itself: of two that stand in for each \
+             other one has to stay."
+        }
+        Check::MatchesNothing => {
+            "Look for sides of two address families, ports on a protocol without ports, empty groups."
+        }
+        Check::Exempt => "To stop such packets, use the tag of the platform's service (PLAT-2 to PLAT-4).",
+        Check::Unreachable => "Allow the packets in the other NSG too, or remove the rule.",
+        Check::Overlapping => "Check that the one that goes ahead is the one that is meant to decide.",
+        Check::TagWithoutEffect => {
+            "Name the private addresses, `VirtualNetwork` or `*` on the side of the interface."
+        }
+        Check::TagDirection => {
+            "Check the direction: the tag may be meant for the other list, or the other side."
+        }
+        Check::PublicAddress => "Name the private address instead.",
+        Check::EmptyAsg => "Add the members, or remove the group from the rule.",
+        Check::UnattachedNsg => "Attach it, or remove it; or add what holds it to the input.",
+        Check::InternetToManagement => {
+            "Name the addresses that administrators come from, or reach machines through Azure Bastion or a VPN."
+        }
+        Check::InternetToAllPorts => "Name the ports that are served.",
+        Check::Validation(_) => "See the message for what was expected.",
+        Check::ExpiredWaiver => "Mend what it was for, or give it another day.",
+        Check::UnusedWaiver => "Remove it.",
     }
 }
 
@@ -87,9 +179,12 @@ impl<'a> Words<'a> {
                 let mut text =
                     format!("no packet reaches it: {} all that it does{exempts}", self.match_all(nsg, by));
                 if let (Check::ShadowedOpposite, Some((packet, Some(taker)))) = (check, witness) {
-                    let taker = self.rule(nsg, *taker);
-                    let does = if taker.access == Access::Allow { "allows" } else { "denies" };
-                    text += &format!("; `{}` {does} {}", taker.name, shown(packet));
+                    let rule = self.rule(nsg, *taker);
+                    let does = if rule.access == Access::Allow { "allows" } else { "denies" };
+                    text += &match &by[..] {
+                        [one] if one == taker => format!(", and {does} {}", shown(packet)),
+                        _ => format!("; `{}` ({}) {does} {}", rule.name, rule.priority.0, shown(packet)),
+                    };
                 }
                 text
             }
