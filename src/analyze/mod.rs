@@ -6,8 +6,8 @@
 //! [what Azure answered about it](check). Out: what differs. Also in: two states of the service tags. Out: the tags that
 //! [changed](drift), and what of a network names them. Also in: one network. Out: the [routes](mod@routes) of an
 //! interface, [how fast it is asked](mod@bench), and whether both engines agree, and
-//! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there. Also in: two
-//! benches. Out: [what became slower](slowdown). Also in: one network and traffic. Out: [what of its rules the traffic
+//! [what is wrong with it](findings), such as [rules that Azure requires](required) and that are not there, and what is
+//! [odd about its NSGs](lint). Also in: two benches. Out: [what became slower](slowdown). Also in: one network and traffic. Out: [what of its rules the traffic
 //! needed](usage), and [tighter rules](suggest). Knows nothing of files and formats; of words only those of a
 //! [`Finding`](crate::model::finding::Finding).
 
@@ -21,6 +21,7 @@ pub mod drift;
 pub mod end_set;
 pub mod findings;
 pub mod intent;
+pub mod lint;
 pub mod logging;
 pub mod matrix;
 pub mod reach;

@@ -1,14 +1,17 @@
-//! `nsgsim help`: a command's help, the reason codes, or the assumptions.
+//! `nsgsim help`: a command's help, the reason codes, the assumptions, or the checks of `lint`.
 
 use super::{CliError, Status, output};
 use crate::model::assumptions::Clause;
 use crate::model::finding::FindingCode;
+use crate::model::lint::Check;
 use crate::model::reason_code::ReasonCode;
+use crate::report::lint::meaning;
 
-/// Show help for a command, for `codes` (what the reason codes mean) or for `assumptions` (the choices of --assume)
+/// Show help for a command, for `codes` (what the reason codes mean), for `assumptions` (the choices of --assume) or for
+/// `checks` (what lint looks for)
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// A command with its own commands, `codes` or `assumptions`
+    /// A command with its own commands, `codes`, `assumptions` or `checks`
     topic: Vec<String>,
 }
 
@@ -19,6 +22,8 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         codes()
     } else if args.topic == ["assumptions"] {
         assumptions()
+    } else if args.topic == ["checks"] {
+        checks()
     } else {
         let mut known = &mut command;
         for topic in &args.topic {
@@ -43,6 +48,24 @@ fn assumptions() -> String {
         for choice in clause.choices() {
             text.push_str(&format!("  {:<18} {}\n", choice.word(), choice.meaning()));
         }
+    }
+    text
+}
+
+/// What lint looks for.
+fn checks() -> String {
+    let mut text = "Checks: what `nsgsim lint` looks for, and how much it weighs; those marked * only where they are asked \
+                    for\n"
+        .to_owned();
+    for check in Check::OWN {
+        let mark = if check.is_usual() { "" } else { " *" };
+        let severity = format!("{}{mark}", check.usual_severity());
+        text.push_str(&format!("  {:<23} {severity:<8} {}\n", check.id(), meaning(check)));
+    }
+    text.push_str("\nThe group validation: what Azure refuses, or what was odd about the input\n");
+    for code in FindingCode::ALL {
+        let check = Check::Validation(*code);
+        text.push_str(&format!("  {:<27} {:<8} {}\n", check.id(), check.usual_severity(), meaning(check)));
     }
     text
 }

@@ -203,6 +203,48 @@ fn compile(
     Ok((Loaded { compiled: Arc::new(compiled), inputs }, findings))
 }
 
+/// A network to look at, with all that was found while it was read and where its rules stand.
+pub(super) struct ToLint {
+    pub(super) compiled: CompiledNetwork,
+    pub(super) findings: Vec<Finding>,
+    pub(super) nsg_places: Vec<String>,
+    pub(super) rule_places: Vec<Vec<String>>,
+    pub(super) inputs: Inputs,
+}
+
+/// Reads a network whose findings are the answer: they are shown on standard error only where they reject it.
+pub(super) fn to_lint(
+    paths: &[PathBuf],
+    exports: &ExportsArgs,
+    tags: &Arc<TagCatalog>,
+    quiet: bool,
+) -> Result<ToLint, CliError> {
+    let mut loaded = azure::load_deployed(paths, Some(tags), &exports.deployment.deployment()?)?;
+    let facts = facts(exports)?;
+    if let Some(facts) = &facts {
+        facts.apply(&mut [&mut loaded.network])?;
+    }
+    let assumptions = exports.assumptions()?;
+    let findings = findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places, assumptions);
+    let rejected = findings.iter().filter(|finding| !finding.code.is_warning()).count();
+    if exports.strict && rejected > 0 {
+        show(&findings);
+        return Err(CliError::Strict(counted(rejected as u64, "finding")));
+    }
+    if !quiet {
+        tell_internet(&loaded.network, assumptions);
+    }
+    // No packet is looked up.
+    let options =
+        CompileOptions { partial_inventory: exports.partial_inventory, assumptions, linear_only: true };
+    let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
+    let inputs = Inputs::new(Some(hash(loaded.digest)), tags.source.clone());
+    let mut inputs = inputs.of(&compiled.network, assumptions);
+    inputs.facts = facts.map(|facts| hash(facts.digest));
+    let (nsg_places, rule_places) = (loaded.nsg_places, loaded.rule_places);
+    Ok(ToLint { compiled, findings, nsg_places, rule_places, inputs })
+}
+
 /// Names the list of `Internet`, where an export brought one (TAG-20).
 fn tell_internet(network: &Network, assumptions: Assumptions) {
     let Some(observed) = &network.observed_internet else { return };

@@ -16,6 +16,7 @@ mod gate;
 mod r#gen;
 mod inputs;
 mod intent;
+mod lint;
 mod output;
 mod page;
 mod reach;
@@ -59,6 +60,7 @@ enum Command {
     Test(test::Args),
     Usage(usage::Args),
     Suggest(suggest::Args),
+    Lint(lint::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Help(codes::Args),
@@ -137,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Suggest(args) => suggest::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Help(args) => codes::run(&args),

@@ -14,6 +14,8 @@ pub mod checklist;
 pub mod edit;
 pub mod error;
 pub mod facts;
+pub mod json_lines;
+pub mod lint_config;
 pub mod source;
 #[cfg(feature = "object-storage")]
 pub mod storage;

@@ -11,6 +11,7 @@ pub mod flow_log;
 pub mod frame;
 pub mod id;
 pub mod index;
+pub mod lint;
 pub mod measured;
 pub mod network;
 pub mod nsg;

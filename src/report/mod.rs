@@ -18,6 +18,7 @@ pub mod groups;
 pub mod html;
 pub mod inputs;
 pub mod ledger;
+pub mod lint;
 pub mod names;
 pub mod next_hop;
 #[cfg(feature = "parquet")]

@@ -18,6 +18,7 @@ mod example_data;
 mod groups;
 mod html;
 mod interrupted;
+mod lint;
 mod logged;
 mod logs_written;
 #[path = "../support/packets.rs"]

@@ -20,6 +20,7 @@ mod example_data;
 mod express;
 mod facts;
 mod r#gen;
+mod lint;
 mod observed;
 mod oracle;
 mod oracle_by_hand;

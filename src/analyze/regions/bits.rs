@@ -21,6 +21,11 @@ impl Bits {
         self.0[number / 64] |= 1 << (number % 64);
     }
 
+    /// Adds a number that is not there, or takes it away.
+    pub(in crate::analyze) fn toggle(&mut self, number: usize) {
+        self.0[number / 64] ^= 1 << (number % 64);
+    }
+
     pub(in crate::analyze) fn contains(&self, number: usize) -> bool {
         self.0[number / 64] >> (number % 64) & 1 == 1
     }
@@ -33,6 +38,11 @@ impl Bits {
     pub(in crate::analyze) fn meet(&self, other: &Self, third: &Self) -> bool {
         let mut words = self.0.iter().zip(&other.0).zip(&third.0);
         words.any(|((one, other), third)| one & other & third != 0)
+    }
+
+    /// Whether the other holds all of these.
+    pub(in crate::analyze) fn is_within(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(one, other)| one & !other == 0)
     }
 
     pub(in crate::analyze) fn and(&self, other: &Self) -> Self {

@@ -47,6 +47,8 @@ pub(super) struct Assembled {
     pub findings: Vec<Finding>,
     /// Where each NSG stands in the input, in the order of the network's list.
     pub nsg_places: Vec<String>,
+    /// Where each rule of each NSG stands, in the order of its list.
+    pub rule_places: Vec<Vec<String>>,
 }
 
 /// Builds the network.
@@ -126,8 +128,9 @@ pub(super) fn network<'a>(
     settings::check(&network, &drafts, &nodes, &mut findings);
     cloud::check(tags, &drafts, &nodes, &mut findings);
     let nsg_places = drafts.iter().map(|draft| draft.node.place()).collect();
+    let rule_places = drafts.iter().map(nsg::NsgDraft::rule_places).collect();
     network.nsgs = drafts.into_iter().map(nsg::NsgDraft::finish).collect();
-    Ok(Assembled { network, findings: findings.finish(), nsg_places })
+    Ok(Assembled { network, findings: findings.finish(), nsg_places, rule_places })
 }
 
 fn read_services(reader: &mut Reader<'_>, network: &mut Network) -> Result<(), IngestError> {

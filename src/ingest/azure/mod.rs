@@ -103,6 +103,9 @@ pub struct Loaded {
     pub findings: Vec<Finding>,
     /// Where each NSG stands, as findings tell it, in the order of [`Network::nsgs`].
     pub nsg_places: Vec<String>,
+    /// Where each rule of each NSG stands, in the order of [`Nsg::rules`](crate::model::nsg::Nsg::rules); of a default rule,
+    /// where its NSG does.
+    pub rule_places: Vec<Vec<String>>,
     /// Of the documents' contents; their order and their names do not count.
     pub digest: blake3::Hash,
     /// A Terraform plan is among the documents: they hold a network before it and one after it.
@@ -291,9 +294,9 @@ fn taken<D: Borrow<Document>>(
     for resource in &rewritten {
         collection.replace(resource.kind, &resource.id, resource.tree.root());
     }
-    let assemble::Assembled { network, findings, nsg_places } =
+    let assemble::Assembled { network, findings, nsg_places, rule_places } =
         assemble::network(collection, findings, tags)?;
-    Ok(Loaded { network, findings, nsg_places, digest, has_plan })
+    Ok(Loaded { network, findings, nsg_places, rule_places, digest, has_plan })
 }
 
 fn digest<'d>(documents: impl Iterator<Item = &'d Document>) -> blake3::Hash {

@@ -24,6 +24,18 @@ pub(super) struct NsgDraft<'a> {
 }
 
 impl NsgDraft<'_> {
+    /// Where each rule stands, in the order of the finished NSG; of a default rule, where the NSG does.
+    pub(super) fn rule_places(&self) -> Vec<String> {
+        let key = |rule: &Rule| (rule.direction, rule.priority, rule.is_default);
+        let custom = self.rules.iter().map(|(rule, node)| (key(rule), node.place()));
+        let default = default_rules();
+        let default = default.iter().map(|rule| (key(rule), self.node.place()));
+        let mut places: Vec<_> = custom.chain(default).collect();
+        // As `Nsg::sort` does.
+        places.sort_by_key(|(key, _)| *key);
+        places.into_iter().map(|(_, place)| place).collect()
+    }
+
     /// The NSG with its rules in the order in which they are tried.
     pub(super) fn finish(self) -> Nsg {
         let mut nsg = Nsg::new(self.id, self.rules.into_iter().map(|(rule, _)| rule).collect());

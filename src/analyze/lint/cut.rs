@@ -1,0 +1,453 @@
+//! Lists of rules over all packets, exactly: addresses, ports and protocols in classes that no rule tells apart.
+//!
+//! A rule is cut into items, each of which holds every combination of some sources, destinations and services, where
+//! certain questions have certain answers. A rule matches a packet if any of its items does. Which items hold a pair of
+//! classes of addresses is a *row*, and of one row every *reading* is looked at: one way in which the questions that it
+//! hangs on could be answered. So what is said holds whatever the answers are.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use crate::analyze::regions::bits::Bits;
+use crate::analyze::regions::services::{Named, Services};
+use crate::compile::address_set::AddressSet;
+use crate::compile::classifier::Entry;
+use crate::compile::field::{AddressField, Doubt};
+use crate::compile::ports::{PortSet, ProtocolSet};
+use crate::compile::resolve::{Clause, ResolvedRule};
+use crate::model::flow::FiveTuple;
+use crate::model::prefix::PortRange;
+use crate::model::rule::{Access, Direction};
+use crate::model::unknown::Unknown;
+
+/// Questions of one row that are tried in all combinations; with more of them a rule that may match counts as one that
+/// does where that keeps it alive, and as one that does not where it would take packets of others.
+const MOST_QUESTIONS: usize = 6;
+
+/// Some lists, one behind the other, cut together.
+pub(super) struct Cut {
+    pub(super) items: Vec<Item>,
+    pub(super) services: Services,
+    /// IPv4 and IPv6.
+    pub(super) families: [Family; 2],
+}
+
+/// A part of a rule.
+pub(super) struct Item {
+    /// Which of the lists it is in.
+    pub(super) list: usize,
+    /// The position of its rule in [`Nsg::rules`](crate::model::nsg::Nsg::rules); nothing for what no rule touches.
+    pub(super) rule: Option<u32>,
+    pub(super) access: Access,
+    pub(super) services: Bits,
+    /// It matches where these questions, by their numbers, have these answers.
+    needs: Vec<(usize, bool)>,
+}
+
+impl Item {
+    /// It matches what it holds, whatever is open.
+    pub(super) fn is_certain(&self) -> bool {
+        self.needs.is_empty()
+    }
+
+    /// Whatever answers let the other match, let it match what it holds.
+    pub(super) fn matches_with(&self, other: &Self) -> bool {
+        self.needs.iter().all(|need| other.needs.contains(need))
+    }
+}
+
+/// The addresses of one family.
+pub(super) struct Family {
+    pub(super) sources: Vec<Class>,
+    pub(super) destinations: Vec<Class>,
+}
+
+/// Addresses that no item tells apart.
+pub(super) struct Class {
+    /// The items that hold them on this side.
+    pub(super) items: Bits,
+    /// Of the sets that are told apart beside the rules', those that hold them.
+    pub(super) marks: Bits,
+    /// How many they are, as far as that can be counted.
+    pub(super) count: u128,
+    /// One of them, and another where there is one. Of those that interfaces have, the first is one.
+    first: IpAddr,
+    other: Option<IpAddr>,
+    /// Some interface that asks the rules has the first.
+    is_own: bool,
+}
+
+/// A row under one way to answer its questions.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct Reading {
+    /// The items that match.
+    pub(super) row: Bits,
+    /// There are more questions than can be tried: items that hang on them may match, or not.
+    pub(super) is_open: bool,
+}
+
+/// Where a row is: a family, a class of sources and a class of destinations.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(super) struct Place {
+    pub(super) family: usize,
+    pub(super) source: usize,
+    pub(super) destination: usize,
+}
+
+/// What goes into a cut.
+pub(super) struct Lists<'l> {
+    /// What is ahead of all rules and none of them: packets that no rule touches.
+    pub(super) untouched: Vec<Entry>,
+    /// The rules of each list, in order.
+    pub(super) lists: Vec<Vec<&'l ResolvedRule>>,
+    /// Sets of addresses that are told apart too.
+    pub(super) marked: Vec<Arc<AddressSet>>,
+    /// Destination ports that are told apart too.
+    pub(super) ports: Vec<PortRange>,
+    /// Addresses of interfaces that ask the rules, ascending: packets that are shown come to these, or from these.
+    pub(super) own: (Direction, Vec<IpAddr>),
+}
+
+/// A question, told apart by side: the addresses of the two sides are not the same.
+#[derive(Eq, Hash, PartialEq)]
+enum Question<'r> {
+    Source(&'r Doubt),
+    Destination(&'r Doubt),
+    Field(&'r Unknown),
+}
+
+/// One alternative of a field: what it holds if the question has the answer.
+type Alternative<'r, T> = (T, Option<(Question<'r>, bool)>);
+
+impl Cut {
+    pub(super) fn of(lists: &Lists<'_>) -> Self {
+        let mut questions: HashMap<Question<'_>, usize> = HashMap::new();
+        let mut parts: Vec<(usize, Option<u32>, Access, Entry, Vec<(usize, bool)>)> = Vec::new();
+        for entry in &lists.untouched {
+            parts.push((0, None, Access::Allow, entry.clone(), Vec::new()));
+        }
+        for (list, rules) in lists.lists.iter().enumerate() {
+            for rule in rules {
+                for (entry, needs) in rule.clauses.iter().flat_map(alternatives) {
+                    let numbered = needs.into_iter().map(|(question, answer)| {
+                        let next = questions.len();
+                        (*questions.entry(question).or_insert(next), answer)
+                    });
+                    let mut needs: Vec<(usize, bool)> = numbered.collect();
+                    needs.sort_unstable();
+                    needs.dedup();
+                    // No answer fulfils both.
+                    let contradicts = needs.windows(2).any(|pair| pair[0].0 == pair[1].0);
+                    if !contradicts {
+                        parts.push((list, Some(rule.position), rule.access, entry, needs));
+                    }
+                }
+            }
+        }
+        let named = Named { ports: lists.ports.clone(), ..Named::default() };
+        let services = Services::cut(parts.iter().map(|(_, _, _, entry, _)| entry), &named);
+        let side = |is_v4, sets: Vec<&Arc<AddressSet>>, is_own: bool| {
+            let own = if is_own { &lists.own.1[..] } else { &[] };
+            classes(is_v4, &sets, &lists.marked, own)
+        };
+        let is_inbound = lists.own.0 == Direction::Inbound;
+        let families = [true, false].map(|is_v4| Family {
+            sources: side(is_v4, parts.iter().map(|part| &part.3.source).collect(), !is_inbound),
+            destinations: side(is_v4, parts.iter().map(|part| &part.3.destination).collect(), is_inbound),
+        });
+        let items = parts.into_iter().map(|(list, rule, access, entry, needs)| Item {
+            list,
+            rule,
+            access,
+            services: services.of(&entry),
+            needs,
+        });
+        Self { items: items.collect(), services, families }
+    }
+
+    /// The items that hold a pair of classes; nothing where no two different addresses are in them: what goes to its own
+    /// sender leaves no machine (EVAL-9).
+    pub(super) fn row(&self, place: Place) -> Option<Bits> {
+        let (source, destination) = self.classes(place);
+        ends(source, destination)?;
+        Some(source.items.and(&destination.items))
+    }
+
+    pub(super) fn classes(&self, place: Place) -> (&Class, &Class) {
+        let family = &self.families[place.family];
+        (&family.sources[place.source], &family.destinations[place.destination])
+    }
+
+    /// Every way to answer the questions that a row hangs on.
+    pub(super) fn readings(&self, row: &Bits) -> Vec<Reading> {
+        let asked: BTreeSet<usize> =
+            row.iter().flat_map(|item| &self.items[item].needs).map(|(question, _)| *question).collect();
+        if asked.is_empty() {
+            return vec![Reading { row: row.clone(), is_open: false }];
+        }
+        if asked.len() > MOST_QUESTIONS {
+            return vec![Reading { row: row.clone(), is_open: true }];
+        }
+        let asked: Vec<usize> = asked.into_iter().collect();
+        let readings: BTreeSet<Bits> = (0_u32..1 << asked.len())
+            .map(|answers| {
+                let is_so = |(question, answer): &(usize, bool)| {
+                    let place = asked.binary_search(question).expect("the question was collected");
+                    (answers >> place & 1 == 1) == *answer
+                };
+                let matching = row.iter().filter(|item| self.items[*item].needs.iter().all(is_so));
+                Bits::of(self.items.len(), matching)
+            })
+            .collect();
+        readings.into_iter().map(|row| Reading { row, is_open: false }).collect()
+    }
+
+    /// Hands the items of one list that are the first to match some services, in order, with these services. Those that
+    /// may match or not get what they would have, and leave it to those behind. Returns what no item takes.
+    pub(super) fn fold(
+        &self,
+        reading: &Reading,
+        list: usize,
+        mut left: Bits,
+        mut hit: impl FnMut(usize, &Bits),
+    ) -> Bits {
+        for number in reading.row.iter() {
+            let item = &self.items[number];
+            if item.list != list || !left.meet(&item.services, &item.services) {
+                continue;
+            }
+            let taken = left.and(&item.services);
+            hit(number, &taken);
+            if self.takes(number, reading) {
+                left.remove(&taken);
+                if left.is_empty() {
+                    break;
+                }
+            }
+        }
+        left
+    }
+
+    /// Whether what an item of a reading matches is certainly taken by it.
+    pub(super) fn takes(&self, item: usize, reading: &Reading) -> bool {
+        !reading.is_open || self.items[item].is_certain()
+    }
+
+    /// A packet at a place, of one of these services: of TCP where there is one, as those come first.
+    pub(super) fn packet(&self, place: Place, services: &Bits) -> FiveTuple {
+        let (source, destination) = self.classes(place);
+        let (source, destination) = ends(source, destination).expect("a row holds two addresses");
+        let class = services.iter().next().expect("something was hit");
+        let (protocol, source_port, destination_port) = self.services.packet(class);
+        FiveTuple { source, destination, protocol, source_port, destination_port }
+    }
+
+    /// All services.
+    pub(super) fn all_services(&self) -> Bits {
+        Bits::of(self.services.count(), 0..self.services.count())
+    }
+
+    /// All places, in order.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.families.iter().enumerate().flat_map(|(family, classes)| {
+            let destinations = classes.destinations.len();
+            (0..classes.sources.len()).flat_map(move |source| {
+                (0..destinations).map(move |destination| Place { family, source, destination })
+            })
+        })
+    }
+
+    /// The places whose classes both hold items of a set, in order.
+    pub(super) fn places_of(&self, items: &Bits) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (family, classes) in self.families.iter().enumerate() {
+            let holding = |classes: &[Class]| -> Vec<usize> {
+                let holds = |class: &usize| classes[*class].items.meet(items, items);
+                (0..classes.len()).filter(holds).collect()
+            };
+            let destinations = holding(&classes.destinations);
+            for source in holding(&classes.sources) {
+                let of_source = destinations.iter();
+                places.extend(of_source.map(|&destination| Place { family, source, destination }));
+            }
+        }
+        places
+    }
+}
+
+/// Two different addresses of two classes.
+fn ends(source: &Class, destination: &Class) -> Option<(IpAddr, IpAddr)> {
+    if source.first != destination.first {
+        return Some((source.first, destination.first));
+    }
+    match (source.other, destination.other) {
+        (Some(other), _) => Some((other, destination.first)),
+        (None, Some(other)) => Some((source.first, other)),
+        (None, None) => None,
+    }
+}
+
+/// The combinations of what a clause holds for certain and under answers to its questions.
+fn alternatives(clause: &Clause) -> Vec<(Entry, Vec<(Question<'_>, bool)>)> {
+    let ports = |known: &PortSet, doubt: &'_ Option<Unknown>| -> Vec<(PortSet, bool)> {
+        let certain = (!known.ranges().is_empty() || known.contains(None)).then(|| (known.clone(), false));
+        certain.into_iter().chain(doubt.is_some().then(|| (PortSet::all(), true))).collect()
+    };
+    let certain = clause.protocols.known;
+    let mut protocols = Vec::new();
+    if certain != ProtocolSet::default() {
+        protocols.push((certain, false));
+    }
+    if clause.protocols.doubt.is_some() {
+        protocols.push((ProtocolSet::all(), true));
+    }
+    let mut found = Vec::new();
+    for (source, of_source) in addresses(&clause.source, Question::Source) {
+        for (destination, of_destination) in addresses(&clause.destination, Question::Destination) {
+            for (protocols, of_protocols) in &protocols {
+                for (source_ports, of_source_ports) in
+                    ports(&clause.source_ports.known, &clause.source_ports.doubt)
+                {
+                    for (destination_ports, of_destination_ports) in
+                        ports(&clause.destination_ports.known, &clause.destination_ports.doubt)
+                    {
+                        let fields = [
+                            (*of_protocols, &clause.protocols.doubt),
+                            (of_source_ports, &clause.source_ports.doubt),
+                            (of_destination_ports, &clause.destination_ports.doubt),
+                        ];
+                        let fields = fields.into_iter().filter(|(asked, _)| *asked);
+                        let fields =
+                            fields.filter_map(|(_, doubt)| Some((Question::Field(doubt.as_ref()?), true)));
+                        let ends = [of_source.as_ref(), of_destination.as_ref()].into_iter().flatten();
+                        let needs = ends
+                            .map(|(question, answer)| (question.again(), *answer))
+                            .chain(fields)
+                            .collect();
+                        let entry = Entry {
+                            source: Arc::clone(source),
+                            source_ports: source_ports.clone(),
+                            destination: Arc::clone(destination),
+                            destination_ports,
+                            protocols: *protocols,
+                        };
+                        found.push((entry, needs));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+impl<'r> Question<'r> {
+    fn again(&self) -> Self {
+        match self {
+            Self::Source(doubt) => Self::Source(doubt),
+            Self::Destination(doubt) => Self::Destination(doubt),
+            Self::Field(question) => Self::Field(question),
+        }
+    }
+}
+
+fn addresses<'r>(
+    field: &'r AddressField,
+    on_side: impl Fn(&'r Doubt) -> Question<'r>,
+) -> Vec<Alternative<'r, &'r Arc<AddressSet>>> {
+    let certain = (!field.known.is_empty()).then_some((&field.known, None));
+    let open = field.doubts.iter().map(|doubt| {
+        // A text is the same question on both sides and for all addresses.
+        let question = match &doubt.about {
+            Doubt::Text(question) => Question::Field(question),
+            about => on_side(about),
+        };
+        (&doubt.scope, Some((question, !doubt.negated)))
+    });
+    certain.into_iter().chain(open).collect()
+}
+
+/// The addresses of a family in classes: by the items whose sets hold them, and by the marked sets that do. Those of
+/// interfaces come first, as of several packets the first is shown, and the one of 0.0.0.0 or `::` last.
+fn classes(is_v4: bool, sets: &[&Arc<AddressSet>], marked: &[Arc<AddressSet>], own: &[IpAddr]) -> Vec<Class> {
+    // Each set once, the marked ones first, with the items that have it.
+    let mut distinct: Vec<&AddressSet> = marked.iter().map(AsRef::as_ref).collect();
+    let mut items_of: Vec<Vec<usize>> = vec![Vec::new(); marked.len()];
+    let mut known: HashMap<&AddressSet, usize> = HashMap::new();
+    for (item, set) in sets.iter().enumerate() {
+        let place = *known.entry(set).or_insert_with(|| {
+            distinct.push(set);
+            items_of.push(Vec::new());
+            distinct.len() - 1
+        });
+        items_of[place].push(item);
+    }
+    let ranges = |set: &AddressSet| -> Vec<(u128, u128)> {
+        match is_v4 {
+            true => set.ranges_v4().into_iter().map(|(first, last)| (first.into(), last.into())).collect(),
+            false => set.ranges_v6(),
+        }
+    };
+    let last = if is_v4 { u32::MAX.into() } else { u128::MAX };
+    let address = |number: u128| match u32::try_from(number) {
+        Ok(number) if is_v4 => IpAddr::from(Ipv4Addr::from(number)),
+        _ => IpAddr::from(Ipv6Addr::from(number)),
+    };
+
+    // Where each set begins and ends, from address to address.
+    let mut borders: Vec<(u128, usize)> = vec![];
+    for (number, set) in distinct.iter().enumerate() {
+        for (first, behind) in ranges(set).into_iter().map(|(first, last)| (first, last.checked_add(1))) {
+            borders.push((first, number));
+            borders.extend(behind.filter(|behind| *behind <= last).map(|behind| (behind, number)));
+        }
+    }
+    borders.sort_unstable();
+    let mut found: Vec<(Bits, Class)> = Vec::new();
+    let mut places: HashMap<Bits, usize> = HashMap::new();
+    let mut holding = Bits::none(distinct.len());
+    let mut close = |holding: &Bits, first: u128, last: u128| {
+        let place = *places.entry(holding.clone()).or_insert_with(|| {
+            let class = Class {
+                items: Bits::none(0),
+                marks: Bits::none(0),
+                count: 0,
+                first: address(first),
+                other: None,
+                is_own: false,
+            };
+            found.push((holding.clone(), class));
+            found.len() - 1
+        });
+        let class = &mut found[place].1;
+        let count = (last - first).saturating_add(1);
+        let (first, last) = (address(first), address(last));
+        let own = own.get(own.partition_point(|own| *own < first)).filter(|own| **own <= last);
+        if let Some(own) = own.filter(|_| !class.is_own) {
+            class.is_own = true;
+            let first = std::mem::replace(&mut class.first, *own);
+            class.other = if first == *own { class.other } else { Some(first) };
+        }
+        class.count = class.count.saturating_add(count);
+        if class.other.is_none() && last != class.first {
+            class.other = Some(last);
+        }
+    };
+    let mut start = 0;
+    for (at, number) in borders {
+        if at > start {
+            close(&holding, start, at - 1);
+            start = at;
+        }
+        holding.toggle(number);
+    }
+    close(&holding, start, last);
+    let classes = found.into_iter().map(|(holding, class)| {
+        let items = holding.iter().flat_map(|set| items_of[set].iter().copied());
+        let marks = holding.iter().take_while(|set| *set < marked.len());
+        Class { items: Bits::of(sets.len(), items), marks: Bits::of(marked.len(), marks), ..class }
+    });
+    let mut classes: Vec<Class> = classes.collect();
+    classes.sort_by_key(|class| (!class.is_own, class.first.is_unspecified()));
+    classes
+}
