@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::lint;
 use crate::compile::address_set::AddressSet;
 use crate::compile::network::CompiledNetwork;
 use crate::compile::policy::RuleOwner;
 use crate::model::index::{NsgIndex, RouteTableIndex};
+use crate::model::lint::Check;
 use crate::model::routing::RouteDestination;
 use crate::model::rule::AddressTerm;
 use crate::model::services::AdminAddress;
@@ -114,6 +116,29 @@ pub fn concerned(compiled: &CompiledNetwork, changes: &[TagChange]) -> BTreeMap<
         }
     }
     found
+}
+
+/// Rules that no packet reaches, or none any more, under one of two states of the tags.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Lives {
+    /// Those that packets reached under the older state alone, by NSG and position.
+    pub died: BTreeSet<(NsgIndex, u32)>,
+    /// Those that packets reach under the newer state alone.
+    pub revived: BTreeSet<(NsgIndex, u32)>,
+}
+
+/// Which rules of a network become shadowed or alive.
+#[must_use]
+pub fn lives(old: &CompiledNetwork, new: &CompiledNetwork) -> Lives {
+    let is_dead = |check| matches!(check, Check::Shadowed | Check::ShadowedOpposite | Check::MatchesNothing);
+    let [before, after] = [old, new].map(|compiled| -> BTreeSet<(NsgIndex, u32)> {
+        let found = lint::found(compiled, is_dead).into_iter();
+        found.filter_map(|found| Some((found.nsg, found.rule?))).collect()
+    });
+    Lives {
+        died: after.difference(&before).copied().collect(),
+        revived: before.difference(&after).copied().collect(),
+    }
 }
 
 #[cfg(test)]

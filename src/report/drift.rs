@@ -10,8 +10,9 @@ use super::sheet::{Sheet, Table};
 use super::style::Style;
 use super::time::{counted, grouped};
 use super::whatif::WhatIfReport;
-use crate::analyze::drift::{Naming, Presence, TagChange};
+use crate::analyze::drift::{Lives, Naming, Presence, TagChange};
 use crate::compile::address_set::AddressSet;
+use crate::model::index::NsgIndex;
 use crate::model::network::Network;
 use crate::model::rule::Direction;
 use crate::model::tag::TagName;
@@ -33,6 +34,8 @@ pub struct Effect<'a> {
     pub network: &'a Network,
     /// The rules and routes that name a tag that changed.
     pub concerned: &'a BTreeMap<Naming, BTreeSet<TagName>>,
+    /// The rules that become shadowed or alive.
+    pub lives: &'a Lives,
     /// Every possible packet that flips; the base is the network with the older tags.
     pub difference: DiffReport<'a>,
     /// The flows that were seen and flip, where traffic was given.
@@ -60,6 +63,9 @@ struct TagJson<'a> {
 struct EffectJson<D: Serialize, T: Serialize> {
     rules: Vec<NamingJson>,
     routes: Vec<NamingJson>,
+    /// Rules that no packet reaches any more, and rules that packets reach now.
+    died: Vec<NamingJson>,
+    revived: Vec<NamingJson>,
     difference: D,
     #[serde(skip_serializing_if = "Option::is_none")]
     traffic: Option<T>,
@@ -73,6 +79,7 @@ struct NamingJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<Direction>,
     name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<String>,
 }
 
@@ -126,7 +133,16 @@ impl DriftReport<'_> {
                 let named = named.into_iter();
                 named.map(|(naming, tags)| NamingJson::new(effect.network, *naming, tags)).collect()
             };
+            let rules_of = |rules: &BTreeSet<(NsgIndex, u32)>| {
+                let place = |(nsg, rule): &(NsgIndex, u32)| {
+                    let naming = Naming::Rule(RulePlace::Nsg { nsg: *nsg, rule: *rule });
+                    NamingJson::new(effect.network, naming, &BTreeSet::new())
+                };
+                rules.iter().map(place).collect()
+            };
             EffectJson {
+                died: rules_of(&effect.lives.died),
+                revived: rules_of(&effect.lives.revived),
                 rules: shown(rules),
                 routes: shown(routes),
                 difference: effect.difference.shape(),
@@ -191,6 +207,22 @@ impl Effect<'_> {
             let NamingJson { of, direction, name, tags } = NamingJson::new(self.network, *naming, tags);
             let direction = direction.map(|direction| format!("{direction} ")).unwrap_or_default();
             sheet.line(&format!("  {of} {direction}{name}: {}", tags.join(", ")));
+        }
+        for (rules, words) in [
+            (&self.lives.died, "Rules that no packet reaches any more"),
+            (&self.lives.revived, "Rules that no packet reached before"),
+        ] {
+            if rules.is_empty() {
+                continue;
+            }
+            sheet.section(words);
+            for (nsg, rule) in rules {
+                let naming = Naming::Rule(RulePlace::Nsg { nsg: *nsg, rule: *rule });
+                let NamingJson { of, direction, name, .. } =
+                    NamingJson::new(self.network, naming, &BTreeSet::new());
+                let direction = direction.map(|direction| format!("{direction} ")).unwrap_or_default();
+                sheet.line(&format!("  {of} {direction}{name}"));
+            }
         }
         sheet.section("Every possible packet");
         self.difference.write(sheet);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::analyze::changes::ChangedRule;
 use crate::analyze::diff::difference;
-use crate::analyze::drift::{Naming, concerned, tag_changes};
+use crate::analyze::drift::{Naming, concerned, lives, tag_changes};
 use crate::analyze::whatif::WhatIf;
 use crate::cli::arguments::{ExportsArgs, JudgingArgs, OutputArgs, TagsArgs, TextOrJson};
 use crate::cli::gate::FailOn;
@@ -108,6 +108,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let effect = Effect {
         network,
         concerned: &concerned,
+        lives: &pool.install(|| lives(&base.compiled, &candidate.compiled)),
         difference: DiffReport {
             base: &base.compiled,
             candidate: &candidate.compiled,
