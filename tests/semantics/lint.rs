@@ -15,7 +15,8 @@ use nsgsim::model::flow::{FiveTuple, Port};
 use nsgsim::model::index::{NicIndex, NsgIndex, Reference};
 use nsgsim::model::lint::Check;
 use nsgsim::model::network::Network;
-use nsgsim::model::rule::{Access, AddressTerm, Direction, Protocol, ProtocolMatch, Rule};
+use nsgsim::model::nsg::Nsg;
+use nsgsim::model::rule::{Access, AddressTerm, Direction, Priority, Protocol, ProtocolMatch, Rule};
 use nsgsim::model::tag::TagName;
 use nsgsim::model::verdict::Interface;
 use proptest::prelude::*;
@@ -164,7 +165,7 @@ impl Universe {
 }
 
 /// What lint says of a rule's packets.
-fn said<'f>(all: &'f [Found], nsg: NsgIndex, rule: u32) -> Vec<&'f Found> {
+fn said(all: &[Found], nsg: NsgIndex, rule: u32) -> Vec<&Found> {
     let of_packets =
         [Check::Shadowed, Check::ShadowedOpposite, Check::Redundant, Check::MatchesNothing, Check::Exempt];
     let about = |found: &&Found| found.nsg == nsg && found.rule == Some(rule);
@@ -179,7 +180,7 @@ fn says_what_packets_show(network: &Network) -> Result<(), TestCaseError> {
         for direction in [Direction::Inbound, Direction::Outbound] {
             let universe = Universe::of(&compiled, nsg, direction, &packets);
             for (position, rule) in network.nsgs[nsg.get()].list(direction) {
-                let position = u32::try_from(position).unwrap();
+                let position = u32::try_from(position).expect("an NSG holds few rules");
                 let said = said(&all, nsg, position);
                 if rule.is_default {
                     prop_assert_eq!(said, Vec::<&Found>::new());
@@ -224,7 +225,8 @@ impl Universe {
     fn decides(&self, nsg: NsgIndex, packet: &FiveTuple, first: u32, other: u32) -> bool {
         let mut decides = false;
         for (rules, _) in &self.0 {
-            let place = |position: u32| rules.iter().position(|rule| rule.position == position).unwrap();
+            let place = |position: u32| rules.iter().position(|rule| rule.position == position);
+            let place = |position: u32| place(position).expect("the rule is listed");
             let (first, other) = (place(first), place(other));
             matches(&RuleOwner::Nsg(nsg), rules, packet, &World::default(), &mut |kind| {
                 decides |= kind.iter().position(|matches| *matches) == Some(first) && kind[other];
@@ -321,6 +323,48 @@ proptest! {
         says_what_packets_show(&open(&mut tape))?;
     }
 
+    /// With more questions than are tried in all combinations less is said, and nothing that does not hold.
+    #[test]
+    fn what_lint_says_of_many_open_questions_holds(mut tape in r#gen::tape()) {
+        let mut network = small(&mut tape);
+        let drawn = network.nsgs[0].rules.iter().find(|rule| !rule.is_default).cloned();
+        let drawn = drawn.unwrap_or_else(|| rule("in 100 allow * * * -> * *"));
+        let rules = (0..9).map(|number| {
+            let tag = AddressTerm::Tag(TagName::new(&format!("Nowhere{}", tape.below(9))));
+            Rule {
+                name: format!("rule-{number}"),
+                priority: Priority(100 + number),
+                direction: Direction::Inbound,
+                access: if tape.below(2) == 0 { Access::Allow } else { Access::Deny },
+                source: if tape.below(4) == 0 { vec![AddressTerm::Any] } else { vec![tag] },
+                destination: if tape.below(2) == 0 { vec![AddressTerm::Any] } else { drawn.destination.clone() },
+                ..drawn.clone()
+            }
+        });
+        let nsg = NsgIndex::new(0);
+        network.nsgs[0] = Nsg::new(network.nsgs[0].id.clone(), rules.collect());
+        let compiled = compiled(&network);
+        let all = found(&compiled, |_| true);
+        let from_one = |packet: &FiveTuple| packet.source == ip("203.0.113.77");
+        let packets: Vec<FiveTuple> = packets().into_iter().filter(from_one).step_by(7).collect();
+        let universe = Universe::of(&compiled, nsg, Direction::Inbound, &packets);
+        for (position, rule) in network.nsgs[0].list(Direction::Inbound).filter(|(_, rule)| !rule.is_default) {
+            let position = u32::try_from(position).expect("an NSG holds few rules");
+            let truth = universe.truth(position);
+            for said in said(&all, nsg, position) {
+                let holds = match said.check {
+                    Check::Redundant => truth != Truth::Needed,
+                    Check::Shadowed => matches!(
+                        truth,
+                        Truth::Shadowed { is_opposite: false } | Truth::MatchesNothing
+                    ),
+                    _ => matches!(truth, Truth::Shadowed { .. } | Truth::MatchesNothing),
+                };
+                prop_assert!(holds, "{:?}: {:?}: {:?}\n{:#?}", rule, said, truth, network.nsgs[0]);
+            }
+        }
+    }
+
     #[test]
     fn a_rule_is_unreachable_if_the_other_nsg_denies_all_that_comes_by(mut tape in r#gen::tape()) {
         let network = small(&mut tape);
@@ -375,6 +419,19 @@ fn one_list(rules: &[&str]) -> Network {
     let nsg = network.nsg("nsg", rules.iter().map(|text| rule(text)).collect());
     network.subnets[subnet.get()].nsg = Some(Reference::Here(nsg));
     network
+}
+
+/// Eight tags that nobody knows: more questions than are tried in all combinations.
+#[test]
+fn a_rule_that_repeats_another_is_shadowed_however_much_is_open() {
+    let mut rules: Vec<String> =
+        (0..8).map(|number| format!("in {} allow tcp Tag{number} * -> * 443", 100 + number)).collect();
+    rules.push("in 200 deny tcp Tag5 * -> * 443".to_owned());
+    rules.push("in 201 deny tcp Tag5 * -> * 444".to_owned());
+    let network = one_list(&rules.iter().map(String::as_str).collect::<Vec<_>>());
+    let (words, _) = told(&network);
+    let words: Vec<&String> = words.iter().filter(|word| !word.starts_with("overlapping")).collect();
+    assert_eq!(words, ["shadowed-opposite in-200"]);
 }
 
 /// What is found, as `check rule`, and the detail of the last.

@@ -45,35 +45,41 @@ pub(super) fn cover(cuts: &[Cut], rule: u32) -> Cover {
     for (number, cut) in cuts.iter().enumerate() {
         for_each_reading(cut, rule, |place, reading, own| {
             let first = own.iter().next().expect("the rule is in the row");
-            let mut services = cut.services.none();
-            own.iter().for_each(|item| services.add(&cut.items[item].services));
-            let takes = |item: &usize| {
-                *item < first
-                    && cut.takes(*item, reading)
-                    && cut.items[*item].services.meet(&services, &services)
-            };
-            let ahead = Bits::of(cut.items.len(), reading.row.iter().filter(takes));
-            let one = Met { cut: number, ahead, services };
-            if met.contains(&one) {
-                return;
-            }
-            let access = cut.items[first].access;
-            let mut left = one.services.clone();
-            for item in one.ahead.iter() {
-                let ahead = &cut.items[item];
-                let taken = left.and(&ahead.services);
-                if taken.is_empty() {
+            for item in own.iter() {
+                let own = &cut.items[item];
+                let meets = |ahead: &usize| {
+                    *ahead < first && cut.items[*ahead].services.meet(&own.services, &own.services)
+                };
+                let ahead: Vec<usize> = reading.row.iter().filter(meets).collect();
+                let takes = |ahead: &usize| cut.takes_of(*ahead, item, reading);
+                let taking = Bits::of(cut.items.len(), ahead.iter().copied().filter(takes));
+                let one = Met { cut: number, ahead: taking, services: own.services.clone() };
+                if !reading.is_open && met.contains(&one) {
                     continue;
                 }
-                left.remove(&taken);
-                *takers.entry(ahead.rule).or_default() += 1;
-                let opposite = ahead.rule.is_some() && ahead.access != access;
-                if witness.is_none() || (opposite && !is_opposite) {
-                    witness = Some((cut.packet(place, &taken), ahead.rule));
+                let mut left = one.services.clone();
+                for place_ahead in ahead {
+                    let ahead = &cut.items[place_ahead];
+                    let taken = left.and(&ahead.services);
+                    if taken.is_empty() {
+                        continue;
+                    }
+                    let takes = takes(&place_ahead);
+                    if takes {
+                        left.remove(&taken);
+                        *takers.entry(ahead.rule).or_default() += 1;
+                    } else if !ahead.may_match_beside(own) {
+                        continue;
+                    }
+                    // One that may take a packet says what it would say of it.
+                    let opposite = ahead.rule.is_some() && ahead.access != own.access;
+                    if (witness.is_none() && takes) || (opposite && !is_opposite) {
+                        witness = Some((cut.packet(place, &taken), ahead.rule));
+                    }
+                    is_opposite |= opposite;
                 }
-                is_opposite |= opposite;
+                met.insert(one);
             }
-            met.insert(one);
         });
     }
     let by = fewest(cuts, &met, takers);
@@ -92,8 +98,8 @@ fn fewest(cuts: &[Cut], met: &HashSet<Met, FixedState>, takers: BTreeMap<Option<
         left.is_empty()
     };
     let all: BTreeSet<Option<u32>> = takers.keys().copied().collect();
-    let alone = all.iter().rev().map(|owner| BTreeSet::from([*owner]));
-    let alone = alone.into_iter().filter(|one| met.iter().all(|met| take_all(one, met))).last();
+    let alone = all.iter().map(|owner| BTreeSet::from([*owner]));
+    let alone = alone.into_iter().find(|one| met.iter().all(|met| take_all(one, met)));
     let owners = alone.unwrap_or_else(|| {
         let mut of_owner: HashMap<Option<u32>, Vec<&Met>, FixedState> = HashMap::default();
         for one in met {

@@ -15,14 +15,15 @@ use crate::compile::address_set::AddressSet;
 use crate::compile::classifier::Entry;
 use crate::compile::field::{AddressField, Doubt};
 use crate::compile::ports::{PortSet, ProtocolSet};
-use crate::compile::resolve::{Clause, ResolvedRule};
+use crate::compile::resolve::{Clause, PortField, ResolvedRule};
 use crate::model::flow::FiveTuple;
 use crate::model::prefix::PortRange;
 use crate::model::rule::{Access, Direction};
 use crate::model::unknown::Unknown;
 
-/// Questions of one row that are tried in all combinations; with more of them a rule that may match counts as one that
-/// does where that keeps it alive, and as one that does not where it would take packets of others.
+/// Questions of one row that are tried in all combinations. With more of them a rule that may match counts as one that does
+/// where it would be reached, and takes packets only of rules that match under no other answers: less is told then, and
+/// nothing that does not hold.
 const MOST_QUESTIONS: usize = 6;
 
 /// Some lists, one behind the other, cut together.
@@ -54,6 +55,11 @@ impl Item {
     /// Whatever answers let the other match, let it match what it holds.
     pub(super) fn matches_with(&self, other: &Self) -> bool {
         self.needs.iter().all(|need| other.needs.contains(need))
+    }
+
+    /// Some answers let both match.
+    pub(super) fn may_match_beside(&self, other: &Self) -> bool {
+        !self.needs.iter().any(|(question, answer)| other.needs.contains(&(*question, !answer)))
     }
 }
 
@@ -109,8 +115,17 @@ pub(super) struct Lists<'l> {
     pub(super) own: (Direction, Vec<IpAddr>),
 }
 
+/// What becomes an item.
+struct Part {
+    list: usize,
+    rule: Option<u32>,
+    access: Access,
+    entry: Entry,
+    needs: Vec<(usize, bool)>,
+}
+
 /// A question, told apart by side: the addresses of the two sides are not the same.
-#[derive(Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
 enum Question<'r> {
     Source(&'r Doubt),
     Destination(&'r Doubt),
@@ -122,11 +137,12 @@ type Alternative<'r, T> = (T, Option<(Question<'r>, bool)>);
 
 impl Cut {
     pub(super) fn of(lists: &Lists<'_>) -> Self {
-        let mut questions: HashMap<Question<'_>, usize> = HashMap::new();
-        let mut parts: Vec<(usize, Option<u32>, Access, Entry, Vec<(usize, bool)>)> = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
         for entry in &lists.untouched {
-            parts.push((0, None, Access::Allow, entry.clone(), Vec::new()));
+            let (entry, needs) = (entry.clone(), Vec::new());
+            parts.push(Part { list: 0, rule: None, access: Access::Allow, entry, needs });
         }
+        let mut questions: HashMap<Question<'_>, usize> = HashMap::new();
         for (list, rules) in lists.lists.iter().enumerate() {
             for rule in rules {
                 for (entry, needs) in rule.clauses.iter().flat_map(alternatives) {
@@ -140,28 +156,29 @@ impl Cut {
                     // No answer fulfils both.
                     let contradicts = needs.windows(2).any(|pair| pair[0].0 == pair[1].0);
                     if !contradicts {
-                        parts.push((list, Some(rule.position), rule.access, entry, needs));
+                        let (rule, access) = (Some(rule.position), rule.access);
+                        parts.push(Part { list, rule, access, entry, needs });
                     }
                 }
             }
         }
         let named = Named { ports: lists.ports.clone(), ..Named::default() };
-        let services = Services::cut(parts.iter().map(|(_, _, _, entry, _)| entry), &named);
-        let side = |is_v4, sets: Vec<&Arc<AddressSet>>, is_own: bool| {
-            let own = if is_own { &lists.own.1[..] } else { &[] };
-            classes(is_v4, &sets, &lists.marked, own)
-        };
+        let services = Services::cut(parts.iter().map(|part| &part.entry), &named);
         let is_inbound = lists.own.0 == Direction::Inbound;
+        let side = |is_v4, field: fn(&Part) -> &Arc<AddressSet>, is_own| {
+            let sets: Vec<_> = parts.iter().map(field).collect();
+            classes(is_v4, &sets, &lists.marked, if is_own { &lists.own.1 } else { &[] })
+        };
         let families = [true, false].map(|is_v4| Family {
-            sources: side(is_v4, parts.iter().map(|part| &part.3.source).collect(), !is_inbound),
-            destinations: side(is_v4, parts.iter().map(|part| &part.3.destination).collect(), is_inbound),
+            sources: side(is_v4, |part| &part.entry.source, !is_inbound),
+            destinations: side(is_v4, |part| &part.entry.destination, is_inbound),
         });
-        let items = parts.into_iter().map(|(list, rule, access, entry, needs)| Item {
-            list,
-            rule,
-            access,
-            services: services.of(&entry),
-            needs,
+        let items = parts.into_iter().map(|part| Item {
+            list: part.list,
+            rule: part.rule,
+            access: part.access,
+            services: services.of(&part.entry),
+            needs: part.needs,
         });
         Self { items: items.collect(), services, families }
     }
@@ -217,13 +234,23 @@ impl Cut {
             if item.list != list || !left.meet(&item.services, &item.services) {
                 continue;
             }
-            let taken = left.and(&item.services);
-            hit(number, &taken);
+            let mut taken = left.and(&item.services);
             if self.takes(number, reading) {
+                hit(number, &taken);
                 left.remove(&taken);
                 if left.is_empty() {
                     break;
                 }
+                continue;
+            }
+            let ahead = reading.row.iter().take_while(|ahead| *ahead < number);
+            for ahead in ahead.map(|ahead| &self.items[ahead]) {
+                if ahead.list == list && ahead.matches_with(item) {
+                    taken.remove(&ahead.services);
+                }
+            }
+            if !taken.is_empty() {
+                hit(number, &taken);
             }
         }
         left
@@ -232,6 +259,11 @@ impl Cut {
     /// Whether what an item of a reading matches is certainly taken by it.
     pub(super) fn takes(&self, item: usize, reading: &Reading) -> bool {
         !reading.is_open || self.items[item].is_certain()
+    }
+
+    /// Whether wherever one item of a reading matches another does, as far as questions go.
+    pub(super) fn takes_of(&self, item: usize, other: usize, reading: &Reading) -> bool {
+        self.takes(item, reading) || self.items[item].matches_with(&self.items[other])
     }
 
     /// A packet at a place, of one of these services: of TCP where there is one, as those come first.
@@ -290,49 +322,34 @@ fn ends(source: &Class, destination: &Class) -> Option<(IpAddr, IpAddr)> {
 
 /// The combinations of what a clause holds for certain and under answers to its questions.
 fn alternatives(clause: &Clause) -> Vec<(Entry, Vec<(Question<'_>, bool)>)> {
-    let ports = |known: &PortSet, doubt: &'_ Option<Unknown>| -> Vec<(PortSet, bool)> {
-        let certain = (!known.ranges().is_empty() || known.contains(None)).then(|| (known.clone(), false));
-        certain.into_iter().chain(doubt.is_some().then(|| (PortSet::all(), true))).collect()
+    let protocols = {
+        let known = clause.protocols.known;
+        let known = (known != ProtocolSet::default()).then_some(known);
+        or_any(known, ProtocolSet::all(), clause.protocols.doubt.as_ref())
     };
-    let certain = clause.protocols.known;
-    let mut protocols = Vec::new();
-    if certain != ProtocolSet::default() {
-        protocols.push((certain, false));
-    }
-    if clause.protocols.doubt.is_some() {
-        protocols.push((ProtocolSet::all(), true));
-    }
+    let [source_ports, destination_ports] =
+        [&clause.source_ports, &clause.destination_ports].map(|field: &PortField| {
+            let known = (field.known != PortSet::default()).then(|| field.known.clone());
+            or_any(known, PortSet::all(), field.doubt.as_ref())
+        });
+    let sources = addresses(&clause.source, Question::Source);
+    let destinations = addresses(&clause.destination, Question::Destination);
     let mut found = Vec::new();
-    for (source, of_source) in addresses(&clause.source, Question::Source) {
-        for (destination, of_destination) in addresses(&clause.destination, Question::Destination) {
+    for (source, of_source) in &sources {
+        for (destination, of_destination) in &destinations {
             for (protocols, of_protocols) in &protocols {
-                for (source_ports, of_source_ports) in
-                    ports(&clause.source_ports.known, &clause.source_ports.doubt)
-                {
-                    for (destination_ports, of_destination_ports) in
-                        ports(&clause.destination_ports.known, &clause.destination_ports.doubt)
-                    {
-                        let fields = [
-                            (*of_protocols, &clause.protocols.doubt),
-                            (of_source_ports, &clause.source_ports.doubt),
-                            (of_destination_ports, &clause.destination_ports.doubt),
-                        ];
-                        let fields = fields.into_iter().filter(|(asked, _)| *asked);
-                        let fields =
-                            fields.filter_map(|(_, doubt)| Some((Question::Field(doubt.as_ref()?), true)));
-                        let ends = [of_source.as_ref(), of_destination.as_ref()].into_iter().flatten();
-                        let needs = ends
-                            .map(|(question, answer)| (question.again(), *answer))
-                            .chain(fields)
-                            .collect();
+                for (source_ports, of_source_ports) in &source_ports {
+                    for (destination_ports, of_destination_ports) in &destination_ports {
+                        let needs =
+                            [of_source, of_destination, of_protocols, of_source_ports, of_destination_ports];
                         let entry = Entry {
                             source: Arc::clone(source),
                             source_ports: source_ports.clone(),
                             destination: Arc::clone(destination),
-                            destination_ports,
+                            destination_ports: destination_ports.clone(),
                             protocols: *protocols,
                         };
-                        found.push((entry, needs));
+                        found.push((entry, needs.into_iter().copied().flatten().collect()));
                     }
                 }
             }
@@ -341,19 +358,15 @@ fn alternatives(clause: &Clause) -> Vec<(Entry, Vec<(Question<'_>, bool)>)> {
     found
 }
 
-impl<'r> Question<'r> {
-    fn again(&self) -> Self {
-        match self {
-            Self::Source(doubt) => Self::Source(doubt),
-            Self::Destination(doubt) => Self::Destination(doubt),
-            Self::Field(question) => Self::Field(question),
-        }
-    }
+/// What a field holds for certain, and anything if a text that Azure does not take means it.
+fn or_any<'r, T>(known: Option<T>, any: T, doubt: Option<&'r Unknown>) -> Vec<Alternative<'r, T>> {
+    let known = known.map(|known| (known, None));
+    known.into_iter().chain(doubt.map(|doubt| (any, Some((Question::Field(doubt), true))))).collect()
 }
 
 fn addresses<'r>(
     field: &'r AddressField,
-    on_side: impl Fn(&'r Doubt) -> Question<'r>,
+    on_side: fn(&'r Doubt) -> Question<'r>,
 ) -> Vec<Alternative<'r, &'r Arc<AddressSet>>> {
     let certain = (!field.known.is_empty()).then_some((&field.known, None));
     let open = field.doubts.iter().map(|doubt| {

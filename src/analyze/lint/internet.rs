@@ -104,7 +104,7 @@ pub(super) fn lets_in(cut: &Cut, nsg: &Nsg, wide: &[u32]) -> BTreeMap<u32, LetsI
         .collect();
     let is_any = |rule: u32| {
         let ports = &nsg.rules[rule as usize].destination_ports;
-        ports.iter().any(|term| *term == PortTerm::Range(PortRange::ALL))
+        ports.contains(&PortTerm::Range(PortRange::ALL))
     };
     let mut seen = Seen::new();
     for (family, classes) in cut.families.iter().enumerate() {

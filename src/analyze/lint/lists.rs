@@ -92,7 +92,7 @@ impl OfNsg<'_> {
 fn of_platform(rules: &[ResolvedRule]) -> Vec<ResolvedRule> {
     let of_platform = |rule: &ResolvedRule| {
         let clauses: Vec<_> = rule.clauses.iter().filter(|clause| clause.is_platform).cloned().collect();
-        (!clauses.is_empty()).then(|| ResolvedRule { clauses, ..*rule })
+        (!clauses.is_empty()).then_some(ResolvedRule { clauses, ..*rule })
     };
     rules.iter().filter_map(of_platform).collect()
 }

@@ -8,7 +8,7 @@
 //! said holds in all of them, and whatever the answers to open questions are; of an NSG that stands nowhere, nothing is
 //! known of these two tags. A packet is one of two different addresses of one family, with a protocol, and ports where that
 //! has any. Packets that rules never meet (PLAT-1 to PLAT-5) are none; to the platform's services, rules with a tag of the
-//! platform are the whole list (PLAT-2). The default rules (DEF-1) count, and are never told themselves.
+//! platform are the whole list (PLAT-2). What networks do not carry at all (PLAT-9) counts as a packet. The default rules (DEF-1) count, and are never told themselves.
 //!
 //! - *Shadowed*: no packet reaches the rule; rules ahead of it match all that it does. If one of them says of some packet
 //!   what the rule does not, it is shadowed *with the opposite access*: somebody may believe that it acts. What covers it

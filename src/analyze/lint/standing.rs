@@ -74,7 +74,7 @@ pub(super) fn behind(
         }
         let taken = left.and(&other.services);
         hit(number, &taken);
-        if cut.takes(number, reading) {
+        if cut.takes_of(number, item, reading) {
             left.remove(&taken);
             if left.is_empty() {
                 break;
