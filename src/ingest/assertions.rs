@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(read.list[0].name.as_deref(), Some("db"));
         let Claim::Deny(between) = &read.list[0].claim else { panic!("{:?}", read.list[0]) };
         assert_eq!((between.from.len(), between.to.len(), between.proto.len()), (1, 2, 0));
-        assert_eq!(between.to[1].place, "a.yaml:2:38");
+        assert_eq!(between.to[1].place, "a.yaml:2:40");
         assert_eq!(read.list[1].place, "a.yaml:3:3");
     }
 
