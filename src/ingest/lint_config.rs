@@ -163,7 +163,7 @@ mod tests {
         );
         assert_eq!(
             complaint("waivers:\n  - {id: shadowed, reason: because, expires: soon}\n"),
-            "lint.yaml:2:45: `soon`: expected a day, as `2026-12-31`"
+            "lint.yaml:2:46: `soon`: expected a day, as `2026-12-31`"
         );
         assert_eq!(
             complaint("waivers:\n  - {id: shadowed, reason: ' ', expires: 2026-12-31}\n"),
