@@ -19,12 +19,15 @@ pub(super) struct Takers {
     pub(super) platform: bool,
 }
 
+/// A packet, and the rule that takes it; nothing for the platform.
+type Shown = (FiveTuple, Option<u32>);
+
 /// What covers a rule.
 pub(super) struct Cover {
     /// Rules ahead that together match all that it does: as few as leaving out one by one gives.
     pub(super) by: Takers,
     /// A packet of it, and who takes it: one of another access where there is one.
-    pub(super) witness: Option<(FiveTuple, Option<u32>)>,
+    pub(super) witness: Option<Shown>,
     /// Some rule ahead says of some packet of it what it does not.
     pub(super) is_opposite: bool,
 }
@@ -41,7 +44,8 @@ struct Met {
 pub(super) fn cover(cuts: &[Cut], rule: u32) -> Cover {
     let mut met: HashSet<Met, FixedState> = HashSet::default();
     let mut takers: BTreeMap<Option<u32>, usize> = BTreeMap::new();
-    let (mut witness, mut is_opposite) = (None, false);
+    let mut witness: Option<((bool, bool), Shown)> = None;
+    let mut is_opposite = false;
     for (number, cut) in cuts.iter().enumerate() {
         for_each_reading(cut, rule, |place, reading, own| {
             let first = own.iter().next().expect("the rule is in the row");
@@ -73,8 +77,11 @@ pub(super) fn cover(cuts: &[Cut], rule: u32) -> Cover {
                     }
                     // One that may take a packet says what it would say of it.
                     let opposite = ahead.rule.is_some() && ahead.access != own.access;
-                    if (witness.is_none() && takes) || (opposite && !is_opposite) {
-                        witness = Some((cut.packet(place, &taken), ahead.rule));
+                    // What tells most is shown: an opposite, or else a rule.
+                    let telling = (opposite, ahead.rule.is_some());
+                    let is_more = witness.is_none_or(|(known, _)| telling > known);
+                    if is_more && (takes || opposite) {
+                        witness = Some((telling, (cut.packet(place, &taken), ahead.rule)));
                     }
                     is_opposite |= opposite;
                 }
@@ -83,7 +90,7 @@ pub(super) fn cover(cuts: &[Cut], rule: u32) -> Cover {
         });
     }
     let by = fewest(cuts, &met, takers);
-    Cover { by, witness, is_opposite }
+    Cover { by, witness: witness.map(|(_, shown)| shown), is_opposite }
 }
 
 /// Of those that take something, as few as together take all: one alone where that does, or else what is left when one

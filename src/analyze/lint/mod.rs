@@ -21,6 +21,7 @@
 //!   all at every interface where the rule stands (EVAL-2, EVAL-3).
 //! - *Overlapping*: two rules of opposite access share packets and neither covers the other.
 
+mod classes;
 mod covers;
 mod cut;
 mod internet;
