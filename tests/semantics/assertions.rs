@@ -7,20 +7,18 @@ use nsgsim::analyze::end_set::EndSet;
 use nsgsim::analyze::reach::ServiceSet;
 use nsgsim::compile::address_set::AddressSet;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
-use nsgsim::compile::policy::Engine;
 use nsgsim::compile::ports::{PortSet, ProtocolSet};
 use nsgsim::model::flow::{FiveTuple, Packet};
 use nsgsim::model::index::NicIndex;
 use nsgsim::model::prefix::{PortRange, read_prefix};
 use nsgsim::model::rule::Protocol;
 use nsgsim::model::verdict::VerdictKind;
-use nsgsim::simulate::{Simulator, SimulatorOptions};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 use crate::r#gen;
 use crate::r#gen::Tape;
-use crate::universe::{all_packets, cases, small};
+use crate::universe::{all_packets, cases, plain, small};
 
 fn set(prefixes: &[&str]) -> EndSet {
     let prefixes = prefixes.iter().map(|text| read_prefix(text).expect("it is well-formed").prefix);
@@ -108,18 +106,9 @@ proptest! {
     #[test]
     fn an_assertion_holds_if_no_packet_contradicts_it(mut tape in r#gen::tape()) {
         let network = small(&mut tape);
-        let compile = |linear_only| {
-            let options = CompileOptions { linear_only, ..CompileOptions::default() };
-            Arc::new(CompiledNetwork::new(Arc::new(network.clone()), Arc::new(r#gen::tags()), options))
-        };
-        let (compiled, plain) = (compile(false), compile(true));
-        let options = SimulatorOptions {
-            engine: Engine::Linear,
-            stateful: false,
-            observed: false,
-            ..SimulatorOptions::default()
-        };
-        let mut simulator = Simulator::new(plain, options);
+        let (for_tables, tags) = (Arc::new(network.clone()), Arc::new(r#gen::tags()));
+        let compiled = Arc::new(CompiledNetwork::new(for_tables, tags, CompileOptions::default()));
+        let mut simulator = plain(&network);
         let everybody = EndSet::of_everybody(&compiled).and(&EndSet::of_internet(&compiled)).own;
         let propositions: Vec<Proposition> = (0..6)
             .map(|_| {

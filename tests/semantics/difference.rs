@@ -6,19 +6,18 @@ use nsgsim::analyze::diff::{Difference, difference};
 use nsgsim::analyze::regions::Region;
 use nsgsim::compile::address_set::AddressSet;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
-use nsgsim::compile::policy::Engine;
 use nsgsim::model::flow::{FiveTuple, Packet};
 use nsgsim::model::network::Network;
 use nsgsim::model::nsg::Nsg;
 use nsgsim::model::tag::TagCatalog;
 use nsgsim::model::verdict::VerdictKind;
-use nsgsim::simulate::{Simulator, SimulatorOptions};
+use nsgsim::simulate::Simulator;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 use crate::r#gen;
 use crate::r#gen::{Tape, contested};
-use crate::universe::{all_packets, cases, holds, packet, small, small_rules};
+use crate::universe::{all_packets, cases, holds, packet, plain, small, small_rules};
 
 /// How many pairs of networks each test draws, and how many packets it asks of both sides of each: in three tests more
 /// than 100,000.
@@ -30,18 +29,7 @@ struct Asked([Simulator; 2]);
 
 impl Asked {
     fn of(networks: [&Network; 2]) -> Self {
-        Self(networks.map(|network| {
-            let compiling = CompileOptions { linear_only: true, ..CompileOptions::default() };
-            let (network, tags) = (Arc::new(network.clone()), Arc::new(r#gen::tags()));
-            let compiled = Arc::new(CompiledNetwork::new(network, tags, compiling));
-            let options = SimulatorOptions {
-                engine: Engine::Linear,
-                stateful: false,
-                observed: false,
-                ..SimulatorOptions::default()
-            };
-            Simulator::new(compiled, options)
-        }))
+        Self(networks.map(plain))
     }
 
     /// What each says of a packet; nothing where no end of it is its.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use nsgsim::analyze::reach::{By, Query, Reach, Reachability, ServiceSet};
 use nsgsim::compile::address_set::AddressSet;
 use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
-use nsgsim::compile::policy::Engine;
 use nsgsim::compile::ports::{PortSet, ProtocolSet};
 use nsgsim::model::flow::{FiveTuple, Packet};
 use nsgsim::model::network::Network;
@@ -14,30 +13,16 @@ use nsgsim::model::prefix::{PortRange, read_prefix};
 use nsgsim::model::rule::Protocol;
 use nsgsim::model::verdict::{Verdict, VerdictKind};
 use nsgsim::replay::tally::Decider;
-use nsgsim::simulate::{Simulator, SimulatorOptions};
+use nsgsim::simulate::Simulator;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 use crate::r#gen;
 use crate::r#gen::{Tape, contested};
-use crate::universe::{all_packets, cases, holds, packet, small};
+use crate::universe::{all_packets, cases, holds, packet, plain, small};
 
 /// How many packets are asked of each network.
 const ASKED: usize = 600;
-
-/// A network without tables.
-fn plain(network: &Network) -> Simulator {
-    let compiling = CompileOptions { linear_only: true, ..CompileOptions::default() };
-    let (network, tags) = (Arc::new(network.clone()), Arc::new(r#gen::tags()));
-    let compiled = Arc::new(CompiledNetwork::new(network, tags, compiling));
-    let options = SimulatorOptions {
-        engine: Engine::Linear,
-        stateful: false,
-        observed: false,
-        ..SimulatorOptions::default()
-    };
-    Simulator::new(compiled, options)
-}
 
 fn compiled(network: &Network) -> Arc<CompiledNetwork> {
     let (network, tags) = (Arc::new(network.clone()), Arc::new(r#gen::tags()));

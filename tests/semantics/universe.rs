@@ -1,14 +1,18 @@
 //! Packets for sets of packets to be held against: near the borders of regions, and every packet of a small network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use nsgsim::analyze::regions::Region;
 use nsgsim::compile::address_set::AddressSet;
+use nsgsim::compile::network::{CompileOptions, CompiledNetwork};
+use nsgsim::compile::policy::Engine;
 use nsgsim::model::flow::{FiveTuple, Port};
 use nsgsim::model::index::{NsgIndex, Reference};
 use nsgsim::model::network::{Asg, Network};
 use nsgsim::model::prefix::{PortRange, read_prefix};
 use nsgsim::model::rule::{AddressTerm, PortTerm, Protocol, Rule};
+use nsgsim::simulate::{Simulator, SimulatorOptions};
 
 use crate::build::{Build, id};
 use crate::r#gen;
@@ -18,6 +22,20 @@ use crate::r#gen::Tape;
 pub(crate) fn cases(usual: u32) -> u32 {
     let asked = std::env::var("PROPTEST_CASES").ok();
     asked.map_or(usual, |cases| cases.parse().expect("PROPTEST_CASES is a number"))
+}
+
+/// A network without tables, to ask questions of one by one.
+pub(crate) fn plain(network: &Network) -> Simulator {
+    let compiling = CompileOptions { linear_only: true, ..CompileOptions::default() };
+    let (network, tags) = (Arc::new(network.clone()), Arc::new(r#gen::tags()));
+    let compiled = Arc::new(CompiledNetwork::new(network, tags, compiling));
+    let options = SimulatorOptions {
+        engine: Engine::Linear,
+        stateful: false,
+        observed: false,
+        ..SimulatorOptions::default()
+    };
+    Simulator::new(compiled, options)
 }
 
 /// Whether a region holds a packet.
