@@ -162,8 +162,13 @@ pub(super) fn heirs(cuts: &[Cut], rule: u32) -> Takers {
 fn for_each_reading(cut: &Cut, rule: u32, mut each: impl FnMut(Place, &Reading, &Bits)) {
     let of_rule = (0..cut.items.len()).filter(|item| cut.items[*item].rule == Some(rule));
     let own = Bits::of(cut.items.len(), of_rule);
-    let mut seen: HashSet<Bits, FixedState> = HashSet::default();
+    // PERF: of one class of sources alone, so that what is kept stays small.
+    let (mut seen, mut of_source): (HashSet<Bits, FixedState>, _) = (HashSet::default(), (0, 0));
     for place in cut.places_of(&own) {
+        if of_source != (place.family, place.source) {
+            of_source = (place.family, place.source);
+            seen.clear();
+        }
         let Some(row) = cut.row(place) else { continue };
         if !row.meet(&own, &own) || seen.contains(&row) {
             continue;

@@ -130,8 +130,13 @@ fn see(
     next: Option<NsgIndex>,
     beyond: &mut BTreeMap<u32, Beyond>,
 ) {
-    let mut seen: HashSet<Bits, FixedState> = HashSet::default();
+    // PERF: of one class of sources alone, so that what is kept stays small.
+    let (mut seen, mut of_source): (HashSet<Bits, FixedState>, _) = (HashSet::default(), (0, 0));
     for place in cut.places() {
+        if of_source != (place.family, place.source) {
+            of_source = (place.family, place.source);
+            seen.clear();
+        }
         let (source, destination) = cut.classes(place);
         let local = if direction == Direction::Inbound { destination } else { source };
         if is_bounded && !local.marks.contains(0) {
