@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::end_set::EndSet;
 use super::reach::{By, Query, Reachability, ServiceSet};
 use super::regions::Region;
-use super::regions::services::{HOST_PORT, is_tunnel};
+use super::regions::services::{HOST_PORT, TUNNELS};
 use super::whatif::Side;
 use crate::compile::address_set::AddressSet;
 use crate::compile::network::CompiledNetwork;
@@ -93,9 +93,7 @@ pub fn prove(
     propositions: &[Proposition],
     vnet: Option<VnetIndex>,
 ) -> Vec<Outcome> {
-    let everybody = EndSet::of_everybody(compiled)
-        .and(&EndSet::of_internet(compiled))
-        .and(&EndSet::of_on_premises(compiled));
+    let everybody = EndSet::of_anybody(compiled);
     let demands: Vec<Demands> = propositions.iter().map(|one| Demands::of(one, &everybody.own)).collect();
     let mut queries = Vec::new();
     demands.iter().for_each(|demands| demands.collect(&mut queries));
@@ -210,10 +208,7 @@ fn carried(services: &[ServiceSet]) -> Vec<ServiceSet> {
             let left = lacking.ranges().iter().map(|range| ports.within(*range));
             PortSet::from_ranges(left.flat_map(|ports| ports.ranges().to_vec()))
         };
-        let mut others = one.protocols;
-        for protocol in (0..=u8::MAX).map(Protocol).filter(|protocol| is_tunnel(*protocol)) {
-            others = others.without(protocol);
-        }
+        let mut others = TUNNELS.into_iter().fold(one.protocols, ProtocolSet::without);
         if one.protocols.contains(Protocol::UDP) {
             others = others.without(Protocol::UDP);
             let udp = ServiceSet { protocols: ProtocolSet::one(Protocol::UDP), ..one.clone() };

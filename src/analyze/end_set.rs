@@ -111,6 +111,12 @@ impl EndSet {
         Self::of_addresses(compiled.places.addresses().map(host).collect())
     }
 
+    /// Whoever has an address in this network, the internet, and what lies behind gateways.
+    #[must_use]
+    pub fn of_anybody(compiled: &CompiledNetwork) -> Self {
+        Self::of_everybody(compiled).and(&Self::of_internet(compiled)).and(&Self::of_on_premises(compiled))
+    }
+
     /// What lies behind gateways.
     #[must_use]
     pub fn of_on_premises(compiled: &CompiledNetwork) -> Self {

@@ -69,13 +69,22 @@ pub(super) fn network(
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<Loaded, CliError> {
-    let deployment = exports.deployment.deployment()?;
-    let mut loaded = azure::load_deployed(paths, Some(tags), &deployment)?;
+    let (loaded, facts) = load(paths, exports, tags)?;
+    Ok(compile(loaded, exports, facts.as_ref(), tags, quiet, &[])?.0)
+}
+
+/// Reads one network, with the facts that are stated about it.
+fn load(
+    paths: &[PathBuf],
+    exports: &ExportsArgs,
+    tags: &Arc<TagCatalog>,
+) -> Result<(azure::Loaded, Option<Facts>), CliError> {
+    let mut loaded = azure::load_deployed(paths, Some(tags), &exports.deployment.deployment()?)?;
     let facts = facts(exports)?;
     if let Some(facts) = &facts {
         facts.apply(&mut [&mut loaded.network])?;
     }
-    Ok(compile(loaded, exports, facts.as_ref(), tags, quiet, &[])?.0)
+    Ok((loaded, facts))
 }
 
 /// Reads one network and compiles it under two states of the service tags. Files are read twice.
@@ -197,10 +206,15 @@ fn compile(
         ..CompileOptions::default()
     };
     let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
-    let inputs = Inputs::new(Some(hash(loaded.digest)), tags.source.clone());
-    let mut inputs = inputs.of(&compiled.network, assumptions);
-    inputs.facts = facts.map(|facts| hash(facts.digest));
+    let inputs = made_from(loaded.digest, &compiled, facts);
     Ok((Loaded { compiled: Arc::new(compiled), inputs }, findings))
+}
+
+/// What a compiled network was made from.
+fn made_from(digest: blake3::Hash, compiled: &CompiledNetwork, facts: Option<&Facts>) -> Inputs {
+    let inputs = Inputs::new(Some(hash(digest)), compiled.tags.source.clone());
+    let inputs = inputs.of(&compiled.network, compiled.assumptions);
+    Inputs { facts: facts.map(|facts| hash(facts.digest)), ..inputs }
 }
 
 /// A network to look at, with all that was found while it was read and where its rules stand.
@@ -219,11 +233,7 @@ pub(super) fn to_lint(
     tags: &Arc<TagCatalog>,
     quiet: bool,
 ) -> Result<ToLint, CliError> {
-    let mut loaded = azure::load_deployed(paths, Some(tags), &exports.deployment.deployment()?)?;
-    let facts = facts(exports)?;
-    if let Some(facts) = &facts {
-        facts.apply(&mut [&mut loaded.network])?;
-    }
+    let (loaded, facts) = load(paths, exports, tags)?;
     let assumptions = exports.assumptions()?;
     let findings = findings::all(loaded.findings, &loaded.network, tags, &loaded.nsg_places, assumptions);
     let rejected = findings.iter().filter(|finding| !finding.code.is_warning()).count();
@@ -238,9 +248,7 @@ pub(super) fn to_lint(
     let options =
         CompileOptions { partial_inventory: exports.partial_inventory, assumptions, linear_only: true };
     let compiled = CompiledNetwork::new(Arc::new(loaded.network), Arc::clone(tags), options);
-    let inputs = Inputs::new(Some(hash(loaded.digest)), tags.source.clone());
-    let mut inputs = inputs.of(&compiled.network, assumptions);
-    inputs.facts = facts.map(|facts| hash(facts.digest));
+    let inputs = made_from(loaded.digest, &compiled, facts.as_ref());
     let (nsg_places, rule_places) = (loaded.nsg_places, loaded.rule_places);
     Ok(ToLint { compiled, findings, nsg_places, rule_places, inputs })
 }

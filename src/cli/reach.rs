@@ -56,10 +56,7 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     };
     let set = |texts: &[String]| match texts {
         // Whoever else is there.
-        [] => {
-            let outside = EndSet::of_internet(compiled).and(&EndSet::of_on_premises(compiled));
-            Ok(EndSet::of_everybody(compiled).and(&outside))
-        }
+        [] => Ok(EndSet::of_anybody(compiled)),
         texts => texts.iter().try_fold(EndSet::default(), |all, text| {
             Ok::<_, CliError>(all.and(&ends::end_set(compiled, text)?))
         }),

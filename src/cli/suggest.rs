@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 
 use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs};
-use super::traffic::{Batch, Traffic};
+use super::traffic::Traffic;
 use super::{CliError, Status, inputs, output};
 use crate::analyze::suggest::{Moments, Options, suggest};
 use crate::analyze::usage::{Collector, RuleKey};
@@ -160,23 +160,12 @@ fn replayed(
     compiled: &Arc<CompiledNetwork>,
     options: ReplayOptions,
     told_later: bool,
-    mut take: impl FnMut(&Conversation) + Send,
+    take: impl FnMut(&Conversation) + Send,
 ) -> Result<(Totals, Traffic), CliError> {
     let quiet = args.output.quiet || told_later;
     let mut traffic = Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?;
     let pool = args.judging.threads.pool()?;
-    let mut replay = Replay::new(Arc::clone(compiled), options);
-    traffic.each(&pool, |batch| {
-        let progress = match batch {
-            Batch::Packets(packets) => replay.feed(&packets.records),
-            Batch::Entries(entries) => replay.feed_recorded(entries),
-        };
-        progress.flows.iter().for_each(&mut take);
-        Ok(())
-    })?;
-    let (totals, flows) = replay.finish();
-    flows.iter().for_each(take);
-    traffic.finish();
+    let totals = traffic.replay(&pool, Replay::new(Arc::clone(compiled), options), take)?;
     Ok((totals, traffic))
 }
 
@@ -185,15 +174,7 @@ type Tried = (Counts, Counts);
 /// Compares the traffic under both networks: flows that were held out, and flows that were learnt from.
 fn tried(args: &Args, mut whatif: WhatIf) -> Result<Tried, CliError> {
     let mut traffic = Traffic::find(&args.judging.inputs, args.judging.reading(), args.output.quiet)?;
-    let pool = args.judging.threads.pool()?;
-    traffic.each(&pool, |batch| {
-        match batch {
-            Batch::Packets(packets) => whatif.feed(&packets.records),
-            Batch::Entries(entries) => whatif.feed_recorded(entries),
-        }
-        Ok(())
-    })?;
-    traffic.finish();
+    traffic.compare(&args.judging.threads.pool()?, &mut whatif)?;
     let (comparison, learnt) = whatif.finish_parts();
     Ok((comparison.counts, learnt))
 }

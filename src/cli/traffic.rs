@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
 
 use super::CliError;
+use crate::analyze::whatif::WhatIf;
 use crate::ingest::capture::flow_log::{self, RecordTexts};
 use crate::ingest::capture::flow_table::{self, SkipCause};
 use crate::ingest::capture::input::{Input, InputOptions, Packets, Portion};
@@ -14,8 +15,9 @@ use crate::ingest::error::IngestError;
 use crate::ingest::source::{self, Source};
 use crate::model::record::Location;
 use crate::model::recorded::RecordedFlow;
+use crate::replay::conversations::Conversation;
 use crate::replay::recorded::Entry;
-use crate::replay::run::BATCH;
+use crate::replay::run::{BATCH, Replay, Totals};
 use crate::report::inputs::Inputs;
 use crate::report::ledger::{DamageJson, MOST_UNREAD, Provenance, Timing, UnreadJson};
 use crate::report::time::{counted, grouped};
@@ -169,6 +171,40 @@ impl Traffic {
             }
             next = read?;
         }
+        Ok(())
+    }
+
+    /// Runs everything through a replay whose options ask for flows, and hands these out as they end.
+    pub(super) fn replay(
+        &mut self,
+        pool: &ThreadPool,
+        mut replay: Replay,
+        mut take: impl FnMut(&Conversation) + Send,
+    ) -> Result<Totals, CliError> {
+        self.each(pool, |batch| {
+            let progress = match batch {
+                Batch::Packets(packets) => replay.feed(&packets.records),
+                Batch::Entries(entries) => replay.feed_recorded(entries),
+            };
+            progress.flows.iter().for_each(&mut take);
+            Ok(())
+        })?;
+        let (totals, flows) = replay.finish();
+        flows.iter().for_each(take);
+        self.finish();
+        Ok(totals)
+    }
+
+    /// Runs everything through both networks of a comparison.
+    pub(super) fn compare(&mut self, pool: &ThreadPool, whatif: &mut WhatIf) -> Result<(), CliError> {
+        self.each(pool, |batch| {
+            match batch {
+                Batch::Packets(packets) => whatif.feed(&packets.records),
+                Batch::Entries(entries) => whatif.feed_recorded(entries),
+            }
+            Ok(())
+        })?;
+        self.finish();
         Ok(())
     }
 

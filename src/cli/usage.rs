@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::arguments::{JudgingArgs, NetworkArgs, OutputArgs, TextJsonOrCsv};
-use super::traffic::{Batch, Traffic};
+use super::traffic::Traffic;
 use super::{CliError, Status, inputs, output};
 use crate::analyze::usage::Collector;
 use crate::replay::run::{Replay, ReplayOptions};
@@ -41,19 +41,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
     let options = ReplayOptions { flows: true, ..args.judging.options(network)? };
     let mut traffic = Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?;
     let pool = args.judging.threads.pool()?;
-    let mut replay = Replay::new(Arc::clone(&loaded.compiled), options);
     let mut collector = Collector::new(&loaded.compiled, &options);
-    traffic.each(&pool, |batch| {
-        let progress = match batch {
-            Batch::Packets(packets) => replay.feed(&packets.records),
-            Batch::Entries(entries) => replay.feed_recorded(entries),
-        };
-        progress.flows.iter().for_each(|flow| collector.add(flow));
-        Ok(())
-    })?;
-    let (totals, flows) = replay.finish();
-    flows.iter().for_each(|flow| collector.add(flow));
-    traffic.finish();
+    let replay = Replay::new(Arc::clone(&loaded.compiled), options);
+    let totals = traffic.replay(&pool, replay, |flow| collector.add(flow))?;
 
     let pseudonyms = args.judging.pseudonyms();
     let masked = pseudonyms.as_ref().map(|by| by.masked(&**network));

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use rayon::ThreadPool;
-
 use super::arguments::{JudgingArgs, OutputArgs, ReadingArgs, SidesArgs, TextOrJson};
 use super::gate::FailOn;
-use super::traffic::{Batch, Traffic};
+use super::traffic::Traffic;
 use super::{CliError, Status, inputs, output};
 use crate::analyze::changes::changed_rules;
-use crate::analyze::whatif::{Comparison, WhatIf};
+use crate::analyze::whatif::WhatIf;
 use crate::report::pseudonyms::Shown;
 use crate::report::whatif::WhatIfReport;
 
@@ -43,10 +41,11 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         let options = args.judging.options(&loaded.compiled.network)?;
         Ok::<_, CliError>((Arc::clone(&loaded.compiled), options))
     };
-    let whatif = WhatIf::new(side(&base)?, side(&candidate)?);
+    let mut whatif = WhatIf::new(side(&base)?, side(&candidate)?);
 
     let mut traffic = Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?;
-    let comparison = compare(&mut traffic, &args.judging.threads.pool()?, whatif)?;
+    traffic.compare(&args.judging.threads.pool()?, &mut whatif)?;
+    let comparison = whatif.finish();
 
     let pseudonyms = args.judging.pseudonyms();
     let [base_network, candidate_network] = [&base, &candidate].map(|side| &*side.compiled.network);
@@ -75,22 +74,4 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         Status::Clean if args.judging.is_incomplete(&comparison.candidate.ledger) => Status::Incomplete,
         status => status,
     })
-}
-
-/// Runs all traffic through both networks.
-pub(super) fn compare(
-    traffic: &mut Traffic,
-    pool: &ThreadPool,
-    mut whatif: WhatIf,
-) -> Result<Comparison, CliError> {
-    traffic.each(pool, |batch| {
-        match batch {
-            Batch::Packets(packets) => whatif.feed(&packets.records),
-            Batch::Entries(entries) => whatif.feed_recorded(entries),
-        }
-        Ok(())
-    })?;
-    let comparison = whatif.finish();
-    traffic.finish();
-    Ok(comparison)
 }

@@ -5,10 +5,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::edit::Words;
 use super::error::IngestError;
 use super::source;
-use super::yaml::{self, At, at};
+use super::yaml::{self, At, Words, at};
 use crate::model::verdict::VerdictKind;
 
 /// The most that is read of a file of assertions.

@@ -19,19 +19,14 @@ pub struct Service {
 }
 
 /// Protocols that networks do not carry (PLAT-9).
-const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
+pub(in crate::analyze) const TUNNELS: [Protocol; 3] = [Protocol(4), Protocol(41), Protocol::GRE];
 
 /// The host's own port of UDP (PLAT-9).
 pub(in crate::analyze) const HOST_PORT: u16 = 65330;
 
-/// Whether networks carry no packet of a protocol (PLAT-9).
-pub(in crate::analyze) fn is_tunnel(protocol: Protocol) -> bool {
-    TUNNELS.contains(&protocol)
-}
-
 /// Whether networks do not carry a packet, whatever rules say (PLAT-9); exempt traffic of the platform apart.
 pub(super) fn is_never_carried(protocol: Protocol, source: Port, destination: Port) -> bool {
-    is_tunnel(protocol)
+    TUNNELS.contains(&protocol)
         || protocol == Protocol::UDP
             && (source == Port::Number(HOST_PORT)
                 || (source, destination) == (Port::Number(68), Port::Number(67)))

@@ -10,7 +10,6 @@ use crate::analyze::whatif::WhatIf;
 use crate::cli::arguments::{ExportsArgs, JudgingArgs, OutputArgs, TagsArgs, TextOrJson};
 use crate::cli::gate::FailOn;
 use crate::cli::traffic::Traffic;
-use crate::cli::whatif::compare;
 use crate::cli::{CliError, Status, inputs, output};
 use crate::model::network::Network;
 use crate::model::verdict::RulePlace;
@@ -89,8 +88,9 @@ pub(super) fn run(args: &Args) -> Result<Status, CliError> {
         false => {
             let side = |loaded: &inputs::Loaded| (Arc::clone(&loaded.compiled), options);
             let mut traffic = Traffic::find(&args.judging.inputs, args.judging.reading(), quiet)?;
-            let comparison = compare(&mut traffic, &pool, WhatIf::new(side(&base), side(&candidate)))?;
-            Some((comparison, traffic.provenance(args.judging.no_timing, made_from.clone())))
+            let mut whatif = WhatIf::new(side(&base), side(&candidate));
+            traffic.compare(&pool, &mut whatif)?;
+            Some((whatif.finish(), traffic.provenance(args.judging.no_timing, made_from.clone())))
         }
     };
     let network = &*base.compiled.network;

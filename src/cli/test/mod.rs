@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use self::presets::Preset;
 use super::arguments::{NetworkArgs, OutputArgs, SidesArgs, ThreadsArgs};
 use super::inputs::Loaded;
-use super::traffic::{Batch, Traffic};
+use super::traffic::Traffic;
 use super::{CliError, Status, ends, inputs, output};
 use crate::analyze::assertions::{Holds, Outcome, Proposition, prove};
 use crate::analyze::end_set::EndSet;
@@ -278,35 +278,20 @@ fn replayed(
     let simulator = SimulatorOptions { vnet: options.vnet, ..SimulatorOptions::default() };
     let options = ReplayOptions { simulator, flows: true, ..ReplayOptions::default() };
     let mut traffic = Traffic::find(paths, InputOptions::default(), quiet)?;
-    let mut replay = Replay::new(Arc::clone(compiled), options);
     let (mut others, mut open, mut as_wanted, mut first) = (0_u64, 0_u64, 0_u64, None);
-    let mut take = |flows: &[crate::replay::conversations::Conversation]| {
-        for flow in flows {
-            match flow.verdict.kind() {
-                kind if kind == wanted => as_wanted += 1,
-                VerdictKind::Undetermined => open += 1,
-                VerdictKind::Allow | VerdictKind::Deny | VerdictKind::Mixed => {
-                    others += 1;
-                    // Flows come as they end: the earliest is the same on every run.
-                    let earlier = |known: &(_, FiveTuple)| (flow.location, flow.tuple) < *known;
-                    if first.as_ref().is_none_or(earlier) {
-                        first = Some((flow.location, flow.tuple));
-                    }
-                }
+    let replay = Replay::new(Arc::clone(compiled), options);
+    traffic.replay(pool, replay, |flow| match flow.verdict.kind() {
+        kind if kind == wanted => as_wanted += 1,
+        VerdictKind::Undetermined => open += 1,
+        VerdictKind::Allow | VerdictKind::Deny | VerdictKind::Mixed => {
+            others += 1;
+            // Flows come as they end: the earliest is the same on every run.
+            let earlier = |known: &(_, FiveTuple)| (flow.location, flow.tuple) < *known;
+            if first.as_ref().is_none_or(earlier) {
+                first = Some((flow.location, flow.tuple));
             }
         }
-    };
-    traffic.each(pool, |batch| {
-        let progress = match batch {
-            Batch::Packets(packets) => replay.feed(&packets.records),
-            Batch::Entries(entries) => replay.feed_recorded(entries),
-        };
-        take(&progress.flows);
-        Ok(())
     })?;
-    let (_, flows) = replay.finish();
-    take(&flows);
-    traffic.finish();
     let of = |count: u64| counted(count, "flow");
     let words = format!("{} as asserted, {} otherwise, {} undetermined", of(as_wanted), of(others), of(open));
     let holds = match (others, open, as_wanted) {

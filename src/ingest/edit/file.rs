@@ -1,15 +1,13 @@
 //! The shape of a file of edits.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use super::Edits;
 use crate::ingest::error::IngestError;
-use crate::ingest::yaml::at;
+use crate::ingest::yaml::{Words, at};
 
 /// One edit.
 #[derive(Debug, Deserialize)]
@@ -131,73 +129,6 @@ words!(
     Internet "internet" "Internet",
     None "none" "None",
 );
-
-/// One text or number, or a list of them, as they are written.
-#[derive(Debug)]
-pub(in crate::ingest) enum Words {
-    One(String),
-    List(Vec<Spanned<Word>>),
-}
-
-/// A text or a number.
-#[derive(Debug)]
-pub(in crate::ingest) struct Word(pub String);
-
-impl<'de> Deserialize<'de> for Words {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Words;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a text or a list of texts")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Words, E> {
-                Ok(Words::One(text.to_owned()))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Words, E> {
-                Ok(Words::One(number.to_string()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
-                let mut words = Vec::new();
-                while let Some(word) = list.next_element()? {
-                    words.push(word);
-                }
-                Ok(Words::List(words))
-            }
-        }
-
-        deserializer.deserialize_any(OneOrMany)
-    }
-}
-
-impl<'de> Deserialize<'de> for Word {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrNumber;
-
-        impl Visitor<'_> for TextOrNumber {
-            type Value = Word;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a text")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Word, E> {
-                Ok(Word(text.to_owned()))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Word, E> {
-                Ok(Word(number.to_string()))
-            }
-        }
-
-        deserializer.deserialize_any(TextOrNumber)
-    }
-}
 
 /// What the shape alone does not say of an edit.
 pub(super) fn check(edits: &Edits) -> Result<(), IngestError> {

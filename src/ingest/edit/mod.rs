@@ -7,9 +7,7 @@ mod file;
 
 use std::path::Path;
 
-pub(in crate::ingest) use file::{
-    AddRoute, AddRule, Attachment, ChangeRule, Edit, RemoveRoute, RemoveRule, Words,
-};
+pub(in crate::ingest) use file::{AddRoute, AddRule, Attachment, ChangeRule, Edit, RemoveRoute, RemoveRule};
 use serde_saphyr::Spanned;
 
 use super::error::IngestError;

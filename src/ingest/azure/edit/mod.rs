@@ -13,10 +13,9 @@ use super::collect::{Collection, Resource};
 use super::findings::Findings;
 use super::kind::Kind;
 use super::tree::Tree;
-use crate::ingest::edit::{
-    AddRoute, AddRule, Attachment, ChangeRule, Edit, Edits, RemoveRoute, RemoveRule, Words,
-};
+use crate::ingest::edit::{AddRoute, AddRule, Attachment, ChangeRule, Edit, Edits, RemoveRoute, RemoveRule};
 use crate::ingest::error::IngestError;
+use crate::ingest::yaml::Words;
 use crate::ingest::yaml::{At, at};
 use crate::model::id::ResourceId;
 use crate::model::nsg::default_rules;
